@@ -1,0 +1,98 @@
+"""Argument checks and their wording: what, the rule, what came, what to do.
+
+Everything a user can get wrong ends in an `InputError`, a `ValueError` whose text is one or two lines. The
+command line shows that text and exits with status 2; any other exception is a defect of ours and keeps its
+traceback.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class InputError(ValueError):
+    """A mistake in what the caller gave; the message says what, the rule, what came and what to do."""
+
+
+def check_count(name: str, value: int, minimum: int = 1) -> int:
+    """Return `value` if it is a whole number of at least `minimum`.
+
+    >>> check_count("candidates", 0)
+    Traceback (most recent call last):
+    ...
+    colinear.checks.InputError: candidates must be a whole number >= 1; got 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise InputError(f"{name} must be a whole number >= {minimum}; got {value!r}.")
+    return value
+
+
+def check_number(
+    name: str,
+    value: float,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    most: float | None = None,
+) -> float:
+    """Return `value` as a float if it is finite, > `above`, >= `least` and <= `most` (each where given)."""
+    rules = [f"> {above:g}"] if above is not None else []
+    rules += [f">= {least:g}"] if least is not None else []
+    rules += [f"<= {most:g}"] if most is not None else []
+    number = float(value) if isinstance(value, int | float) else math.nan
+    inside = math.isfinite(number) and (above is None or number > above)
+    inside = inside and (least is None or number >= least) and (most is None or number <= most)
+    if not inside:
+        raise InputError(f"{name} must be a finite number {' and '.join(rules)}; got {value!r}.")
+    return number
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
+    """Return `value` if it is one of `choices`."""
+    if value not in choices:
+        raise InputError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")
+    return value
+
+
+def check_labels(labels: Tensor, n_classes: int, what: str = "labels") -> Tensor:
+    """Return `labels` (n,) if they are int64 in [0, n_classes); the message names the first row that is not."""
+    if labels.ndim != 1 or labels.dtype != torch.int64:
+        got = f"{labels.dtype} of shape {tuple(labels.shape)}"
+        raise InputError(f"{what} must be int64 of shape (n_samples,); got {got}.")
+    bad = ((labels < 0) | (labels >= n_classes)).nonzero()
+    if len(bad):
+        row = int(bad[0])
+        raise InputError(
+            f"{what} must lie in [0, {n_classes}); row {row} has {int(labels[row])}. "
+            "Re-index the classes or give every class a name."
+        )
+    return labels
+
+
+def check_finite(features: Tensor, what: str = "features", first_row: int = 0) -> Tensor:
+    """Return `features` (n, d) if every value is finite; integers always are. One reduction decides."""
+    if features.is_floating_point() and not bool(torch.isfinite(features.sum(dtype=torch.float64))):
+        bad = (~torch.isfinite(features)).nonzero()
+        if len(bad):
+            row, column = (int(i) for i in bad[0])
+            value = float(features[row, column])
+            raise InputError(
+                f"{what} must be finite; row {first_row + row}, column {column} has {value}. "
+                "Drop or fill such values first."
+            )
+    return features
+
+
+def check_features(features: Tensor, n_features: int | None = None, what: str = "features") -> Tensor:
+    """Return `features` if they are (n, d) of uint8, float32 or float64, n and d >= 1, d = `n_features` if given."""
+    if features.ndim != 2 or 0 in features.shape:
+        raise InputError(f"{what} must have shape (n_samples, n_features), neither 0; got {tuple(features.shape)}.")
+    if features.dtype not in (torch.uint8, torch.float32, torch.float64):
+        raise InputError(f"{what} must be uint8, float32 or float64; got {features.dtype}. Convert them first.")
+    if n_features is not None and features.shape[1] != n_features:
+        raise InputError(f"{what} must have {n_features} columns; got {features.shape[1]}.")
+    return features

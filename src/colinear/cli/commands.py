@@ -1,0 +1,205 @@
+"""The commands' signatures and help texts. The work is done in modules that are imported when a command runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from colinear.cli import options as o
+
+
+def given_options(context: typer.Context) -> dict[str, str]:
+    """Parameter name -> option name, of the options that the user wrote."""
+    written = {}
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name) if parameter.name else None
+        if parameter.name and source is not None and source.name == "COMMANDLINE":
+            written[parameter.name] = parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.name.upper()
+    return written
+
+
+def tune(
+    context: typer.Context,
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help=o.DATA_HELP, show_default=False)] = None,
+    loss: Annotated[o.Losses, typer.Option(help="What is minimised.")] = o.Losses.BOTH,
+    solver: o.SolverOption = None,
+    regs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW:HIGH:COUNT",
+            help="Strengths: a log-spaced range, a comma list, or dino45 (45 values of C from 1e-6 to 1e5).",
+            show_default="a range for each loss",
+            rich_help_panel=o.EXACT_PANEL,
+        ),
+    ] = None,
+    tol: o.Tolerance = 1e-3,
+    max_passes: o.MaxPasses = 200,
+    refit: Annotated[
+        bool,
+        typer.Option(
+            "--refit", help="Train the winner on training and validation rows.", rich_help_panel=o.EXACT_PANEL
+        ),
+    ] = False,
+    cv: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Select by N-fold cross-validation.", rich_help_panel=o.EXACT_PANEL),
+    ] = None,
+    candidates: Annotated[
+        int, typer.Option(metavar="N", help="How many random settings are tried.", rich_help_panel=o.SGD_PANEL)
+    ] = 50,
+    lr: Annotated[
+        str, typer.Option(metavar="LOW:HIGH", help="Learning rates, log-uniform.", rich_help_panel=o.SGD_PANEL)
+    ] = "1e-4:1e-1",
+    reg: Annotated[
+        str, typer.Option(metavar="LOW:HIGH", help="Strengths, log-uniform.", rich_help_panel=o.SGD_PANEL)
+    ] = "1e-3:1",
+    steps: o.Steps = 5000,
+    batch_size: o.BatchSize = None,
+    halving: Annotated[
+        bool,
+        typer.Option("--halving", help="Drop losers at rungs (successive halving).", rich_help_panel=o.SGD_PANEL),
+    ] = False,
+    eta: Annotated[
+        int, typer.Option(metavar="N", help="With --halving: 1 in N stays at each rung.", rich_help_panel=o.SGD_PANEL)
+    ] = 3,
+    subspace: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Search in the principal subspace with this share of variance, as 0.985.",
+            rich_help_panel=o.SGD_PANEL,
+        ),
+    ] = None,
+    momentum: o.Momentum = 0.0,
+    schedule: o.ScheduleOption = o.Schedule.CONSTANT,
+    averaging: o.Averaging = 0.0,
+    matmul_precision: o.MatmulPrecision = o.Precision.HIGHEST,
+    standardize: o.Standardize = False,
+    intercept_scaling: o.InterceptScaling = 1.0,
+    augment: o.Augment = None,
+    data_dir: o.DataDir = None,
+    label: o.Label = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Folder of the run.",
+            show_default="runs/DATA-DATE-TIME",
+            rich_help_panel=o.RUN_PANEL,
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Go on with a run that was stopped, by its settings.", rich_help_panel=o.RUN_PANEL
+        ),
+    ] = None,
+    seed: o.Seed = 0,
+    device: o.Device = "auto",
+    quiet: o.Quiet = False,
+    json: o.Json = False,
+) -> None:
+    """Find the best setting of each loss, score it once on test rows, and save models, results and figures."""
+    from colinear.cli.tuning import run_tune
+
+    run_tune(context.params, given_options(context))
+
+
+def fit(
+    context: typer.Context,
+    data: o.Data,
+    loss: Annotated[o.Loss, typer.Option(help="What is minimised.")] = o.Loss.SOFTMAX,
+    reg: Annotated[float, typer.Option(help="Strength of regularization.")] = 1e-3,
+    out: Annotated[Path, typer.Option(metavar="MODEL", help="The model file to write.")] = Path("model.safetensors"),
+    solver: o.SolverOption = None,
+    tol: o.Tolerance = 1e-3,
+    max_passes: o.MaxPasses = 200,
+    lr: Annotated[float | None, typer.Option(help="Learning rate; sgd needs one.", rich_help_panel=o.SGD_PANEL)] = None,
+    steps: o.Steps = 5000,
+    batch_size: o.BatchSize = None,
+    momentum: o.Momentum = 0.0,
+    schedule: o.ScheduleOption = o.Schedule.CONSTANT,
+    averaging: o.Averaging = 0.0,
+    matmul_precision: o.MatmulPrecision = o.Precision.HIGHEST,
+    standardize: o.Standardize = False,
+    intercept_scaling: o.InterceptScaling = 1.0,
+    augment: o.Augment = None,
+    data_dir: o.DataDir = None,
+    label: o.Label = None,
+    seed: o.Seed = 0,
+    device: o.Device = "auto",
+    quiet: o.Quiet = False,
+    json: o.Json = False,
+) -> None:
+    """Train one classifier with one setting and save it."""
+    from colinear.cli.tuning import run_fit
+
+    run_fit(context.params, given_options(context))
+
+
+def evaluate(
+    model: o.ModelFile,
+    data: o.Data,
+    part: Annotated[
+        o.Part | None,
+        typer.Option(
+            help="Which rows.",
+            show_default="test; all of a file or folder without test rows",
+            rich_help_panel=o.DATA_PANEL,
+        ),
+    ] = None,
+    data_dir: o.DataDir = None,
+    label: o.Label = None,
+    seed: Annotated[int, typer.Option(min=0, help="That the rows were split with.", rich_help_panel=o.DATA_PANEL)] = 0,
+    json: o.Json = False,
+) -> None:
+    """Score a model on labelled rows: accuracy with its 95 % interval, and each class."""
+    from colinear.cli.scoring import run_evaluate
+
+    run_evaluate(model, data, None if part is None else part.value, data_dir, label, seed, json)
+
+
+def predict(
+    model: o.ModelFile,
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE...", help="PNG or JPEG of any size, or .npy of raw rows.", show_default=False),
+    ],
+    top: Annotated[int, typer.Option(min=1, help="How many classes are shown.")] = 3,
+    json: o.Json = False,
+) -> None:
+    """Label images or rows: the class and the largest scores (probabilities from a softmax model)."""
+    from colinear.cli.scoring import run_predict
+
+    run_predict(model, inputs, top, json)
+
+
+def check(
+    data: Annotated[str, typer.Argument(metavar="[DATA]", help=o.DATA_HELP)] = "digits",
+    rows: Annotated[int, typer.Option(min=2, help="Training rows that are used, evenly spaced.")] = 500,
+    data_dir: o.DataDir = None,
+    label: o.Label = None,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the weights and coordinates.")] = 0,
+    json: o.Json = False,
+) -> None:
+    """Check both losses: gradients by differences, loops against matrices. Exit status 1 if one fails."""
+    from colinear.cli.checking import run_check
+
+    if not run_check(data, rows, data_dir, label, seed, json):
+        raise typer.Exit(1)
+
+
+def info(
+    thing: Annotated[
+        str, typer.Argument(metavar="MODEL|DATA", help="A model file, or what tune takes.", show_default=False)
+    ],
+    data_dir: o.DataDir = None,
+    label: o.Label = None,
+    json: o.Json = False,
+) -> None:
+    """Say what a model is and where it comes from, or what a dataset holds."""
+    from colinear.cli.describing import run_info
+
+    run_info(thing, data_dir, label, json)

@@ -1,0 +1,82 @@
+"""Where text goes: results on stdout, progress on stderr, 80 columns and no colour when piped."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPED_WIDTH = 80
+
+
+def printable(text: object) -> str:
+    """`text` with control characters written out: names come from files, and a terminal obeys what it is sent.
+
+    >>> printable("cat" + chr(27) + "[31m")
+    'cat\\\\x1b[31m'
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+
+
+def shorten(text: object, width: int = 24) -> str:
+    """`printable` text of at most `width` characters.
+
+    >>> shorten("a very long class name", 10)
+    'a very lo…'
+    """
+    shown = printable(text)
+    return shown if len(shown) <= width else shown[: width - 1] + "…"
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console on the stream as it is now; text is taken as it stands, without markup."""
+    stream = sys.stderr if stderr else sys.stdout
+    terminal = stream.isatty()
+    return Console(file=stream, width=None if terminal else PIPED_WIDTH, markup=False, highlight=False, emoji=False)
+
+
+class Output:
+    """What a command says. `quiet` leaves errors only; `as_json` leaves one JSON value on stdout."""
+
+    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+        self.quiet, self.as_json = quiet, as_json
+        self.out, self.err = make_console(), make_console(stderr=True)
+
+    @property
+    def shows(self) -> bool:
+        """Whether stdout is for people."""
+        return not (self.quiet or self.as_json)
+
+    def say(self, text: str = "", style: str | None = None) -> None:
+        """A line of text on stdout, folded at words."""
+        if self.shows:
+            self.out.print(Text(printable(text), style=style or ""))
+
+    def say_path(self, text: str) -> None:
+        """A line that is never folded, so that a path in it can be copied."""
+        if self.shows:
+            self.out.print(Text(printable(text)), soft_wrap=True)
+
+    def show(self, table: Table) -> None:
+        if self.shows:
+            self.out.print(table)
+
+    def note(self, text: str) -> None:
+        """A line on stderr: progress, not result."""
+        if not self.quiet:
+            self.err.print(Text(printable(text)), soft_wrap=True)
+
+    def emit(self, value: Any) -> None:
+        """`value` as JSON on stdout, if JSON is wanted."""
+        if self.as_json:
+            write_json(value)
+
+
+def write_json(value: Any) -> None:
+    """`value` as indented JSON on stdout; NaN and infinities, for which JSON has no word, are refused."""
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,102 @@
+"""`colinear info`: what a model file or a dataset is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from colinear.cli.console import Output, printable, shorten
+from colinear.cli.progress import Transfer
+from colinear.cli.tables import new_table
+from colinear.datasets import open_split
+from colinear.model import LinearModel
+
+NAMES_SHOWN = 12
+
+
+def run_info(thing: str, data_dir: Path | None, label: str | None, as_json: bool) -> None:
+    """Describe a model file, or else a dataset."""
+    output = Output(as_json=as_json)
+    path = Path(thing).expanduser()
+    facts = model_facts(path) if _is_model(path) else _data_facts(thing, data_dir, label, output)
+    if not as_json:
+        _show(output, facts)
+    output.emit(facts)
+
+
+def _is_model(path: Path) -> bool:
+    """Whether a safetensors file is a model, or so damaged that it might be one."""
+    if path.suffix != ".safetensors" or not path.is_file():
+        return path.suffix == ".safetensors"
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "colinear" in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return True
+
+
+def model_facts(path: Path) -> dict[str, Any]:
+    """What a model's file says about it."""
+    model = LinearModel.load(path)
+    return {
+        "model": str(path),
+        "n_classes": model.n_classes,
+        "n_features": model.n_features,
+        "image_shape": None if model.image_shape is None else list(model.image_shape),
+        "value_range": model.value_range,
+        "bytes": path.stat().st_size,
+        "class_names": list(model.class_names),
+        **model.provenance,
+    }
+
+
+def _data_facts(data: str, data_dir: Path | None, label: str | None, output: Output) -> dict[str, Any]:
+    with Transfer(output) as transfer:
+        split = open_split(data, data_dir, label=label, progress=transfer)
+    parts = {"train": split.train, "validation": split.validation, "test": split.test}
+    counts = {
+        part: [0] * split.train.n_classes if rows is None else rows.labels.bincount(minlength=rows.n_classes).tolist()
+        for part, rows in parts.items()
+    }
+    train = split.train
+    return {
+        "data": split.name,
+        "n_features": train.n_features,
+        "image_shape": None if train.image_shape is None else list(train.image_shape),
+        "dtype": str(train.dtype).removeprefix("torch."),
+        "value_range": train.value_range,
+        "rows": {part: sum(numbers) for part, numbers in counts.items()},
+        "fingerprint": train.fingerprint,
+        "class_names": list(train.class_names),
+        "class_rows": counts,
+    }
+
+
+def _show(output: Output, facts: dict[str, Any]) -> None:
+    table = new_table("", ("what", "value"), ("what", "value"))
+    table.title, table.show_header = None, False
+    for name, value in facts.items():
+        if name == "class_names":
+            value = _joined([shorten(one) for one in value])
+        elif name == "class_rows":
+            value = f"{min(value['train'])} to {max(value['train'])} for training"
+        elif name in ("rows", "versions") and isinstance(value, dict):
+            value = ", ".join(
+                f"{key} {number:,}" if isinstance(number, int) else f"{key} {number}" for key, number in value.items()
+            )
+        elif name == "image_shape" and value is not None:
+            value = " x ".join(str(size) for size in value) + " (channels x height x width)"
+        elif isinstance(value, float):
+            value = f"{value:.6g}"
+        elif isinstance(value, int) and name != "seed":
+            value = f"{value:,}"
+        if value is not None:
+            table.add_row(name.replace("_", " "), printable(value))
+    output.show(table)
+
+
+def _joined(names: list[str]) -> str:
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f", ... and {more} more" if more > 0 else "")

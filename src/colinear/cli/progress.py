@@ -1,0 +1,114 @@
+"""How a run is watched: a bar on a terminal, a few lines in a log."""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from colinear.cli.console import Output
+from colinear.cli.tables import show_run
+from colinear.search import result
+from colinear.search.tune import LossRun
+
+LOG_SHARES = 4  # lines a loss gets in a log
+
+
+def _number(value: float, form: str) -> str:
+    return "–" if math.isnan(value) else format(value, form)
+
+
+class Watcher:
+    """Tells how a run goes, as `search.tune.Listener` asks for; shows each loss's table when it is finished."""
+
+    def __init__(self, output: Output, *, top: int = 10) -> None:
+        self.output, self.top = output, top
+        self.finished_losses: list[str] = []
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._loss, self._unit, self._quarter = "", "", 0
+
+    def __enter__(self) -> Watcher:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def started(self, loss: str, total: int, unit: str) -> None:
+        self._loss, self._unit, self._quarter = loss, unit, 0
+        if self.output.quiet:
+            return
+        if not self.output.err.is_terminal:
+            self.output.note(f"{loss}: {total:,} {unit}")
+            return
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn(f"{{task.completed:,.0f}}/{{task.total:,.0f}} {unit}"),
+            TextColumn("loss {task.fields[loss]}"),
+            TextColumn("best {task.fields[best]}"),
+            TimeRemainingColumn(),
+            console=self.output.err,
+            transient=True,
+            expand=True,
+        )
+        self._task = self._bar.add_task(loss, total=total, loss="–", best="–")
+        self._bar.start()
+
+    def progressed(self, progress: result.Progress) -> None:
+        loss, best = _number(progress.loss, ".3g"), _number(progress.best_accuracy, ".3f")
+        if self._bar is not None:
+            self._bar.update(self._task, completed=progress.done, total=progress.total, loss=loss, best=best)
+            return
+        quarter = progress.done * LOG_SHARES // max(1, progress.total)
+        if quarter > self._quarter:
+            self._quarter = quarter
+            self.output.note(f"{self._loss}: {progress.done:,} {self._unit}, loss {loss}, best validation {best}")
+
+    def finished(self, run: LossRun) -> None:
+        self._close()
+        self.finished_losses.append(run.loss)
+        show_run(self.output, run.entry, self.top)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+class Transfer:
+    """A bar for downloads and long reads, as `datasets.base.Progress` asks for: called as (what, done, total)."""
+
+    def __init__(self, output: Output) -> None:
+        self.output = output
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._what = ""
+
+    def __enter__(self) -> Transfer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if self.output.quiet:
+            return
+        if not self.output.err.is_terminal:
+            if what != self._what:
+                self.output.note(f"{what} ...")
+            self._what = what
+            return
+        if self._bar is None:
+            columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=self.output.err, transient=True, expand=True)
+            self._bar.start()
+        if self._task is None or what != self._what:
+            self._what, self._task = what, self._bar.add_task(what, total=total)
+        self._bar.update(self._task, completed=done, total=total)

@@ -1,0 +1,150 @@
+"""`colinear evaluate` and `colinear predict`: what a saved model says about rows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from colinear.checks import InputError
+from colinear.cli.console import Output, printable, shorten, write_json
+from colinear.cli.progress import Transfer
+from colinear.cli.tables import as_accuracy, new_table, score_sentence
+from colinear.datasets import ArrayDataset, Dataset, load_features, match_classes, open_dataset, read_image
+from colinear.datasets.features import CHUNK_ROWS
+from colinear.model import LinearModel
+from colinear.search.results import TestScore
+from colinear.search.tune import score_test
+
+CLASSES_SHOWN = 30
+
+
+def run_evaluate(
+    model_file: Path, data: str, part: str | None, data_dir: Path | None, label: str | None, seed: int, as_json: bool
+) -> None:
+    """Print accuracy, interval and every class of `model_file` on a part of `data`."""
+    output = Output(as_json=as_json)
+    model = LinearModel.load(model_file)
+    with Transfer(output) as transfer:
+        dataset = open_dataset(data, data_dir, part=part, label=label, seed=seed, progress=transfer)
+    dataset = _fitting(dataset, model)
+    score = score_test(model, dataset)
+    classes = class_scores(score, model.class_names)
+    what = f"{dataset.name}{'' if part is None else f' ({part})'}"
+    if part == "train":
+        output.say("These rows may have trained the model: the accuracy on them is no estimate for new ones.")
+    output.say(score_sentence(f"{what}: accuracy", score.accuracy, score.interval, score.total), style="bold")
+    if len(classes) > CLASSES_SHOWN:
+        output.say(f"The {CLASSES_SHOWN} of {len(classes)} classes with the lowest recall; --json has all:")
+    table = new_table("", ("class", "rows", "recall", "precision", "mostly taken for"), ("class", "mostly taken for"))
+    table.title = None
+    worst = sorted(classes, key=lambda one: (one["recall"] is None, one["recall"] or 0.0))
+    for one in classes if len(classes) <= CLASSES_SHOWN else worst[:CLASSES_SHOWN]:
+        other = one["mostly_taken_for"]
+        table.add_row(
+            shorten(one["class"]), f"{one['rows']:,}", as_accuracy(one["recall"]), as_accuracy(one["precision"]),
+            "–" if other is None else f"{shorten(other['class'], 16)} ({other['rows']:,})",
+        )  # fmt: skip
+    output.show(table)
+    output.emit(
+        {
+            "model": str(model_file),
+            "data": dataset.name,
+            "part": part,
+            "rows": score.total,
+            "correct": score.correct,
+            "accuracy": score.accuracy,
+            "accuracy_ci95": list(score.interval),
+            "classes": classes,
+            "confusion_matrix": score.confusion.tolist(),
+        }
+    )
+
+
+def class_scores(score: TestScore, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Rows, recall, precision and the commonest mistake of each class; None where a class has no rows."""
+    confusion = score.confusion.cpu()
+    truth, taken = confusion.sum(1).tolist(), confusion.sum(0).tolist()
+    classes = []
+    for number, name in enumerate(names):
+        right = int(confusion[number, number])
+        mistakes = confusion[number].clone()
+        mistakes[number] = 0
+        other = int(mistakes.argmax())
+        count = int(mistakes[other])
+        classes.append(
+            {
+                "class": name,
+                "rows": truth[number],
+                "recall": right / truth[number] if truth[number] else None,
+                "precision": right / taken[number] if taken[number] else None,
+                "mostly_taken_for": {"class": names[other], "rows": count} if count else None,
+            }
+        )
+    return classes
+
+
+def run_predict(model_file: Path, inputs: list[Path], top: int, as_json: bool) -> None:
+    """Print the label and the `top` largest scores of every input row, as they are computed."""
+    model = LinearModel.load(model_file)
+    if not as_json:
+        for record in _predictions(model, inputs, top):
+            where = record["input"] if record["row"] is None else f"{record['input']}[{record['row']}]"
+            key = "probability" if "probability" in record["top"][0] else "score"
+            best = "  ".join(f"{printable(one['class'])} {one[key]:.3f}" for one in record["top"])
+            sys.stdout.write(f"{printable(where)}: {printable(record['label'])}  ({key}: {best})\n")
+        return
+    write_json(list(_predictions(model, inputs, top)))
+
+
+def _predictions(model: LinearModel, inputs: list[Path], top: int) -> Iterator[dict[str, Any]]:
+    for path in inputs:
+        for first, rows, is_table in _chunks(model, path):
+            scores = model.scores(rows)
+            shown = scores.softmax(1) if model.loss == "softmax" else None
+            best = scores.argsort(dim=1, descending=True, stable=True)[:, :top]  # ties: the lowest class, as predict
+            for row, members in enumerate(best.tolist()):
+                ranked = [
+                    {"class": model.class_names[c], "score": float(scores[row, c])}
+                    | ({} if shown is None else {"probability": float(shown[row, c])})
+                    for c in members
+                ]
+                yield {
+                    "input": str(path),
+                    "row": first + row if is_table else None,
+                    "label": ranked[0]["class"],
+                    "top": ranked,
+                }
+
+
+def _chunks(model: LinearModel, path: Path) -> Iterator[tuple[int, Tensor, bool]]:
+    """(number of the first row, raw rows, whether they are rows of a table)."""
+    if path.suffix.lower() == ".npy":
+        features = load_features(path)
+        if features.shape[1] != model.n_features:
+            raise InputError(f"{path} must have {model.n_features} columns, as the model; it has {features.shape[1]}.")
+        for start in range(0, len(features), CHUNK_ROWS):
+            yield start, features[start : start + CHUNK_ROWS], True
+        return
+    if model.image_shape is None:
+        raise InputError(
+            f"this model takes rows of {model.n_features} features, no images; got {path}. Give a .npy file."
+        )
+    yield 0, read_image(path, model.image_shape, value_range=model.value_range).unsqueeze(0), False
+
+
+def _fitting(dataset: Dataset, model: LinearModel) -> Dataset:
+    """`dataset` with its labels numbered as the model's, if its rows fit the model."""
+    if dataset.n_features != model.n_features:
+        raise InputError(
+            f"{dataset.name} has {dataset.n_features} features; the model takes {model.n_features}. "
+            "Give the kind of data it was trained on."
+        )
+    if isinstance(dataset, ArrayDataset):
+        return match_classes(dataset, model.class_names)
+    if dataset.class_names != model.class_names:
+        raise InputError(f"{dataset.name} and the model must have the same classes in the same order.")
+    return dataset

@@ -1,0 +1,105 @@
+"""Tables and sentences about what a run found, from its part of results.json."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from colinear.cli.console import Output
+from colinear.solvers.solution import Status
+
+Entry = Mapping[str, Any]
+FINE = (Status.COMPLETED, Status.CONVERGED, Status.DROPPED)
+
+
+def new_table(title: str, columns: tuple[str, ...], left: tuple[str, ...] = ()) -> Table:
+    """A table without outer lines; columns are right-aligned but for those in `left`."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="left" if name in left else "right", overflow="fold")
+    return table
+
+
+def as_accuracy(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def as_number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}g}"
+
+
+def as_percent(share: float | None) -> str:
+    """A gap as a percentage with two digits that count.
+
+    >>> as_percent(0.00041), as_percent(2.1e-7), as_percent(0.0), as_percent(None)
+    ('0.041 %', '0.000021 %', '0 %', '–')
+    """
+    if share is None:
+        return "–"
+    text = f"{100 * share:.2g}"
+    if "e-" in text:
+        text = f"{100 * share:.{int(text.split('e-')[1]) + 1}f}".rstrip("0")
+    return f"{float(text):g} %" if "e+" in text else f"{text} %"
+
+
+def trial_table(entry: Entry, top: int = 10) -> Table:
+    """The `top` candidates of one loss, best first; the columns are those that its solver fills."""
+    trials = [entry["trials"][number] for number in entry["order"][:top]]
+    total = len(entry["trials"])
+    exact = entry["solver"] == "exact"
+    kind = "strength" if exact else "candidate"
+    title = f"{entry['loss']}: {total} {kind}{'s' * (total != 1)}{', best first' * (total > 1)}"
+    own = ("objective", "within", "passes") if exact else ()
+    spread = any(trial.get("spread") is not None for trial in trials)
+    first = () if exact else ("learning rate",)
+    columns = (*first, "reg", *own, "train", "validation", *(("±",) if spread else ()), "status")
+    table = new_table(title, columns, left=("status",))
+    for place, trial in enumerate(trials):
+        cells = [] if exact else [as_number(trial.get("learning_rate"))]
+        cells += [as_number(trial["reg"])]
+        if exact:
+            passes = trial.get("passes")
+            cells += [as_number(trial.get("objective"), 6), as_percent(trial.get("relative_gap"))]
+            cells += ["–" if passes is None else str(passes)]
+        cells += [as_accuracy(trial["train_accuracy"]), as_accuracy(trial["val_accuracy"])]
+        cells += [as_accuracy(trial.get("spread"))] if spread else []
+        cells += [trial["status"].replace("_", " ")]
+        table.add_row(*cells, style="bold" if place == 0 and total > 1 else None)
+    return table
+
+
+def show_run(output: Output, entry: Entry, top: int = 10) -> None:
+    """The table of one loss, what needs advice, and the winner's score on test."""
+    output.show(trial_table(entry, top))
+    more = len(entry["trials"]) - top
+    if more > 0:
+        output.say(f"... and {more} more in results.json")
+    for status, count in Counter(trial["status"] for trial in entry["trials"]).items():
+        known = Status[status.upper()]
+        if known not in FINE:
+            output.say(f"{count} of {len(entry['trials'])} {known.value}. {known.advice}")
+    if entry["solver"] == "exact":
+        winner = entry["trials"][entry["best"]]
+        output.say(
+            f"The winner, reg {as_number(winner['reg'])}, is within {as_percent(winner.get('relative_gap'))} "
+            "of the optimum."
+        )
+    output.say(test_sentence(entry), style="bold")
+    output.say()
+
+
+def test_sentence(entry: Entry) -> str:
+    if entry["test_accuracy"] is None:
+        return f"{entry['loss']}: there are no test rows."
+    rows = sum(map(sum, entry["confusion_matrix"]))
+    return score_sentence(f"{entry['loss']} test accuracy", entry["test_accuracy"], entry["test_accuracy_ci95"], rows)
+
+
+def score_sentence(what: str, accuracy: float, interval: tuple[float, float], rows: int) -> str:
+    """An accuracy with its interval, in 80 columns."""
+    low, high = interval
+    return f"{what} {accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}, {rows:,} rows)"

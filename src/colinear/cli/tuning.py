@@ -1,0 +1,272 @@
+"""`colinear tune` and `colinear fit`: from options to settings, from settings to a folder of results."""
+
+from __future__ import annotations
+
+import json
+import signal
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from colinear.checks import InputError, check_count, check_number
+from colinear.cli.console import Output
+from colinear.cli.progress import Transfer, Watcher
+from colinear.datasets import open_split, parse_augment
+from colinear.datasets.base import Split
+from colinear.model import LinearModel
+from colinear.search.candidates import Range, check_range
+from colinear.search.regs import parse_regs
+from colinear.search.runfolder import RunFolder
+from colinear.search.settings import LOSS_NAMES, Settings
+from colinear.search.tune import LossRun, sgd_search, tune
+
+Values = Mapping[str, Any]
+SGD_ONLY = (
+    "candidates", "lr", "steps", "batch_size", "halving", "eta", "subspace", "momentum", "schedule", "averaging",
+    "matmul_precision",
+)  # fmt: skip
+EXACT_ONLY = ("regs", "tol", "max_passes", "refit", "cv")
+STOPPED = 128 + signal.SIGINT
+
+
+def run_tune(values: Values, given: Mapping[str, str]) -> None:
+    """Run or resume a search, show it, and write its figures."""
+    output = Output(quiet=values["quiet"], as_json=values["json"])
+    if values["resume"] is not None:
+        path = Path(values["resume"])
+        settings = _settings_of(path, given)
+        split = _open(settings, output)
+    else:
+        settings = tune_settings(values, given)
+        out = None if values["out"] is None else Path(values["out"])
+        _refuse_used(out)
+        split = _open(settings, output)
+        if values["regs"] is not None:
+            settings = replace(settings, regs=parse_regs(values["regs"], split.train.n_samples))
+        path = out or _default_folder(settings.data)
+    with RunFolder(path) as folder:
+        if values["resume"] is None:
+            _refuse_used(path)
+        runs = _finished_runs(settings, split, folder, output) or _tune(settings, split, folder, output)
+        names = _write_figures(runs, split, folder)
+        results = folder.read_json("results.json")
+    models = ", ".join(f"model-{run.loss}.safetensors" for run in runs)
+    output.say_path(f"Written to {path}: results.json, {models}, figures/ ({len(names)})")
+    output.emit({"folder": str(path), "figures": names, **results})
+
+
+def run_fit(values: Values, given: Mapping[str, str]) -> None:
+    """Train one setting: a search of one candidate, of which the model file is kept."""
+    output = Output(quiet=values["quiet"], as_json=values["json"])
+    check_number("--reg", values["reg"], above=0)
+    solver = choose_solver(values["solver"], {name: text for name, text in given.items() if name != "reg"})
+    if solver == "sgd" and values["lr"] is None:
+        raise InputError("--lr is needed to fit with sgd. Try --lr 1e-2, or --solver exact, which needs none.")
+    rate = check_number("--lr", values["lr"] if values["lr"] is not None else 1.0, above=0)
+    settings = Settings(
+        **_shared_settings(values),
+        losses=(values["loss"].value,),
+        solver=solver,
+        candidates=1,
+        learning_rates=(rate, rate),
+        reg_range=(values["reg"], values["reg"]),
+        regs=(values["reg"],) if solver == "exact" else None,
+    )
+    _check_settings(settings)
+    target = Path(values["out"])
+    if target.is_dir() or not target.parent.is_dir():
+        raise InputError(f"--out must be a file in a folder that exists; got {target}. Try --out model.safetensors.")
+    split = _open(settings, output)
+    with (
+        tempfile.TemporaryDirectory(prefix="colinear-") as place,
+        RunFolder(place) as folder,
+        Watcher(output) as watcher,
+    ):
+        [run] = tune(settings, split, folder, watcher)
+    run.model.save(target)
+    output.say_path(f"Written: {target}")
+    output.emit({"model": str(target), **run.entry})
+
+
+def tune_settings(values: Values, given: Mapping[str, str]) -> Settings:
+    """Everything that decides the run, checked as far as it can be without the data; `regs` follow with it."""
+    losses = LOSS_NAMES if values["loss"] == "both" else (values["loss"].value,)
+    if values["regs"] is not None:
+        parse_regs(values["regs"], 1)
+    if "eta" in given and not values["halving"]:
+        raise InputError("--eta belongs to --halving. Add --halving, or leave --eta out.")
+    settings = Settings(
+        **_shared_settings(values),
+        losses=losses,
+        solver=choose_solver(values["solver"], given),
+        candidates=values["candidates"],
+        learning_rates=parse_range("--lr", values["lr"]),
+        reg_range=parse_range("--reg", values["reg"]),
+        eta=values["eta"] if values["halving"] else None,
+        subspace=values["subspace"],
+        refit=values["refit"],
+        cv=values["cv"],
+    )
+    _check_settings(settings)
+    return settings
+
+
+def choose_solver(asked: str | None, given: Mapping[str, str]) -> str:
+    """The solver asked for, or the one whose options were given, or the default; options of the other are refused."""
+    sgd = [given[name] for name in (*SGD_ONLY, "reg") if name in given]
+    exact = [given[name] for name in EXACT_ONLY if name in given]
+    solver = str(asked) if asked is not None else ("sgd" if sgd and not exact else Settings.solver)
+    wrong, other = (sgd, "sgd") if solver == "exact" else (exact, "exact")
+    if wrong:
+        rather = " (its strengths are --regs)" if "--reg" in wrong else ""
+        raise InputError(
+            f"{', '.join(wrong)} {'belongs' if len(wrong) == 1 else 'belong'} to --solver {other}; this is "
+            f"--solver {solver}{rather}. Name one solver and give its options only."
+        )
+    return solver
+
+
+def parse_range(name: str, text: str) -> Range:
+    """LOW:HIGH, or one number for both.
+
+    >>> parse_range("--lr", "1e-4:1e-1"), parse_range("--lr", "0.5")
+    ((0.0001, 0.1), (0.5, 0.5))
+    """
+    try:
+        numbers = [float(part) for part in text.split(":")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise InputError(f"{name} must be a range LOW:HIGH or one number; got {text!r}. Try {name} 1e-4:1e-1.")
+    return check_range(name, numbers[0], numbers[-1])
+
+
+def _shared_settings(values: Values) -> dict[str, Any]:
+    return {
+        "data": values["data"] or "",
+        "data_dir": None if values["data_dir"] is None else str(values["data_dir"]),
+        "precision": values["matmul_precision"].value,
+        "schedule": values["schedule"].value,
+        **{
+            name: values[name]
+            for name in (
+                "label", "seed", "device", "standardize", "intercept_scaling", "augment", "steps", "batch_size",
+                "momentum", "averaging", "tol", "max_passes",
+            )
+        },
+    }  # fmt: skip
+
+
+def _check_settings(settings: Settings) -> None:
+    """Refuse before any work what the floors below would refuse after reading the data."""
+    if not settings.data:
+        raise InputError(
+            "DATA is missing: digits, cifar10, a feature file or an image folder. Try `colinear tune digits`."
+        )
+    check_count("--steps", settings.steps)
+    check_number("--intercept-scaling", settings.intercept_scaling, least=0)
+    if settings.batch_size is not None:
+        check_count("--batch-size", settings.batch_size)
+    if settings.augment is not None:
+        parse_augment(settings.augment)
+    if settings.subspace is not None:
+        check_number("--subspace", settings.subspace, above=0, most=1)
+    if settings.eta is not None:
+        check_count("--eta", settings.eta, 2)
+    if settings.solver == "sgd":
+        for loss in settings.losses:
+            sgd_search(loss, settings)
+
+
+def _open(settings: Settings, output: Output) -> Split:
+    with Transfer(output) as transfer:
+        return open_split(settings.data, settings.data_dir, label=settings.label, seed=settings.seed, progress=transfer)
+
+
+def _tune(settings: Settings, split: Split, folder: RunFolder, output: Output) -> list[LossRun]:
+    """Search; Ctrl-C says what is kept and how to go on."""
+    with Watcher(output) as watcher:
+        try:
+            return tune(settings, split, folder, watcher)
+        except KeyboardInterrupt:
+            kept = ", ".join(watcher.finished_losses) or "no loss yet"
+            watcher.__exit__(None, None, None)
+            output.note(f"\nStopped. Finished and kept in {folder.path}: {kept}.".lstrip())
+            output.note(f"Go on with: colinear tune --resume {folder.path}")
+            raise typer.Exit(STOPPED) from None
+
+
+def _settings_of(path: Path, given: Mapping[str, str]) -> Settings:
+    """The settings that the run in `path` was started with; nothing else may be asked of it."""
+    others = [text for name, text in given.items() if name not in ("resume", "quiet", "json")]
+    if others:
+        raise InputError(
+            f"--resume goes on with the run's own settings; leave out {', '.join(others)}, or start a new run."
+        )
+    try:
+        text = (path / "settings.json").read_bytes()
+    except OSError:
+        raise InputError(f"{path} is no run of `colinear tune`: it has no settings.json. Check the path.") from None
+    try:
+        values = json.loads(text)
+    except ValueError:
+        raise InputError(f"{path / 'settings.json'} is damaged: it is no JSON. Start a new run.") from None
+    return Settings.from_json(values)
+
+
+def _refuse_used(path: Path | None) -> None:
+    if path is not None and (path / "settings.json").exists():
+        raise InputError(f"{path} holds a run already. Go on with --resume {path}, or pass another --out.")
+
+
+def _default_folder(data: str) -> Path:
+    """A folder runs/DATA-DATE-TIME that no other run has."""
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(data).expanduser().resolve().stem) or "data"
+    name = f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in range(1, 1000):
+        path = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise InputError(f"run folder {path} cannot be made: {error.strerror}. Pass --out.") from None
+        return path
+    raise InputError(f"runs/ holds 999 runs named {name}. Pass --out.")
+
+
+def _finished_runs(settings: Settings, split: Split, folder: RunFolder, output: Output) -> list[LossRun]:
+    """The runs of a folder whose every loss is finished, shown again; nothing if there is work left."""
+    if not (folder.path / "results.json").is_file() or any((folder.path / "checkpoints").glob("*")):
+        return []
+    results = folder.read_json("results.json")
+    try:
+        entries = results["runs"]
+        same = results["dataset"]["fingerprint"] == split.train.fingerprint
+        whole = tuple(entry["loss"] for entry in entries) == settings.losses
+    except (KeyError, TypeError):
+        raise InputError(f"{folder.path / 'results.json'} is damaged. Start a new run.") from None
+    if not whole:
+        return []
+    if not same:
+        raise InputError(f"{folder.path} is a run on other data than {settings.data} holds now. Start a new run.")
+    output.note(f"{folder.path} is finished already.")
+    runs = []
+    for entry in entries:
+        model = LinearModel.load(folder.path / f"model-{entry['loss']}.safetensors")
+        runs.append(LossRun(entry["loss"], model, entry, None, None))
+        Watcher(output).finished(runs[-1])
+    return runs
+
+
+def _write_figures(runs: list[LossRun], split: Split, folder: RunFolder) -> list[str]:
+    from colinear.report.figures import write_figures  # matplotlib takes half a second to import
+
+    written = write_figures(runs, split, folder.write)
+    earlier = (f"figures/{path.name}" for path in (folder.path / "figures").glob("*.png"))
+    return written + sorted(set(earlier) - set(written))  # loss curves stay from before a resume

@@ -1,0 +1,34 @@
+"""The vision course's own vocabulary for linear classifiers: `import colinear.course as coutils`."""
+
+from colinear.course import data, utils
+from colinear.course.classifiers import (
+    LinearClassifier,
+    LinearSVM,
+    Softmax,
+    predict_linear_classifier,
+    train_linear_classifier,
+)
+from colinear.course.data import get_CIFAR10_data
+from colinear.course.gradients import grad_check_sparse
+from colinear.course.losses import (
+    softmax_loss_naive,
+    softmax_loss_vectorized,
+    svm_loss_naive,
+    svm_loss_vectorized,
+)
+
+__all__ = [
+    "LinearClassifier",
+    "LinearSVM",
+    "Softmax",
+    "data",
+    "get_CIFAR10_data",
+    "grad_check_sparse",
+    "predict_linear_classifier",
+    "softmax_loss_naive",
+    "softmax_loss_vectorized",
+    "svm_loss_naive",
+    "svm_loss_vectorized",
+    "train_linear_classifier",
+    "utils",
+]

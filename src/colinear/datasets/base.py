@@ -1,0 +1,207 @@
+"""What a dataset is to the rest of the house: rows of raw numbers, labels, names.
+
+A dataset knows nothing of scaling, weights or devices. Rows stay as they are stored (images uint8, feature
+files float32 or float64, perhaps memory-mapped) until a `Features` view turns a chunk of them into numbers
+to train on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from colinear.checks import InputError, check_features, check_labels
+
+ImageShape = tuple[int, int, int]  # channels, height, width
+Progress = Callable[[str, int, int], None]  # what, how much is done, how much there is
+FINGERPRINT_ROWS = 4096  # rows hashed in full; a fingerprint tells data apart, it does not authenticate them
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Rows of raw features (n_samples, n_features) with labels in [0, n_classes)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+    @property
+    def image_shape(self) -> ImageShape | None: ...
+    @property
+    def labels(self) -> Tensor: ...
+    @property
+    def n_samples(self) -> int: ...
+    @property
+    def n_features(self) -> int: ...
+    @property
+    def n_classes(self) -> int: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
+    @property
+    def value_range(self) -> float: ...
+
+    def take(self, rows: slice | Tensor) -> Tensor:
+        """Raw features (len(rows), n_features) of the given rows, in their stored dtype."""
+        ...
+
+    def subset(self, rows: slice | Tensor) -> Dataset:
+        """The dataset of these rows only, without copying features."""
+        ...
+
+    def to(self, device: torch.device) -> Dataset:
+        """The same rows held on `device`."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash of shape, dtype, labels and up to 4,096 evenly spaced rows."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayDataset:
+    """A dataset over one tensor, in memory or memory-mapped.
+
+    features : (n, d) uint8, float32 or float64.       labels : (n,) int64 in [0, len(class_names)).
+    image_shape : (channels, height, width) with product d if rows are images, else None.
+    value_range : what raw values are divided by before training: 255 for uint8 images, 16 for digits, else 1.
+    rows : None, or the int64 row numbers of `features` that belong (a view: features are never copied).
+
+    >>> data = ArrayDataset(torch.eye(3), torch.tensor([0, 1, 1]), ("a", "b"))
+    >>> data.n_samples, data.n_features, data.n_classes
+    (3, 3, 2)
+    >>> data.subset(torch.tensor([2])).take(slice(0, 1))
+    tensor([[0., 0., 1.]])
+    """
+
+    features: Tensor
+    labels: Tensor
+    class_names: tuple[str, ...]
+    image_shape: ImageShape | None = None
+    name: str = "array"
+    value_range: float = 1.0
+    rows: Tensor | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        check_features(self.features)
+        check_labels(self.labels, len(self.class_names))
+        expected = len(self.features) if self.rows is None else len(self.rows)
+        if len(self.labels) != expected:
+            raise InputError(f"there must be one label per row; got {len(self.labels)} for {expected} rows.")
+        if self.image_shape is not None:
+            channels, height, width = self.image_shape
+            if channels * height * width != self.features.shape[1]:
+                raise InputError(
+                    f"image shape {self.image_shape} has {channels * height * width} values; "
+                    f"rows have {self.features.shape[1]}."
+                )
+
+    @property
+    def n_samples(self) -> int:
+        return len(self.labels)
+
+    @property
+    def n_features(self) -> int:
+        return self.features.shape[1]
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.features.dtype
+
+    def take(self, rows: slice | Tensor) -> Tensor:
+        if self.rows is not None:
+            rows = self.rows[rows]
+        elif isinstance(rows, slice):
+            return self.features[rows]
+        return self.features.index_select(0, rows)
+
+    def subset(self, rows: slice | Tensor) -> ArrayDataset:
+        if isinstance(rows, Tensor) and rows.dtype == torch.bool:
+            rows = rows.nonzero().squeeze(1)
+        labels = self.labels[rows]
+        if self.rows is None and isinstance(rows, slice):
+            return replace(self, features=self.features[rows], labels=labels)
+        if self.rows is not None:
+            kept = self.rows[rows]
+        else:
+            kept = rows if isinstance(rows, Tensor) else torch.arange(self.n_samples)[rows]
+        return replace(self, labels=labels, rows=kept.to(self.features.device))
+
+    def to(self, device: torch.device) -> ArrayDataset:
+        rows = None if self.rows is None else self.rows.to(device)
+        return replace(self, features=self.features.to(device), labels=self.labels.to(device), rows=rows)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(self)
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Return 16 hex digits of SHA-256 over shape, dtype, names, labels and <= 4,096 evenly spaced rows."""
+    digest = hashlib.sha256()
+    digest.update(f"{dataset.n_samples},{dataset.n_features},{dataset.dtype},{dataset.class_names}".encode())
+    digest.update(dataset.labels.cpu().contiguous().numpy().tobytes())
+    step = max(1, -(-dataset.n_samples // FINGERPRINT_ROWS))
+    rows = torch.arange(0, dataset.n_samples, step, device=dataset.labels.device)
+    digest.update(dataset.take(rows).cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Training, validation and test rows. Validation selects; test is scored once, by the winner."""
+
+    train: Dataset
+    validation: Dataset
+    test: Dataset | None
+
+    @property
+    def name(self) -> str:
+        return self.train.name
+
+    def to(self, device: torch.device) -> Split:
+        test = None if self.test is None else self.test.to(device)
+        return Split(self.train.to(device), self.validation.to(device), test)
+
+
+def split_tail(dataset: Dataset, share: float) -> tuple[Dataset, Dataset]:
+    """Split off the last `share` of the rows, as the course does: (first rows, last rows)."""
+    held = round(share * dataset.n_samples)
+    if not 0 < held < dataset.n_samples:
+        raise InputError(
+            f"validation share {share:g} of {dataset.n_samples} rows leaves {held} for validation and "
+            f"{dataset.n_samples - held} for training; both must be >= 1."
+        )
+    kept = dataset.n_samples - held
+    return dataset.subset(slice(0, kept)), dataset.subset(slice(kept, dataset.n_samples))
+
+
+def split_stratified(labels: Tensor, shares: Sequence[float], seed: int) -> list[Tensor]:
+    """Deal shuffled rows of each class into parts of the given shares; returns sorted row numbers per part.
+
+    A class is cut at its size times the cumulated shares, rounded, so every part sees every class that has
+    enough rows. Needs sum(shares) = 1. Cost: one sort of the labels.
+
+    >>> [part.tolist() for part in split_stratified(torch.tensor([0, 1, 0, 1]), (0.5, 0.5), seed=0)]
+    [[0, 3], [1, 2]]
+    """
+    generator = torch.Generator().manual_seed(seed)
+    parts: list[list[Tensor]] = [[] for _ in shares]
+    labels = labels.cpu()
+    sizes = labels.bincount().tolist()
+    for group in torch.split(labels.argsort(stable=True), sizes):
+        rows = group[torch.randperm(len(group), generator=generator)]
+        cuts = torch.tensor([0.0, *shares], dtype=torch.float64).cumsum(0).mul(len(rows)).round().long().tolist()
+        for part, start, stop in zip(parts, cuts[:-1], cuts[1:], strict=True):
+            part.append(rows[start:stop])
+    return [torch.cat([labels.new_empty(0), *part]).sort().values for part in parts]

@@ -1,0 +1,175 @@
+"""Image folders: one folder a class, decoded in parallel into one uint8 matrix."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from PIL import Image
+
+from colinear.checks import InputError, check_count
+from colinear.datasets.base import ArrayDataset, ImageShape, Progress
+from colinear.datasets.images import decode_image, probe_image
+from colinear.datasets.labels import match_classes
+
+ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp"))
+PART_NAMES = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
+UNREADABLE_SHARE = 0.01  # below this share of all files, unreadable ones are listed and left out
+MAX_BYTES = 16 << 30
+NAMED = 5  # unreadable files named in a message
+PROGRESS_FILES = 64  # files between two calls of progress
+
+logger = logging.getLogger(__name__)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def load_folder(
+    path: str | Path,
+    *,
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> ArrayDataset:
+    """Return the PNG, JPEG, BMP and WEBP files under path/CLASS/ as uint8 rows; classes and files in sorted order.
+
+    size : (height, width) that every picture is stretched to; default the most common size (ties: the smaller).
+    channels : 1 or 3; default 1 if every picture is grey, else 3.
+    progress : called as progress(what, files done, files in all).
+    workers : threads; default the number of cores (decoding releases the GIL).
+    Hidden files and other endings are passed over. Unreadable pictures are named in a warning of the log and left
+    out; from 1 % of all files on they are an `InputError`. So are a folder without classes or pictures, and more
+    than 16 GiB of pixels.
+    Cost: reads each header, then each file once; memory n * channels * height * width bytes.
+    """
+    path = Path(path).expanduser()
+    files, labels, names = _list_files(path)
+    threads = workers if workers is not None else min(32, os.cpu_count() or 1)
+    with ThreadPoolExecutor(check_count("workers", threads)) as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are checked by images.py
+        found = list(_watch(pool.map(probe_image, files), len(files), "reading headers", progress))
+        _report_unreadable([file for file, probe in zip(files, found, strict=True) if probe is None], files)
+        probes = [probe for probe in found if probe is not None]
+        shape = (channels or (1 if all(grey for _, grey in probes) else 3), *(size or _common_size(probes)))
+        pixels, failed = _decode_all(files, shape, pool.map, progress)
+    _report_unreadable([files[row] for row in failed], files)
+    kept = np.setdiff1d(np.arange(len(files)), failed)
+    if len(failed):
+        pixels = pixels[kept]
+    return ArrayDataset(
+        features=torch.from_numpy(pixels.reshape(len(kept), -1)),
+        labels=torch.tensor(labels)[torch.from_numpy(kept)],
+        class_names=names,
+        image_shape=shape,
+        name=path.resolve().name,
+        value_range=255.0,
+    )
+
+
+def find_folder_parts(path: Path) -> dict[str, Path]:
+    """Return the part folders of a root that has only train, val (valid, validation) and test; else an empty dict."""
+    folders = _class_folders(path)
+    parts = {PART_NAMES.get(folder.name.lower(), ""): folder for folder in folders}
+    whole = "" not in parts and "train" in parts and all(_class_folders(folder) for folder in folders)
+    return parts if whole and len(parts) > 1 else {}
+
+
+def load_folder_parts(
+    path: Path, *, size: tuple[int, int] | None = None, progress: Progress | None = None
+) -> dict[str, ArrayDataset]:
+    """Return the parts that `find_folder_parts` finds, in the shape and with the class names of the training part."""
+    folders = find_folder_parts(path)
+    train = load_folder(folders["train"], size=size, progress=progress)
+    channels, height, width = train.image_shape or (3, 0, 0)
+    loaded = {"train": train}
+    for part, folder in folders.items():
+        if part != "train":
+            data = load_folder(folder, size=(height, width), channels=channels, progress=progress)
+            loaded[part] = match_classes(data, train.class_names)
+    return loaded
+
+
+def _class_folders(path: Path) -> list[Path]:
+    return sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+
+
+def _list_files(path: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
+    """Picture files, the class number of each, and the names of the classes that have any."""
+    if not path.is_dir():
+        raise InputError(f"{path} does not exist or is no folder. Give a folder with one folder a class.")
+    files: list[Path] = []
+    labels: list[int] = []
+    names: list[str] = []
+    for folder in _class_folders(path):
+        inside = sorted(
+            file for file in folder.rglob("*") if file.suffix.lower() in ENDINGS and not file.name.startswith(".")
+        )
+        if inside:
+            files += inside
+            labels += [len(names)] * len(inside)
+            names.append(folder.name)
+    if not files:
+        raise InputError(
+            f"{path} must have one folder a class with {', '.join(sorted(ENDINGS))} files inside; it has none."
+        )
+    return files, labels, tuple(names)
+
+
+def _common_size(probes: Sequence[tuple[tuple[int, int], bool]]) -> tuple[int, int]:
+    counts = Counter(size for size, _ in probes)
+    return min(counts, key=lambda size: (-counts[size], size[0] * size[1], size))
+
+
+def _decode_all(
+    files: Sequence[Path],
+    shape: ImageShape,
+    run: Callable[[Callable[[int], bool], Iterable[int]], Iterable[bool]],
+    progress: Progress | None,
+) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], list[int]]:
+    """Pixels (n, channels, height, width) uint8, and the rows whose file could not be decoded."""
+    needed = len(files) * shape[0] * shape[1] * shape[2]
+    if needed > MAX_BYTES or min(shape) < 1:
+        raise InputError(
+            f"{len(files)} pictures of shape {shape} take {needed / 2**30:.1f} GiB; sizes must be >= 1 and at most "
+            f"{MAX_BYTES >> 30} GiB are held. Give another size."
+        )
+    pixels = np.empty((len(files), *shape), np.uint8)
+
+    def decode(row: int) -> bool:
+        try:
+            pixels[row] = decode_image(files[row], shape)
+        except InputError:
+            return False
+        return True
+
+    done = _watch(run(decode, range(len(files))), len(files), "decoding pictures", progress)
+    return pixels, [row for row, good in enumerate(done) if not good]
+
+
+def _watch(items: Iterable[Item], total: int, what: str, progress: Progress | None) -> Iterable[Item]:
+    """Pass `items` on, telling `progress` now and then."""
+    for count, item in enumerate(items, start=1):
+        yield item
+        if progress is not None and (count % PROGRESS_FILES == 0 or count == total):
+            progress(what, count, total)
+
+
+def _report_unreadable(bad: Sequence[Path], files: Sequence[Path]) -> None:
+    if not bad:
+        return
+    named = ", ".join(str(file) for file in bad[:NAMED]) + (", ..." if len(bad) > NAMED else "")
+    if len(bad) >= UNREADABLE_SHARE * len(files):
+        raise InputError(
+            f"{len(bad)} of {len(files)} pictures cannot be read (less than 1 % may be): {named}. "
+            "Repair or remove them."
+        )
+    logger.warning("%d of %d pictures cannot be read and are left out: %s", len(bad), len(files), named)

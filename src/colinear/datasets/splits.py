@@ -1,0 +1,189 @@
+"""The one door of the command line: the name of a dataset, a file or a folder to training, validation, test.
+
+| data | training | validation | test |
+| --- | --- | --- | --- |
+| cifar10 | the official training rows but the last 2 %, as the course splits | these last 2 % | official |
+| digits | 70 %, stratified by class, drawn by seed | 15 % | 15 % |
+| a file or folder with parts | its own | its own, else 15 % of training, stratified | its own |
+| any other file or folder | 70 %, stratified by class, drawn by seed | 15 % | 15 % |
+
+A folder has parts if it holds X_train.npy, y_train.npy, X_test.npy, y_test.npy, or train/ and test/ with one
+folder a class in each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from colinear.checks import InputError, check_choice, check_number
+from colinear.datasets.base import ArrayDataset, Dataset, Progress, Split, split_stratified, split_tail
+from colinear.datasets.cifar10 import META_FILE, load_cifar10
+from colinear.datasets.digits import load_digits
+from colinear.datasets.folders import find_folder_parts, load_folder, load_folder_parts
+from colinear.datasets.tables import find_table_parts, load_table, load_table_parts
+
+SHARE = 0.15  # of all rows, for validation and for test each, where a source does not say
+COURSE_SHARE = 0.02  # of CIFAR-10's training rows, for validation, as the course splits
+PARTS = ("train", "validation", "test", "all")
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a source itself provides."""
+
+    train: ArrayDataset
+    validation: ArrayDataset | None = None
+    test: ArrayDataset | None = None
+    from_tail: bool = False  # validation is the end of the training rows, not drawn
+
+
+def open_split(
+    data: str | Path,
+    data_dir: str | Path | None = None,
+    *,
+    label: str | None = None,
+    validation: float | None = None,
+    test: float | None = None,
+    seed: int = 0,
+    image_size: tuple[int, int] | None = None,
+    progress: Progress | None = None,
+) -> Split:
+    """Return training, validation and test rows of `data`; the module's table says which.
+
+    data : 'digits', 'cifar10', or the path of a feature file or an image folder (./digits is a path).
+    data_dir : where CIFAR-10 lies, see `load_cifar10`.     label : where labels lie, see `load_table`.
+    validation, test : shares of the rows, in (0, 1) and [0, 1); test=0 makes no test part.
+    seed : draws the rows where a source has no official parts. image_size, progress : see `load_folder`.
+    Raises `InputError` for anything that cannot be opened, shares that leave a part empty, and a single class.
+
+    >>> split = open_split("digits")
+    >>> split.train.n_samples, split.validation.n_samples, split.test.n_samples
+    (1258, 270, 269)
+    """
+    parts = _open(data, data_dir, label, image_size, progress)
+    if parts.train.n_classes < 2:
+        raise InputError(
+            f"{parts.train.name} must have at least two classes to train on; "
+            f"it has only {parts.train.class_names[0]!r}."
+        )
+    if parts.test is not None and test is not None:
+        raise InputError(f"{parts.train.name} has its own test rows; leave the test share out.")
+    if parts.validation is not None and validation is not None:
+        raise InputError(f"{parts.train.name} has its own validation rows; leave the validation share out.")
+    held = check_number("validation share", SHARE if validation is None else validation, above=0, most=1)
+    if parts.from_tail:
+        train, tail = split_tail(parts.train, COURSE_SHARE if validation is None else held)
+        return Split(train, tail, parts.test)
+    return _deal(parts, held, check_number("test share", SHARE if test is None else test, least=0, most=1), seed)
+
+
+def open_dataset(
+    data: str | Path,
+    data_dir: str | Path | None = None,
+    *,
+    part: str | None = None,
+    label: str | None = None,
+    validation: float | None = None,
+    test: float | None = None,
+    seed: int = 0,
+    image_size: tuple[int, int] | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Return one part of `data` to evaluate or describe; the other arguments are those of `open_split`.
+
+    part : 'train', 'validation' or 'test' as `open_split` makes them with the same arguments, or 'all' rows.
+        Default: test, for digits, cifar10 and whatever has its own test rows; all, for any other file or folder.
+    """
+    if part is not None:
+        check_choice("part", part, PARTS)
+    if part in (None, "all"):
+        parts = _open(data, data_dir, label, image_size, progress)
+        if part is None and parts.test is not None:
+            return parts.test
+        if part == "all" or str(data) != "digits":
+            return _join([piece for piece in (parts.train, parts.validation, parts.test) if piece is not None])
+    split = open_split(
+        data,
+        data_dir,
+        label=label,
+        validation=validation,
+        test=test,
+        seed=seed,
+        image_size=image_size,
+        progress=progress,
+    )
+    chosen = {"train": split.train, "validation": split.validation}.get(part or "test", split.test)
+    if chosen is None:
+        raise InputError(f"{split.name} has no test rows with a test share of 0. Ask for another part.")
+    return chosen
+
+
+def _open(
+    data: str | Path,
+    data_dir: str | Path | None,
+    label: str | None,
+    size: tuple[int, int] | None,
+    progress: Progress | None,
+) -> _Parts:
+    path = Path(data).expanduser()
+    is_name = str(data) in ("digits", "cifar10")
+    if str(data) == "digits":
+        return _Parts(load_digits())
+    if str(data) == "cifar10" or (path.is_dir() and (path / META_FILE).is_file()):
+        train, test = load_cifar10(data_dir if is_name else path, progress=progress)
+        return _Parts(train, test=test, from_tail=True)
+    if path.is_file():
+        return _Parts(load_table(path, label=label))
+    if not path.is_dir():
+        raise InputError(
+            f"data must be digits, cifar10, a feature file or a folder of images; there is no {str(data)!r}. "
+            "Check the path."
+        )
+    if find_table_parts(path):
+        return _own_parts(load_table_parts(path))
+    if find_folder_parts(path):
+        return _own_parts(load_folder_parts(path, size=size, progress=progress))
+    return _Parts(load_folder(path, size=size, progress=progress))
+
+
+def _own_parts(loaded: dict[str, ArrayDataset]) -> _Parts:
+    return _Parts(loaded["train"], loaded.get("validation"), loaded.get("test"))
+
+
+def _deal(parts: _Parts, validation: float, test: float, seed: int) -> Split:
+    """Draw, stratified, the parts that the source does not have; shares are of the rows that are dealt."""
+    held = 0.0 if parts.validation is not None else validation
+    scored = 0.0 if parts.test is not None else test
+    if held + scored >= 1:
+        raise InputError(f"validation and test shares must leave rows to train on; they sum to {held + scored:g}.")
+    rows = split_stratified(parts.train.labels, (1 - held - scored, held, scored), seed)
+    for share, part, what in zip((1.0, held, scored), rows, ("training", "validation", "test"), strict=True):
+        if share > 0 and len(part) == 0:
+            raise InputError(
+                f"{parts.train.name} has too few rows in each class ({parts.train.n_samples} rows, "
+                f"{parts.train.n_classes} classes) for a {what} share of {share:g}. Give more rows or a larger share."
+            )
+    if held == scored == 0:
+        train: ArrayDataset = parts.train
+    else:
+        train = parts.train.subset(rows[0])
+    drawn = parts.train.subset(rows[2]) if scored else None
+    return Split(train, parts.validation or parts.train.subset(rows[1]), parts.test or drawn)
+
+
+def _join(pieces: list[ArrayDataset]) -> ArrayDataset:
+    """All rows of all pieces; more than one are copied into one matrix."""
+    if len(pieces) == 1:
+        return pieces[0]
+    first = pieces[0]
+    return ArrayDataset(
+        features=torch.cat([piece.take(slice(0, piece.n_samples)) for piece in pieces]),
+        labels=torch.cat([piece.labels for piece in pieces]),
+        class_names=first.class_names,
+        image_shape=first.image_shape,
+        name=first.name,
+        value_range=first.value_range,
+    )

@@ -1,0 +1,237 @@
+"""The two multiclass losses, for K candidates at once: scores and labels in, value and gradient out.
+
+Scores are class-major, (n_candidates, n_classes, n_rows): the softmax then runs along rows that lie side by
+side, 1.1 to 1.8 times faster than row-major for 10 classes on 2 cores. A loss sees scores and labels only,
+never data or weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LossSums:
+    """What one block of rows adds to an objective; every sum runs over rows, with their weights.
+
+    value : (k,) float64, the loss that the gradient belongs to, smoothed if it is smoothed.
+    original : (k,) float64, the loss without smoothing.
+    dual : (k,) float64, -conjugate of the original loss at the gradient, for the duality gap.
+    curvature : (k, c, c), the Hessian of the loss with respect to one row's scores.
+    """
+
+    value: Tensor
+    original: Tensor
+    dual: Tensor
+    curvature: Tensor
+
+
+class Loss(Protocol):
+    """value, gradient, dual value and curvature of a convex loss of the scores of one row."""
+
+    name: ClassVar[str]
+    kinked: ClassVar[bool]  # has no gradient somewhere: a solver needs `smooth`
+
+    @property
+    def smoothed(self) -> bool:
+        """Whether value and gradient belong to a smooth stand-in for the loss."""
+        ...
+
+    def smooth(self, widths: Tensor) -> Loss:
+        """The loss with kinks rounded over `widths` (k,); itself if it has none."""
+        ...
+
+    def value_and_gradient_(self, scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Overwrite scores with the gradient; return the summed loss (k,) float64."""
+        ...
+
+    def sums_(self, scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> LossSums:
+        """The same, with the dual value and the curvature."""
+        ...
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Mean cross-entropy of the softmax of the scores: multinomial logistic regression.
+
+    loss_i = log(sum_j exp s_ij) - s_i,y_i ;   d loss_i / d s_ij = p_ij - [j = y_i]
+
+    >>> scores = torch.zeros(1, 2, 1)
+    >>> Softmax().value_and_gradient_(scores, torch.tensor([0]))
+    tensor([0.6931], dtype=torch.float64)
+    >>> scores.flatten()
+    tensor([-0.5000,  0.5000])
+    """
+
+    name: ClassVar[str] = "softmax"
+    kinked: ClassVar[bool] = False
+    smoothed: ClassVar[bool] = False
+
+    def smooth(self, widths: Tensor) -> Softmax:
+        return self
+
+    def value_and_gradient_(self, scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Turn scores into the gradient of the summed cross-entropy, in place.
+
+        scores : (k, c, n) float32/64, overwritten.      labels : (n,) int64 in [0, c).
+        weights : None, (n,) or (k, n), >= 0, of scores' dtype.
+        Returns  loss (k,) float64, summed over rows.
+        Error    relative 2 eps per row: the row maximum is subtracted first.
+        Cost     O(k c n) time, one (k, n) buffer.      Source: Bishop 2006, 4.3.4.
+        """
+        losses = self._probabilities_(scores, labels)  # (k, n); scores -> p
+        _subtract_truth_(scores, labels)
+        if weights is not None:
+            losses = losses * weights
+            scores *= weights.unsqueeze(-2)
+        return losses.sum(-1, dtype=torch.float64)
+
+    def sums_(self, scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> LossSums:
+        """As `value_and_gradient_`, with dual and curvature.
+
+        dual_i = loss_i - <gradient_i, s_i> = -sum_j p_ij log p_ij, the entropy of the probabilities (Fenchel-Young).
+        curvature_i = diag(p_i) - p_i p_i^T.
+        """
+        losses = self._probabilities_(scores, labels)  # (k, n)
+        entropy = torch.special.entr(scores).sum(1)  # (k, n)
+        weighted = scores if weights is None else scores * weights.unsqueeze(-2)  # (k, c, n)
+        curvature = -(weighted @ scores.mT)  # (k, c, c)
+        curvature.diagonal(dim1=1, dim2=2).add_(weighted.sum(-1))
+        _subtract_truth_(scores, labels)
+        if weights is not None:
+            losses, entropy = losses * weights, entropy * weights
+            scores *= weights.unsqueeze(-2)
+        total = losses.sum(-1, dtype=torch.float64)
+        return LossSums(total, total, entropy.sum(-1, dtype=torch.float64), curvature)
+
+    def _probabilities_(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Turn scores into probabilities in place; return the losses (k, n)."""
+        scores -= scores.amax(1, keepdim=True)
+        right = scores.gather(1, _at(labels, scores)).squeeze(1)  # (k, n), score of the true class
+        total = scores.exp_().sum(1, keepdim=True)  # (k, 1, n)
+        scores /= total
+        return total.squeeze(1).log_() - right
+
+
+@dataclass(frozen=True)
+class Hinge:
+    """Weston-Watkins multiclass hinge, margin 1, optionally smoothed.
+
+    m_ij = s_ij - s_i,y_i + 1 (j != y_i) ;   loss_i = sum_j h(m_ij) ;   h(m) = max(0, m) if width = 0, else
+    h(m) = max over a in [0, 1] of a m - width a^2 / 2: quadratic up to m = width, then linear (Nesterov 2005).
+
+    width : 0 (the hinge itself), a number > 0, or a (k,) tensor with one width per candidate.
+    At a kink (m = 0, width 0) the gradient is 0, as in the course.   Source: Weston & Watkins 1999.
+
+    >>> scores = torch.tensor([[[3.0], [2.5]]])          # one row, two classes, label 1: margin 3 - 2.5 + 1
+    >>> Hinge().value_and_gradient_(scores, torch.tensor([1]))
+    tensor([1.5000], dtype=torch.float64)
+    >>> scores.flatten()
+    tensor([ 1., -1.])
+    """
+
+    name: ClassVar[str] = "hinge"
+    kinked: ClassVar[bool] = True
+    width: float | Tensor = 0.0
+
+    def smooth(self, widths: Tensor) -> Hinge:
+        return Hinge(widths)
+
+    @property
+    def smoothed(self) -> bool:
+        return isinstance(self.width, Tensor) or self.width != 0
+
+    def value_and_gradient_(self, scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Turn scores (k, c, n) into the gradient of the summed hinge, in place; return the sum (k,) float64.
+
+        Cost     O(k c n) time; no buffer of scores' size if width is 0.
+        """
+        _margins_(scores, labels)
+        losses = self._slopes_(scores)
+        _put_truth_(scores, labels, weights)
+        return _total(losses, weights)
+
+    def sums_(self, scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> LossSums:
+        """As `value_and_gradient_`, with the original hinge, its dual and the curvature.
+
+        dual_i = sum_j a_ij with a_ij = h'(m_ij): any a in [0, 1] is feasible for the hinge's dual, so the gap
+        it gives is an upper bound for the hinge itself, whatever the width.
+        curvature_i = sum_j [0 < m_ij < width] / width (e_j - e_y)(e_j - e_y)^T ; zero if width is 0.
+        """
+        _margins_(scores, labels)
+        original = scores.sum(1)  # (k, n)
+        curvature = self._curvature(scores, labels, weights)
+        value = self._slopes_(scores)
+        dual = scores.sum(1)
+        _put_truth_(scores, labels, weights)
+        return LossSums(_total(value, weights), _total(original, weights), _total(dual, weights), curvature)
+
+    def _width_of(self, scores: Tensor) -> Tensor | None:
+        """Width as (k or 1, 1, 1) in scores' dtype; None without smoothing."""
+        if not self.smoothed:
+            return None
+        return torch.as_tensor(self.width, dtype=scores.dtype, device=scores.device).view(-1, 1, 1)
+
+    def _slopes_(self, margins: Tensor) -> Tensor:
+        """Turn margins m >= 0 into slopes h'(m), in place; return sum_j h(m_ij), (k, n)."""
+        width = self._width_of(margins)
+        if width is None:
+            losses = margins.sum(1)
+            margins.sign_()
+            return losses
+        slopes = (margins / width).clamp_(max=1)
+        losses = (slopes * (margins - 0.5 * width * slopes)).sum(1)
+        margins.copy_(slopes)
+        return losses
+
+    def _curvature(self, margins: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+        k, c, _ = margins.shape
+        width = self._width_of(margins)
+        if width is None:
+            return margins.new_zeros(k, c, c)
+        inside = ((margins > 0) & (margins < width)).to(margins.dtype) / width
+        if weights is not None:
+            inside = inside * weights.unsqueeze(-2)
+        one_hot = torch.nn.functional.one_hot(labels, c).to(margins.dtype)  # (n, c)
+        pairs = inside @ one_hot  # (k, c, c): wrong class j, true class y
+        curvature = -(pairs + pairs.mT)
+        curvature.diagonal(dim1=1, dim2=2).add_(pairs.sum(1) + pairs.sum(2))
+        return curvature
+
+
+def _margins_(scores: Tensor, labels: Tensor) -> None:
+    """Turn scores into max(0, s_j - s_y + 1), 0 for the true class, in place."""
+    true = _at(labels, scores)
+    scores += 1 - scores.gather(1, true)
+    scores.scatter_(1, true, 0.0)
+    scores.clamp_(min=0)
+
+
+def _put_truth_(slopes: Tensor, labels: Tensor, weights: Tensor | None) -> None:
+    """Put minus the sum of slopes in the true class's place, then weigh rows: the gradient, in place."""
+    slopes.scatter_(1, _at(labels, slopes), -slopes.sum(1, keepdim=True))
+    if weights is not None:
+        slopes *= weights.unsqueeze(-2)
+
+
+def _total(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Weighted sum over rows of (k, n), in float64: (k,)."""
+    return (values if weights is None else values * weights).sum(-1, dtype=torch.float64)
+
+
+def _subtract_truth_(scores: Tensor, labels: Tensor) -> None:
+    """scores -= [j = y_i], in place."""
+    true = _at(labels, scores)
+    scores.scatter_add_(1, true, scores.new_full((), -1.0).expand(true.shape))
+
+
+def _at(labels: Tensor, scores: Tensor) -> Tensor:
+    """Index of the true class for gather and scatter along dim 1: (k, 1, n), no memory."""
+    return labels.view(1, 1, -1).expand(scores.shape[0], 1, scores.shape[2])
+
+
+LOSSES: dict[str, Loss] = {"softmax": Softmax(), "hinge": Hinge()}

@@ -1,0 +1,207 @@
+"""The one place where features meet weights: walk the rows in chunks, for K candidates at once.
+
+    objective_k = mean_i loss(W_k x_i, y_i) + reg_k sum(W_k * W_k)
+
+Memory, a memory-mapped file and one shard of many processes are the same loop; when a process group is up,
+the sums are all-reduced. Nothing else in the house loops over rows of features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from colinear.checks import InputError
+from colinear.datasets.base import Dataset
+from colinear.datasets.features import CHUNK_ROWS, Features
+from colinear.losses import Loss
+from colinear.model import LinearModel
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The objective of K candidates at one point, after one pass over the rows.
+
+    objective (k,) float64, of the original loss;   gap (k,) float64: its duality gap, an upper bound on
+    objective - optimum.
+    value (k,) float64 and gradient (k, c, d), of the loss as smoothed;   value_gap (k,) float64: the same bound for it.
+    curvature (k, c, c): mean Hessian of the smoothed loss with respect to the scores of one row.
+    """
+
+    objective: Tensor
+    gap: Tensor
+    value: Tensor
+    value_gap: Tensor
+    gradient: Tensor
+    curvature: Tensor
+
+    @property
+    def relative_gap(self) -> Tensor:
+        """gap / objective, (k,) float64."""
+        return self.gap / self.objective
+
+    def keep(self, members: Tensor) -> Evaluation:
+        """The candidates `members` (int64) only."""
+        return Evaluation(*(getattr(self, f.name)[members] for f in fields(self)))
+
+    def merge(self, other: Evaluation, where: Tensor) -> Evaluation:
+        """`other` for the candidates where the mask is true, this one elsewhere."""
+
+        def pick(mine: Tensor, theirs: Tensor) -> Tensor:
+            return torch.where(where.view(-1, *(1,) * (mine.ndim - 1)), theirs, mine)
+
+        return Evaluation(*(pick(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)))
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """Mean loss over `features`, plus the penalty, for any number of candidates.
+
+    row_weights : None, (n,), >= 0: row i counts row_weights[i] times; the mean divides by their sum.
+    folds : None, or (n,) int64, the fold of each row. A candidate that holds out fold f gives its rows weight 0.
+    """
+
+    features: Features
+    row_weights: Tensor | None = None
+    folds: Tensor | None = None
+    chunk_rows: int = CHUNK_ROWS
+
+    def evaluate(self, coef: Tensor, regs: Tensor, loss: Loss, held_out: Tensor | None = None) -> Evaluation:
+        """One pass over the rows.
+
+        coef : (k, c, d) in the precision to work in.   regs : (k,) float64, > 0.
+        held_out : (k,) int64, the fold each candidate leaves out, -1 for none.
+
+        gap = original + reg |W|^2 - dual + |U|^2 / (4 reg), with U the data part of the gradient; for the loss whose
+        gradient was taken this is exactly |gradient|^2 / (4 reg).
+        Error    sums over rows in float64; each chunk's products in coef's precision.
+        Cost     4 k c n d flops, one read of the rows.
+        Source   Shalev-Shwartz & Zhang 2013, section 3.
+        """
+        k, c, d = coef.shape
+        features = self.features.at(coef.dtype)
+        flat = coef.reshape(k * c, d)
+        sums = torch.zeros(4, k, dtype=torch.float64, device=coef.device)  # value, original, dual, weight
+        gradient, curvature = torch.zeros_like(coef), coef.new_zeros(k, c, c)
+        for rows, chunk in features.chunks(self.chunk_rows):
+            weights = self._weights(rows, held_out, coef.dtype)
+            scores = (flat @ chunk.mT).view(k, c, -1)  # (k, c, b)
+            part = loss.sums_(scores, features.labels[rows], weights)
+            gradient.view(k * c, d).addmm_(scores.view(k * c, -1), chunk)
+            curvature += part.curvature
+            sums += torch.stack((part.value, part.original, part.dual, self._total_weight(weights, rows, k)))
+        for total in (sums, gradient, curvature):
+            _all_reduce_(total)
+        value, original, dual = sums[:3] / sums[3]
+        mean = sums[3].to(coef.dtype).view(-1, 1, 1)
+        gradient /= mean  # U, (k, c, d)
+        penalty = regs * squared_norm(coef)
+        dual -= squared_norm(gradient) / (4 * regs)
+        gradient += (2 * regs).to(coef.dtype).view(-1, 1, 1) * coef
+        value_gap = squared_norm(gradient) / (4 * regs)
+        # without smoothing both gaps are one number, and the squared norm has no cancellation
+        gap = original + penalty - dual if loss.smoothed else value_gap
+        return Evaluation(original + penalty, gap, value + penalty, value_gap, gradient, curvature / mean)
+
+    def count_correct(self, coef: Tensor, held_out: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Rows that each candidate labels correctly and rows counted, both (k,) int64.
+
+        With `held_out` only the rows of the fold that the candidate held out count (all rows where it is -1).
+        """
+        correct, counted = torch.zeros(2, len(coef), dtype=torch.int64, device=coef.device)
+        for rows, scores in self.scores(coef):
+            right = scores.argmax(1) == self.features.labels[rows]  # (k, b); ties go to the lowest class
+            if held_out is not None:
+                mine = self._held(rows, held_out) | (held_out == -1).unsqueeze(1)
+                right &= mine
+                counted += mine.sum(1)
+            else:
+                counted += right.shape[1]
+            correct += right.sum(1)
+        return correct, counted
+
+    def accuracy(self, coef: Tensor) -> Tensor:
+        """Share of rows that each candidate labels correctly, (k,) float64; ties go to the lowest class."""
+        correct, counted = self.count_correct(coef)
+        return correct.double() / counted
+
+    def scores(self, coef: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Walk the rows: (row range, scores (k, c, b))."""
+        k, c, d = coef.shape
+        features = self.features.at(coef.dtype)
+        for rows, chunk in features.chunks(self.chunk_rows):
+            yield rows, (coef.reshape(k * c, d) @ chunk.mT).view(k, c, -1)
+
+    def second_moment(self, rows: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """G = weighted mean of x x^T over the given rows, (d, d)."""
+        d = self.features.n_features
+        moment = torch.zeros(d, d, dtype=dtype, device=self.features.device)
+        for weighted, chunk in self._weighted_rows(rows, dtype):
+            moment.addmm_(weighted.mT, chunk)
+        return moment / self._sampled_weight(rows)
+
+    def second_moment_times(self, matrix: Tensor, rows: Tensor) -> Tensor:
+        """G matrix, (d, r), without forming G."""
+        product = torch.zeros_like(matrix)
+        for weighted, chunk in self._weighted_rows(rows, matrix.dtype):
+            product.addmm_(weighted.mT, chunk @ matrix)
+        return product / self._sampled_weight(rows)
+
+    def _weighted_rows(self, rows: Tensor, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
+        """Walk the given rows: (weight * features, features), both (b, d); one tensor without weights."""
+        features = self.features.at(dtype)
+        for start in range(0, len(rows), self.chunk_rows):
+            part = rows[start : start + self.chunk_rows]
+            chunk = features.gather(part)
+            if self.row_weights is None:
+                yield chunk, chunk
+            else:
+                yield self.row_weights[part].to(dtype).unsqueeze(1) * chunk, chunk
+
+    def _sampled_weight(self, rows: Tensor) -> float:
+        if self.row_weights is None:
+            return float(len(rows))
+        return max(float(self.row_weights[rows].sum(dtype=torch.float64)), torch.finfo(torch.float32).tiny)
+
+    def _held(self, rows: slice, held_out: Tensor) -> Tensor:
+        if self.folds is None:
+            raise InputError("held_out needs folds: give the Objective the fold of each row.")
+        return self.folds[rows].unsqueeze(0) == held_out.unsqueeze(1)  # (k, b)
+
+    def _total_weight(self, weights: Tensor | None, rows: slice, k: int) -> Tensor:
+        if weights is None:
+            return torch.full((k,), float(rows.stop - rows.start), dtype=torch.float64, device=self.features.device)
+        return weights.sum(-1, dtype=torch.float64).expand(k)
+
+    def _weights(self, rows: slice, held_out: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+        weights = None if self.row_weights is None else self.row_weights[rows].to(dtype)
+        if held_out is None:
+            return weights
+        kept = (~self._held(rows, held_out)).to(dtype)
+        return kept if weights is None else kept * weights
+
+
+def score_rows(model: LinearModel, dataset: Dataset, chunk_rows: int = CHUNK_ROWS) -> Iterator[tuple[slice, Tensor]]:
+    """Walk raw rows through a finished model: (row range, scores (b, c) float32)."""
+    for start in range(0, dataset.n_samples, chunk_rows):
+        rows = slice(start, min(start + chunk_rows, dataset.n_samples))
+        yield rows, model.scores(dataset.take(rows))
+
+
+def label_rows(model: LinearModel, dataset: Dataset) -> Tensor:
+    """The model's label for every row of `dataset`, (n,) int64; ties go to the lowest class."""
+    return torch.cat([scores.argmax(1) for _, scores in score_rows(model, dataset)])
+
+
+def squared_norm(coef: Tensor) -> Tensor:
+    """sum of squares per candidate, (k,) float64: accumulated in float64 whatever coef's precision."""
+    return coef.flatten(1).square().sum(1, dtype=torch.float64)
+
+
+def _all_reduce_(tensor: Tensor) -> None:
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(tensor)

@@ -1,0 +1,183 @@
+"""How a search went: loss curves, settings by accuracy, and the regularization path."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+from numpy.typing import NDArray
+
+from colinear.report.canvas import ACCENTS, FAINT, INK, new_figure, tidy
+
+Entry = Mapping[str, Any]
+BINS = 160  # of the steps, log-spaced: each point of a curve is the mean of its bin
+HIGHLIGHTED = 5
+LOG_FROM = 4.0  # ratio of losses from which a log axis shows more than a linear one
+
+
+def smooth_curve(losses: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(steps, mean losses) over log-spaced bins: single steps at the start, wide means where curves are flat.
+
+    losses : (steps,), NaN where not reached; the curve ends at the first value that is not finite.
+
+    >>> steps, means = smooth_curve(np.array([4.0, 2.0, 1.0, np.inf]))
+    >>> steps.tolist(), means.tolist()
+    ([1.0, 2.0, 3.0], [4.0, 2.0, 1.0])
+    """
+    bad = np.flatnonzero(~np.isfinite(losses))
+    values = losses[: bad[0]].astype(np.float64) if len(bad) else losses.astype(np.float64)
+    if len(values) == 0:
+        return np.empty(0), np.empty(0)
+    edges = np.unique(np.geomspace(1, len(values) + 1, BINS).round().astype(np.int64)) - 1
+    edges = np.unique(np.concatenate([edges, [0, len(values)]]))
+    means = np.add.reduceat(values, edges[:-1]) / np.diff(edges)
+    centres = np.sqrt((edges[:-1] + 1.0) * edges[1:])
+    return centres, means
+
+
+def loss_figure(entry: Entry, history: NDArray[np.floating[Any]]) -> Figure:
+    """Minibatch losses (k, steps) on log axes: the best few in colour, the others faint."""
+    figure = new_figure(7.2, 4.6)
+    axes = figure.add_subplot()
+    trials, order = entry["trials"], entry["order"]
+    curves = {number: smooth_curve(history[number]) for number in order}
+    fine = [number for number in order if trials[number]["val_accuracy"] is not None]
+    best = fine[:HIGHLIGHTED]
+    for number in reversed(order):
+        if number not in best and len(curves[number][0]):
+            axes.plot(*curves[number], color=FAINT, alpha=0.45, linewidth=0.8)
+    for place, number in reversed(list(enumerate(best))):
+        trial = trials[number]
+        name = f"lr {trial['learning_rate']:.2g}, reg {trial['reg']:.2g}: {trial['val_accuracy']:.3f}"
+        axes.plot(*curves[number], color=ACCENTS[place], linewidth=2.2 if place == 0 else 1.4, label=name)
+    axes.set_xscale("log")
+    axes.set_xlim(left=1)
+    _limit_losses(axes, [curves[number][1] for number in fine])
+    axes.set_xlabel("step")
+    axes.set_ylabel("minibatch loss, smoothed")
+    others = len(order) - len(best)
+    axes.set_title(f"{entry['loss']}: loss of {len(order)} candidate{'s' * (len(order) != 1)}", fontsize=11)
+    if best:
+        handles, names = axes.get_legend_handles_labels()
+        title = "best on validation" + (f" (grey: {others} more)" if others else "")
+        # outside: curves fill the box from corner to corner
+        figure.legend(
+            handles[::-1],
+            names[::-1],
+            title=title,
+            fontsize=8,
+            title_fontsize=8,
+            loc="outside lower center",
+            ncols=2,
+            frameon=False,
+        )
+    tidy(axes)
+    return figure
+
+
+def _limit_losses(axes: Axes, curves: Sequence[NDArray[np.float64]]) -> None:
+    """Scale by the candidates that did not diverge, without the peaks of those that nearly did."""
+    values = np.concatenate([*curves, np.empty(0)])
+    values = values[values > 0]
+    if not len(values):
+        return
+    low, high = float(values.min()), float(values.max())
+    high = min(high, 3 * max(curve[0] for curve in curves if len(curve)))
+    if high / low > LOG_FROM:
+        axes.set_yscale("log")
+        axes.set_ylim(low / 1.15, high * 1.15)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        room = 0.06 * (high - low) or 0.1 * high
+        axes.set_ylim(low - room, high + room)
+
+
+def search_figure(entry: Entry) -> Figure:
+    """Two scatter plots over log10(learning rate) and log10(reg), coloured by train and validation accuracy."""
+    trials = entry["trials"]
+    x = np.array([math.log10(trial["learning_rate"]) for trial in trials])
+    y = np.array([math.log10(trial["reg"]) if trial["reg"] > 0 else math.nan for trial in trials])
+    panels = {
+        "training accuracy": _column(trials, "train_accuracy"),
+        "validation accuracy": _column(trials, "val_accuracy"),
+    }
+    known = np.concatenate(list(panels.values()))
+    known = known[np.isfinite(known)]
+    low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+    dropped = np.array([trial["status"] == "dropped" for trial in trials])
+    figure = new_figure(9.0, 4.3)
+    both = figure.subplots(1, 2, sharex=True, sharey=True)
+    points = None
+    for axes, (title, accuracy) in zip(both, panels.items(), strict=True):
+        seen = np.isfinite(accuracy)
+        for members, size in ((seen & dropped, 26), (seen & ~dropped, 70)):
+            points = axes.scatter(
+                x[members], y[members], c=accuracy[members], s=size, vmin=low, vmax=high, cmap="viridis",
+                edgecolors="white", linewidths=0.5,
+            )  # fmt: skip
+        if not seen.all():
+            axes.scatter(x[~seen], y[~seen], marker="x", s=36, color="#c23b3b", linewidths=1.2, label="diverged")
+        if dropped.any():
+            axes.scatter([], [], s=26, color=FAINT, label="left at a rung")
+        best = entry["best"]
+        axes.scatter(
+            x[best], y[best], s=190, facecolors="none", edgecolors="#d1495b", linewidths=2, label="winner on validation"
+        )
+        axes.set_title(title, fontsize=11)
+        axes.set_xlabel("log10(learning rate)")
+        axes.margins(0.08)
+        tidy(axes)
+    both[0].set_ylabel("log10(reg)")
+    if points is not None:
+        figure.colorbar(points, ax=both, label="accuracy", fraction=0.05, pad=0.02)
+    handles, names = both[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=9)
+    figure.suptitle(f"{entry['loss']}: {len(trials)} settings", fontsize=12)
+    return figure
+
+
+def path_figure(entry: Entry) -> Figure:
+    """Training and validation accuracy, and the relative gap, over log10(reg)."""
+    trials = sorted(entry["trials"], key=lambda trial: float(trial["reg"]))
+    winner = entry["trials"][entry["best"]]
+    x = np.log10([trial["reg"] for trial in trials])
+    figure = new_figure(7.2, 5.4)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    for key, name, colour in (("train_accuracy", "training", FAINT), ("val_accuracy", "validation", ACCENTS[0])):
+        above.plot(x, _column(trials, key), "o-", color=colour, label=name, markersize=5)
+    spread = _column(trials, "spread")
+    if np.isfinite(spread).any():
+        middle = _column(trials, "val_accuracy")
+        above.fill_between(
+            x, middle - spread, middle + spread, color=ACCENTS[0], alpha=0.15, linewidth=0, label="± over folds"
+        )
+    place = math.log10(winner["reg"])
+    chosen = f"winner: reg {winner['reg']:.3g}, validation {winner['val_accuracy']:.3f}"
+    for axes in (above, below):
+        axes.axvline(place, color=ACCENTS[1], linewidth=1.2, linestyle="--", label=chosen)
+        tidy(axes)
+    above.set_ylabel("accuracy")
+    above.set_title(f"{entry['loss']}: the path of {len(trials)} strength{'s' * (len(trials) != 1)}", fontsize=11)
+    gap = _column(trials, "relative_gap")
+    # a gap of exactly 0 has no place on a log axis; it is drawn at the least the numbers can tell apart
+    below.plot(x, 100 * np.maximum(gap, 1e-16), "o-", color=INK, markersize=4)
+    if np.isfinite(gap).any():
+        below.set_yscale("log")
+        below.yaxis.set_major_formatter("{x:g} %")
+    below.set_ylabel("relative gap")
+    below.set_xlabel("log10(reg)")
+    handles, names = above.get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=9)
+    return figure
+
+
+def _column(trials: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:
+    """One number of every trial, NaN where there is none."""
+    return np.array([math.nan if trial.get(key) is None else trial[key] for trial in trials], dtype=np.float64)

@@ -1,0 +1,101 @@
+"""What a search found: every trial, the winner, and what figures and reports need of the way there."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from torch import Tensor
+
+from colinear.solvers.solution import Status
+
+Solver = Literal["sgd", "exact"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting and what came of it. Accuracies are NaN where a candidate diverged.
+
+    `loss` is the mean loss of its last minibatches (SGD); `objective`, `relative_gap` and `passes` belong to the
+    exact path; `spread` is the standard deviation of the validation accuracy over folds.
+    """
+
+    reg: float
+    train_accuracy: float
+    val_accuracy: float
+    status: Status
+    learning_rate: float | None = None
+    steps: int | None = None
+    loss: float | None = None
+    objective: float | None = None
+    relative_gap: float | None = None
+    passes: int | None = None
+    spread: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able form: what does not apply is left out, NaN becomes null."""
+        values = {name: value for name, value in asdict(self).items() if value is not None}
+        values["status"] = self.status.key
+        return {name: plain_number(value) for name, value in values.items()}
+
+
+@dataclass(frozen=True)
+class RungResult:
+    """A comparison of successive halving: at `step` the best `stayed` of `entered` went on."""
+
+    step: int
+    entered: int
+    stayed: int
+    val_accuracies: tuple[float, ...]  # of those who entered, in the order of `candidates`
+    candidates: tuple[int, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        values = asdict(self)
+        values["val_accuracies"] = [plain_number(accuracy) for accuracy in self.val_accuracies]
+        values["candidates"] = list(self.candidates)
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class SearchResult:
+    """All trials of one loss.
+
+    best : index of the winner in `trials`.     order : indices, best first.
+    coef : (k, c, d) weights of every trial, on scaled features.
+    history : (k, steps) float32 minibatch losses (SGD), or None.
+    """
+
+    loss: str
+    solver: Solver
+    trials: tuple[Trial, ...]
+    order: tuple[int, ...]
+    coef: Tensor
+    history: Tensor | None = None
+    rungs: tuple[RungResult, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+    seconds: float = math.nan
+
+    @property
+    def best(self) -> int:
+        return self.order[0]
+
+    @property
+    def winner(self) -> Trial:
+        return self.trials[self.best]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a search stands, for whoever shows it: `done` of `total` units (steps or strengths)."""
+
+    done: int
+    total: int
+    loss: float = math.nan
+    best_accuracy: float = math.nan
+    active: int = 0
+
+
+def plain_number(value: Any) -> Any:
+    """NaN and infinities as None: JSON has no word for them."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

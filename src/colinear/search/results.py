@@ -1,0 +1,101 @@
+"""results.json: what a run writes for people and programs to read. docs/results.md has its schema."""
+
+from __future__ import annotations
+
+import math
+import platform
+from dataclasses import dataclass
+from typing import Any
+
+import safetensors
+import torch
+from torch import Tensor
+
+import colinear
+from colinear.datasets.base import Split
+from colinear.metrics import wilson_interval
+from colinear.search.result import SearchResult, plain_number
+from colinear.search.settings import Settings
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True, eq=False)
+class TestScore:
+    """The winner on the test rows, which nothing before had seen."""
+
+    correct: int
+    total: int
+    confusion: Tensor  # (c, c) int64, rows = truth
+
+    __test__ = False  # not a test, whatever pytest thinks of the name
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.total
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return wilson_interval(self.correct, self.total)
+
+
+def loss_json(result: SearchResult, test: TestScore | None, seconds: float) -> dict[str, Any]:
+    """One entry of `runs` in results.json."""
+    return {
+        "loss": result.loss,
+        "solver": result.solver,
+        "trials": [trial.to_json() for trial in result.trials],
+        "best": result.best,
+        "order": list(result.order),
+        "rungs": [rung.to_json() for rung in result.rungs],
+        "details": result.details,
+        "test_accuracy": None if test is None else test.accuracy,
+        "test_accuracy_ci95": None if test is None else list(test.interval),
+        "confusion_matrix": None if test is None else test.confusion.tolist(),
+        "seconds": plain_number(seconds if math.isfinite(seconds) else None),
+    }
+
+
+def results_json(settings: Settings, split: Split, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """The whole of results.json."""
+    return {
+        "schema": SCHEMA,
+        "dataset": dataset_json(split),
+        "settings": settings.to_json(),
+        "environment": environment_json(),
+        "runs": entries,
+    }
+
+
+def dataset_json(split: Split) -> dict[str, Any]:
+    train = split.train
+    return {
+        "name": split.name,
+        "n_train": train.n_samples,
+        "n_validation": split.validation.n_samples,
+        "n_test": None if split.test is None else split.test.n_samples,
+        "n_features": train.n_features,
+        "class_names": list(train.class_names),
+        "image_shape": None if train.image_shape is None else list(train.image_shape),
+        "fingerprint": train.fingerprint,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a model's numbers depend on."""
+    return {
+        "colinear": colinear.__version__,
+        "torch": torch.__version__,
+        "safetensors": safetensors.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def environment_json() -> dict[str, Any]:
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu"
+    return {
+        **versions(),
+        "platform": platform.platform(),
+        "device": device,
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,160 @@
+"""The folder of one run: locked by the run, whole files only, checkpoints that prove themselves.
+
+Every file is written beside its place, fsynced and renamed, so whatever stops the process (a kill, a full
+disk) leaves the last good file in place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from colinear.checks import InputError
+
+try:
+    import fcntl
+except ImportError:  # no such locks on this platform: runs are not protected from each other there
+    fcntl = None  # type: ignore[assignment]
+
+CHECKPOINT_FORMAT = "colinear-checkpoint-1"
+Parts = tuple[dict[str, Tensor], dict[str, Any]]
+
+
+class RunFolder:
+    """A run's folder, held by this process while the context is open.
+
+    new : make the folder (it may exist, empty or with an earlier run's files if `replace`).
+    Raises `InputError` if another process holds it, with that process's id.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> RunFolder:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.path / ".lock", "a+", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"run folder {self.path} cannot be made: {error.strerror}. Pass another --out.") from None
+        if fcntl is not None:
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                self._lock.seek(0)
+                holder = self._lock.read().strip() or "unknown"
+                self._lock.close()
+                raise InputError(
+                    f"run folder {self.path} is in use by process {holder}. Wait for it, or pass another --out."
+                ) from None
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()}\n")
+        self._lock.flush()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            with contextlib.suppress(OSError):
+                self._lock.truncate(0)
+            self._lock.close()
+
+    def write(self, name: str, content: bytes) -> Path:
+        """Write `name` whole: aside, fsynced, renamed. A full disk is an `InputError` that names what still stands."""
+        target = self.path / name
+        aside = target.with_name(f".{target.name}.part")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(aside, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(aside, target)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                aside.unlink()
+            kept = f" The last good {name} stands." if target.exists() else ""
+            raise InputError(
+                f"{target} could not be written: {error.strerror}.{kept} "
+                f"Free some space, then go on with `colinear tune --resume {self.path}`."
+            ) from None
+        return target
+
+    def write_json(self, name: str, value: Any) -> Path:
+        """Write `value` as indented JSON with a newline at the end; NaN is refused."""
+        return self.write(name, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+    def read_json(self, name: str) -> Any:
+        """Read a JSON file of this folder."""
+        target = self.path / name
+        try:
+            return json.loads(target.read_bytes())
+        except OSError:
+            raise InputError(f"{self.path} holds no {name}: it is no run of `colinear tune`.") from None
+        except ValueError:
+            raise InputError(f"{target} is damaged: it is no JSON. Start a new run.") from None
+
+    def save_checkpoint(self, name: str, parts: Parts, identity: dict[str, Any]) -> Path:
+        """Write tensors and facts with a digest of both, and the `identity` of data and settings they belong to."""
+        tensors, facts = parts
+        tensors = {key: tensor.cpu().contiguous() for key, tensor in tensors.items()}
+        header = {
+            "format": CHECKPOINT_FORMAT,
+            "facts": json.dumps(facts, sort_keys=True),
+            "identity": json.dumps(identity, sort_keys=True),
+        }
+        header["digest"] = _digest(tensors, header)
+        return self.write(name, save(tensors, header))
+
+    def load_checkpoint(self, name: str, identity: dict[str, Any]) -> Parts | None:
+        """Read a checkpoint; None if there is none. Raises `InputError` if it is damaged or of another run."""
+        target = self.path / name
+        if not target.is_file():
+            return None
+        try:
+            with safe_open(target, framework="pt") as file:
+                header = dict(file.metadata() or {})
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            digest = header.pop("digest")
+            if header["format"] != CHECKPOINT_FORMAT or digest != _digest(tensors, header):
+                raise ValueError("its digest does not fit its content")
+            facts, theirs = json.loads(header["facts"]), json.loads(header["identity"])
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+            raise InputError(
+                f"checkpoint {target} is damaged ({error}). Delete it to start that search anew, then --resume."
+            ) from None
+        mine = json.loads(json.dumps(identity))
+        for key in sorted(set(mine) | set(theirs)):
+            if mine.get(key) != theirs.get(key):
+                raise InputError(
+                    f"checkpoint {target} belongs to another run: its {key} is {theirs.get(key)!r}, "
+                    f"this run's is {mine.get(key)!r}. Start a new run with another --out."
+                )
+        return tensors, facts
+
+    def remove(self, name: str) -> None:
+        """Delete a file of this folder if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / name).unlink()
+
+
+def _digest(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        tensor = tensors[key].contiguous()
+        digest.update(f"{key}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    for key in sorted(header):
+        digest.update(f"{key}={header[key]}".encode())
+    return digest.hexdigest()

@@ -1,0 +1,79 @@
+"""Everything that decides what `tune` does, as one JSON-able value: written to the run folder, read by --resume."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from colinear.checks import InputError, check_choice, check_count, check_number
+from colinear.search.candidates import Range, check_range
+
+LOSS_NAMES = ("hinge", "softmax")
+COURSE_BATCH = {"hinge": 500, "softmax": 200}  # the course's batch sizes
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a tuning run; the defaults are the command line's.
+
+    data .. seed : what is trained on.   candidates .. subspace : the course's search (solver 'sgd').
+    regs .. cv : the exact path (solver 'exact').
+    """
+
+    data: str
+    data_dir: str | None = None
+    label: str | None = None
+    losses: tuple[str, ...] = LOSS_NAMES
+    solver: str = "exact"
+    seed: int = 0
+    device: str = "auto"
+    standardize: bool = False
+    intercept_scaling: float = 1.0
+    augment: str | None = None
+
+    candidates: int = 50
+    learning_rates: Range = (1e-4, 1e-1)
+    reg_range: Range = (1e-3, 1.0)
+    steps: int = 5000
+    batch_size: int | None = None
+    momentum: float = 0.0
+    schedule: str = "constant"
+    averaging: float = 0.0
+    precision: str = "highest"
+    eta: int | None = None
+    subspace: float | None = None
+
+    regs: tuple[float, ...] | None = None
+    tol: float = 1e-3
+    max_passes: int = 200
+    refit: bool = False
+    cv: int | None = None
+
+    def __post_init__(self) -> None:
+        for loss in self.losses:
+            check_choice("loss", loss, LOSS_NAMES)
+        check_choice("solver", self.solver, ("exact", "sgd"))
+        check_count("--candidates", self.candidates)
+        check_range("--lr", *self.learning_rates)
+        check_range("--reg", *self.reg_range)
+        check_number("--tol", self.tol, above=0)
+        check_count("--max-passes", self.max_passes)
+        for reg in self.regs or ():
+            check_number("--regs", reg, above=0)
+        if self.cv is not None:
+            check_count("--cv", self.cv, 2)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Settings:
+        """The settings written by an earlier run; unknown or missing names are refused."""
+        names = {f.name for f in fields(cls)}
+        if not isinstance(values, dict) or set(values) != names:
+            raise InputError("the run's settings were written by another version. Start a new run.")
+        tuples: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        try:
+            return cls(**tuples)
+        except TypeError:
+            raise InputError("the run's settings are damaged. Start a new run.") from None

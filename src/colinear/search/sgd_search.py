@@ -1,0 +1,246 @@
+"""The course's search: many (learning rate, reg) settings trained by SGD as one matrix, compared on validation rows.
+
+Successive halving lets losers leave the matrix at rungs. A search can stop at any reporting point and go on
+from its `SearchPosition` with the same bytes as if it never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from colinear.datasets.features import Features
+from colinear.losses import LOSSES
+from colinear.objective import Objective
+from colinear.search.candidates import Candidate, rank_candidates
+from colinear.search.halving import plan_rungs
+from colinear.search.result import Progress, RungResult, SearchResult, Trial
+from colinear.solvers.sgd import SGD, SGDState
+from colinear.solvers.solution import Status
+from colinear.solvers.spectrum import Subspace
+
+INITIAL_SCALE = 1e-6  # the course's: weights start as 1e-6 * normal numbers
+REPORTS = 100  # reporting points of a search; validation is scored at every fifth
+
+
+@dataclass
+class SearchPosition:
+    """Where a search stands: SGD's state of those still in the matrix, and the record of those who left.
+
+    alive : (a,) int64, candidate numbers of the rows of `state`.      coef (k, c, d), history (k, steps):
+    filled in when a candidate leaves.    accuracies, train_accuracies (k,) float64;   stopped (k,) int64.
+    """
+
+    state: SGDState
+    alive: Tensor
+    coef: Tensor
+    history: Tensor
+    accuracies: Tensor
+    train_accuracies: Tensor
+    stopped: Tensor
+    statuses: list[str]
+    rungs: list[RungResult]
+
+    def to_parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON-able facts from which `from_parts` builds the same position."""
+        state = self.state
+        tensors = {
+            "state.coef": state.coef, "state.learning_rates": state.learning_rates, "state.regs": state.regs,
+            "state.history": state.history, "state.generator": state.generator.get_state(),
+            "alive": self.alive, "coef": self.coef, "history": self.history, "accuracies": self.accuracies,
+            "train_accuracies": self.train_accuracies, "stopped": self.stopped,
+        }  # fmt: skip
+        for name in ("velocity", "average"):
+            if getattr(state, name) is not None:
+                tensors[f"state.{name}"] = getattr(state, name)
+        facts = {
+            "step": state.step,
+            "statuses": self.statuses,
+            "rungs": [rung.to_json() for rung in self.rungs],
+        }
+        return tensors, facts
+
+    @classmethod
+    def from_parts(cls, tensors: dict[str, Tensor], facts: dict[str, Any], device: torch.device) -> SearchPosition:
+        generator = torch.Generator(device)
+        generator.set_state(tensors["state.generator"])
+        names = ("coef", "learning_rates", "regs", "history", "velocity", "average")
+        parts = {name: tensors[f"state.{name}"].to(device) for name in names if f"state.{name}" in tensors}
+        rungs = [
+            RungResult(
+                rung["step"], rung["entered"], rung["stayed"],
+                tuple(math.nan if a is None else a for a in rung["val_accuracies"]), tuple(rung["candidates"]),
+            )
+            for rung in facts["rungs"]
+        ]  # fmt: skip
+        own = ("alive", "coef", "history", "accuracies", "train_accuracies", "stopped")
+        return cls(
+            SGDState(**parts, generator=generator, step=facts["step"]),
+            **{name: tensors[name] for name in own}, statuses=list(facts["statuses"]), rungs=rungs,
+        )  # fmt: skip
+
+
+Keeper = Callable[[SearchPosition, bool], None]  # (position, at a rung) -> maybe writes a checkpoint
+
+
+@dataclass(frozen=True)
+class SGDSearch:
+    """Train all candidates at once and rank them by validation accuracy.
+
+    eta : None, or the divisor of successive halving.     subspace : None, or the share of variance to keep: the
+    whole search then runs on features projected onto leading eigenvectors, and weights are mapped back.
+    All candidates start from the same weights, drawn with `seed` in the original space.
+    """
+
+    loss: str
+    candidates: tuple[Candidate, ...]
+    sgd: SGD
+    seed: int = 0
+    eta: int | None = None
+    subspace: float | None = None
+
+    def run(
+        self,
+        train: Features,
+        validation: Features,
+        *,
+        report: Callable[[Progress], None] | None = None,
+        keeper: Keeper | None = None,
+        position: SearchPosition | None = None,
+    ) -> SearchResult:
+        """Search from the start, or from `position`; `report` and `keeper` are called at reporting points."""
+        started = time.perf_counter()
+        basis = None
+        if self.subspace is not None:
+            basis = Subspace.fit(train, self.subspace, seed=self.seed)
+            train, validation = basis.project(train), basis.project(validation)
+        position = position or self._start(train, basis)
+        self._train(position, train, validation, report or (lambda _: None), keeper or (lambda *_: None))
+        seconds = time.perf_counter() - started
+        return self._result(position, basis, seconds)
+
+    def _start(self, train: Features, basis: Subspace | None) -> SearchPosition:
+        generator = torch.Generator(train.device).manual_seed(self.seed)
+        columns = train.n_features if basis is None else basis.n_inputs
+        coef = INITIAL_SCALE * torch.randn(
+            train.n_classes, columns, generator=generator, dtype=train.dtype, device=train.device
+        )
+        if basis is not None:
+            coef = basis.restrict(coef)
+        rates = torch.tensor([c.learning_rate for c in self.candidates], dtype=torch.float64)
+        regs = torch.tensor([c.reg for c in self.candidates], dtype=torch.float64)
+        state = self.sgd.start(coef, rates, regs, generator)
+        k = len(self.candidates)
+        return SearchPosition(
+            state,
+            torch.arange(k),
+            torch.zeros(state.coef.shape, dtype=train.dtype),
+            torch.full((k, self.sgd.steps), math.nan),
+            torch.full((k,), math.nan, dtype=torch.float64),
+            torch.full((k,), math.nan, dtype=torch.float64),
+            torch.zeros(k, dtype=torch.int64),
+            [Status.COMPLETED.key] * k,
+            [],
+        )
+
+    def _train(
+        self,
+        position: SearchPosition,
+        train: Features,
+        validation: Features,
+        report: Callable[[Progress], None],
+        keeper: Keeper,
+    ) -> None:
+        state, steps, loss = position.state, self.sgd.steps, LOSSES[self.loss]
+        rungs = plan_rungs(len(self.candidates), steps, self.eta) if self.eta else []
+        at_rung = {rung.step: rung.stayed for rung in rungs}
+        every = max(1, steps // REPORTS)
+        best = math.nan
+        while state.step < steps:
+            ahead = [step for step in at_rung if step > state.step]
+            until = min([steps, every * (state.step // every + 1), *ahead])
+            self.sgd.advance(state, train, loss, until)
+            if until in at_rung:
+                self._leave(position, train, validation, at_rung[until])
+            if until % (5 * every) < every or until in at_rung:
+                best = _largest(self._accuracies(state, validation))
+            report(Progress(until, steps, _smallest(state.history[:, until - 1]), best, len(position.alive)))
+            keeper(position, until in at_rung)
+        if len(position.alive):
+            self._leave(position, train, validation, 0)
+
+    def _leave(self, position: SearchPosition, train: Features, validation: Features, stay: int) -> None:
+        """Score those in the matrix; the best `stay` remain, the record of the others is closed."""
+        state = position.state
+        coef, statuses = self.sgd.result(state), self.sgd.statuses(state)
+        accuracies = self._accuracies(state, validation)
+        regs = state.regs.tolist()
+        order = rank_candidates(accuracies, regs)
+        stays, leaves = sorted(order[:stay]), torch.tensor(sorted(order[stay:]))
+        if stay:
+            position.rungs.append(
+                RungResult(state.step, len(accuracies), len(stays), tuple(accuracies), tuple(position.alive.tolist()))
+            )
+        trained = Objective(train).accuracy(coef[leaves.to(coef.device)])
+        numbers = position.alive[leaves]
+        position.coef[numbers] = coef[leaves.to(coef.device)].cpu()
+        position.history[numbers] = state.history[leaves.to(coef.device)].cpu()
+        position.accuracies[numbers] = torch.tensor(accuracies, dtype=torch.float64)[leaves]
+        position.train_accuracies[numbers] = trained.cpu()
+        position.stopped[numbers] = state.step
+        for row, number in zip(leaves.tolist(), numbers.tolist(), strict=True):
+            dropped = stay > 0 and statuses[row] is not Status.DIVERGED
+            position.statuses[number] = (Status.DROPPED if dropped else statuses[row]).key
+        kept = torch.tensor(stays, dtype=torch.int64)
+        state.keep(kept)
+        position.alive = position.alive[kept]
+
+    def _accuracies(self, state: SGDState, validation: Features) -> list[float]:
+        accuracies: list[float] = Objective(validation).accuracy(self.sgd.result(state)).tolist()
+        fine = [status is not Status.DIVERGED for status in self.sgd.statuses(state)]
+        return [accuracy if well else math.nan for accuracy, well in zip(accuracies, fine, strict=True)]
+
+    def _result(self, position: SearchPosition, basis: Subspace | None, seconds: float) -> SearchResult:
+        trials = []
+        for number, candidate in enumerate(self.candidates):
+            status = Status[position.statuses[number].upper()]
+            stopped = int(position.stopped[number])
+            lost = status is Status.DIVERGED
+            tail = position.history[number, max(0, stopped - 100) : stopped]
+            trials.append(
+                Trial(
+                    candidate.reg,
+                    math.nan if lost else float(position.train_accuracies[number]),
+                    float(position.accuracies[number]),
+                    status,
+                    candidate.learning_rate,
+                    stopped,
+                    loss=float(tail.double().mean()),
+                )
+            )
+        # a finalist was trained longer than those who left: it ranks before them, whatever they had at their rung
+        order = sorted(
+            rank_candidates([t.val_accuracy for t in trials], [t.reg for t in trials]),
+            key=lambda n: (math.isnan(trials[n].val_accuracy), trials[n].status is Status.DROPPED),
+        )
+        coef = position.coef if basis is None else basis.lift(position.coef)
+        details: dict[str, Any] = {} if basis is None else {"subspace": basis.summary()}
+        return SearchResult(
+            self.loss, "sgd", tuple(trials), tuple(order), coef, position.history,
+            tuple(position.rungs), details, seconds,
+        )  # fmt: skip
+
+
+def _largest(values: list[float]) -> float:
+    return max((value for value in values if not math.isnan(value)), default=math.nan)
+
+
+def _smallest(values: Tensor) -> float:
+    finite = values[torch.isfinite(values)]
+    return float(finite.min()) if len(finite) else math.nan

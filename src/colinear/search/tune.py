@@ -1,0 +1,245 @@
+"""A tuning run from rows to files: search each loss, score the winner on test once, write results as they come."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+import colinear
+from colinear.checks import InputError
+from colinear.datasets.base import Dataset, Split
+from colinear.datasets.features import Features, Scaling, fit_scaling
+from colinear.metrics import confusion_matrix
+from colinear.model import LinearModel
+from colinear.objective import label_rows
+from colinear.search.candidates import draw_candidates
+from colinear.search.result import Progress, SearchResult, plain_number
+from colinear.search.results import TestScore, loss_json, results_json, versions
+from colinear.search.runfolder import RunFolder
+from colinear.search.settings import COURSE_BATCH, Settings
+from colinear.search.sgd_search import SearchPosition, SGDSearch
+from colinear.solvers.sgd import SGD
+from colinear.solvers.solution import Status
+
+CHECKPOINT_SECONDS = 30.0
+
+
+class Listener(Protocol):
+    """Who is told how a run goes: the command line's progress bar, or nobody."""
+
+    def started(self, loss: str, total: int, unit: str) -> None: ...
+    def progressed(self, progress: Progress) -> None: ...
+    def finished(self, run: LossRun) -> None: ...
+
+
+class Silent:
+    """A listener that does nothing."""
+
+    def started(self, loss: str, total: int, unit: str) -> None: ...
+    def progressed(self, progress: Progress) -> None: ...
+    def finished(self, run: LossRun) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class LossRun:
+    """One loss of a run, finished: the search, the winner as a model, its test score.
+
+    `result` is None when the loss was finished before the run was resumed; `entry` is its part of results.json.
+    """
+
+    loss: str
+    model: LinearModel
+    entry: dict[str, Any]
+    test: TestScore | None
+    result: SearchResult | None
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Training and validation rows through the same scaling, which was fitted on training rows alone."""
+
+    split: Split
+    scaling: Scaling
+    train: Features
+    validation: Features
+
+    @classmethod
+    def fit(cls, split: Split, *, standardize: bool = False, intercept_scaling: float = 1.0) -> Prepared:
+        scaling = fit_scaling(split.train, standardize=standardize, intercept_scaling=intercept_scaling)
+        dtype = torch.float64 if split.train.dtype == torch.float64 else torch.float32
+        train, validation = (Features(part, scaling, dtype) for part in (split.train, split.validation))
+        return cls(split, scaling, train, validation)
+
+
+def score_test(model: LinearModel, dataset: Dataset) -> TestScore:
+    """Label every row of `dataset` with the finished model, from raw rows."""
+    predicted = label_rows(model, dataset)
+    labels = dataset.labels.to(predicted.device)
+    confusion = confusion_matrix(labels, predicted, model.n_classes)
+    return TestScore(int(confusion.trace()), dataset.n_samples, confusion)
+
+
+def pick_device(name: str) -> torch.device:
+    """'auto' is a CUDA GPU if there is one, else the CPU; anything else is PyTorch's own name for a device."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise InputError(f"device {name!r} is not available here. Use --device cpu or auto.") from None
+    return device
+
+
+def tune(settings: Settings, split: Split, folder: RunFolder, listener: Listener | None = None) -> list[LossRun]:
+    """Search every loss of `settings`; after each one results.json and its model file are whole.
+
+    A loss that an earlier process finished in this folder is taken from there; one that it had begun goes on
+    from its last checkpoint.
+    """
+    listener = listener or Silent()
+    split = split.to(pick_device(settings.device))
+    prepared = Prepared.fit(split, standardize=settings.standardize, intercept_scaling=settings.intercept_scaling)
+    folder.write_json("settings.json", settings.to_json())
+    identity = run_identity(settings, split)
+    runs: list[LossRun] = []
+    for loss in settings.losses:
+        run = _finished_before(loss, folder, identity) or _run_loss(
+            loss, settings, prepared, folder, listener, identity
+        )
+        runs.append(run)
+        folder.write_json("results.json", results_json(settings, split, [run.entry for run in runs]))
+        folder.remove(f"checkpoints/{loss}.safetensors")
+        listener.finished(run)
+    for loss in settings.losses:
+        folder.remove(f"checkpoints/{loss}.json")
+    return runs
+
+
+def run_identity(settings: Settings, split: Split) -> dict[str, Any]:
+    """What must be the same for a checkpoint to go on: settings, data, threads, versions."""
+    return {
+        "settings": settings.to_json(),
+        "training data": split.train.fingerprint,
+        "validation data": split.validation.fingerprint,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "version": colinear.__version__,
+    }
+
+
+def _run_loss(
+    loss: str,
+    settings: Settings,
+    prepared: Prepared,
+    folder: RunFolder,
+    listener: Listener,
+    identity: dict[str, Any],
+) -> LossRun:
+    started = time.perf_counter()
+    result = _search_sgd(loss, settings, prepared, folder, listener, identity)
+    if result.winner.status is Status.DIVERGED:
+        raise InputError(f"every candidate of {loss} diverged. Lower the learning rates, for example --lr 1e-6:1e-3.")
+    return finish_loss(result, settings, prepared, folder, identity, time.perf_counter() - started)
+
+
+def _search_sgd(
+    loss: str,
+    settings: Settings,
+    prepared: Prepared,
+    folder: RunFolder,
+    listener: Listener,
+    identity: dict[str, Any],
+) -> SearchResult:
+    listener.started(loss, settings.steps, "steps")
+    name = f"checkpoints/{loss}.safetensors"
+    saved = time.monotonic()
+
+    def keep(position: SearchPosition, at_rung: bool) -> None:
+        nonlocal saved
+        if at_rung or time.monotonic() - saved >= CHECKPOINT_SECONDS:
+            folder.save_checkpoint(name, position.to_parts(), identity)
+            saved = time.monotonic()
+
+    parts = folder.load_checkpoint(name, identity)
+    device = prepared.train.device
+    position = None if parts is None else SearchPosition.from_parts(*parts, device)
+    search = sgd_search(loss, settings)
+    return search.run(prepared.train, prepared.validation, report=listener.progressed, keeper=keep, position=position)
+
+
+def sgd_search(loss: str, settings: Settings) -> SGDSearch:
+    """The course's search as `settings` describe it."""
+    sgd = SGD(
+        settings.steps,
+        settings.batch_size or COURSE_BATCH[loss],
+        momentum=settings.momentum,
+        schedule=settings.schedule,  # type: ignore[arg-type]
+        averaging=settings.averaging,
+        precision=settings.precision,  # type: ignore[arg-type]
+    )
+    drawn = draw_candidates(settings.candidates, settings.learning_rates, settings.reg_range, settings.seed)
+    return SGDSearch(loss, tuple(drawn), sgd, settings.seed, settings.eta, settings.subspace)
+
+
+def finish_loss(
+    result: SearchResult,
+    settings: Settings,
+    prepared: Prepared,
+    folder: RunFolder,
+    identity: dict[str, Any],
+    seconds: float,
+) -> LossRun:
+    """Turn a winner into a model file, score it on test once, and note both so that --resume need not repeat them."""
+    split, winner = prepared.split, result.winner
+    model = LinearModel.from_coef(
+        result.coef[result.best],
+        prepared.scaling,
+        split.train.class_names,
+        split.train.image_shape,
+        split.train.value_range,
+        {
+            "loss": result.loss,
+            "solver": result.solver,
+            "reg": winner.reg,
+            "learning_rate": winner.learning_rate,
+            "seed": settings.seed,
+            "data": split.name,
+            "data_fingerprint": split.train.fingerprint,
+            "train_accuracy": plain_number(winner.train_accuracy),
+            "val_accuracy": plain_number(winner.val_accuracy),
+            "versions": versions(),
+        },
+    )
+    test = None if split.test is None else score_test(model, split.test)
+    if test is not None:
+        model.provenance["test_accuracy"] = test.accuracy
+    entry = loss_json(result, test, seconds)
+    run = LossRun(result.loss, model, entry, test, result)
+    folder.write(f"model-{result.loss}.safetensors", model.to_bytes())
+    folder.write_json(f"checkpoints/{result.loss}.json", {"identity": identity, "entry": entry})
+    return run
+
+
+def _finished_before(loss: str, folder: RunFolder, identity: dict[str, Any]) -> LossRun | None:
+    if not (folder.path / "checkpoints" / f"{loss}.json").is_file():
+        return None
+    noted = folder.read_json(f"checkpoints/{loss}.json")
+    if not isinstance(noted, dict) or noted.get("identity") != json.loads(json.dumps(identity)):
+        raise InputError(f"{folder.path} holds a {loss} search of other data or settings. Pass another --out.")
+    entry = noted["entry"]
+    test = None
+    if entry.get("confusion_matrix") is not None:
+        confusion = torch.tensor(entry["confusion_matrix"], dtype=torch.int64)
+        test = TestScore(int(confusion.trace()), int(confusion.sum()), confusion)
+    return LossRun(loss, LinearModel.load(folder.path / f"model-{loss}.safetensors"), entry, test, None)
+
+
+def _through_json(value: Any) -> Any:
+    import json
+
+    return json.loads(json.dumps(value))

@@ -1,0 +1,226 @@
+"""Stochastic gradient descent for K candidates on one stream of minibatches.
+
+All candidates are one (k*c, d) matrix and see the same rows, so a step is two matrix products whatever K is,
+and their ranking is fairer than that of K separate runs. K = 1 is the course's trainer. Nothing waits for the
+device inside a run of steps: losses stay there until a reporting point reads them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from colinear.checks import InputError, check_choice, check_count, check_number
+from colinear.datasets.features import Features
+from colinear.losses import Loss
+from colinear.solvers.precision import MatmulPrecision, matmul_precision
+from colinear.solvers.solution import Status
+
+Schedule = Literal["constant", "cosine"]
+GRAPH_STEPS = 16  # fewer CUDA steps than this are not worth recording
+
+
+@dataclass
+class SGDState:
+    """Where a run stands: everything that later steps depend on, and nothing else.
+
+    coef (k, c, d);  learning_rates, regs (k,) float64;  history (k, steps taken or room) float32: the mean loss
+    of each minibatch plus penalty, NaN where not reached;  velocity, average: like coef, or None.
+    """
+
+    coef: Tensor
+    learning_rates: Tensor
+    regs: Tensor
+    history: Tensor
+    generator: torch.Generator
+    step: int = 0
+    velocity: Tensor | None = None
+    average: Tensor | None = None
+
+    def keep(self, members: Tensor) -> None:
+        """Compact to the candidates `members` (int64): the others leave the matrix."""
+        for name in ("coef", "learning_rates", "regs", "history", "velocity", "average"):
+            value = getattr(self, name)
+            if value is not None:
+                setattr(self, name, value[members.to(value.device)].contiguous())
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Plain minibatch SGD, with what probe protocols add to it; all extras are off by default.
+
+    W <- (1 - 2 lr reg) W - (lr / b) dS x :  the gradient of mean_i loss_i + reg sum(W*W) over b rows drawn with
+    replacement.  momentum : v <- momentum v + gradient, W <- W - lr v (PyTorch's form).
+    schedule : 'cosine' lets lr fall to 0 over `steps`, lr_t = lr (1 + cos(pi t / steps)) / 2.
+    averaging : share of the last steps whose iterates are averaged into the result (Polyak & Juditsky 1992).
+    precision : 'highest' multiplies in full float32; 'high' may use tensor cores for float32 products.
+    Cost : 4 k c b d flops a step; buffers are allocated once.
+
+    >>> SGD(steps=100, batch_size=32)
+    SGD(steps=100, batch_size=32, momentum=0.0, schedule='constant', averaging=0.0, precision='highest')
+    """
+
+    steps: int
+    batch_size: int
+    momentum: float = 0.0
+    schedule: Schedule = "constant"
+    averaging: float = 0.0
+    precision: MatmulPrecision = "highest"
+
+    def __post_init__(self) -> None:
+        check_count("steps", self.steps)
+        check_count("batch_size", self.batch_size)
+        if not check_number("momentum", self.momentum, least=0, most=1) < 1:
+            raise InputError("momentum must be below 1; got 1. Typical values are 0.9 and 0.99.")
+        check_number("averaging", self.averaging, least=0, most=1)
+        check_choice("schedule", self.schedule, ("constant", "cosine"))
+
+    def start(self, coef: Tensor, learning_rates: Tensor, regs: Tensor, generator: torch.Generator) -> SGDState:
+        """State before the first step. coef : (c, d), shared by all candidates, or (k, c, d); it is copied."""
+        learning_rates, regs = (torch.as_tensor(v, dtype=torch.float64) for v in (learning_rates, regs))
+        if learning_rates.shape != regs.shape or regs.ndim != 1 or len(regs) == 0:
+            raise InputError("learning_rates and regs must be two lists of the same length >= 1.")
+        k, device = len(regs), coef.device
+        coef = coef.expand(k, *coef.shape[-2:]).clone()
+        return SGDState(
+            coef,
+            learning_rates.to(device),
+            regs.to(device),
+            torch.full((k, self.steps), math.nan, dtype=torch.float32, device=device),
+            generator,
+            velocity=torch.zeros_like(coef) if self.momentum else None,
+            average=torch.zeros_like(coef) if self.averaging else None,
+        )
+
+    def advance(self, state: SGDState, features: Features, loss: Loss, until: int) -> SGDState:
+        """Take steps up to number `until`, in place; the same state comes back.
+
+        Rows are drawn one step at a time from state.generator, so stopping and going on changes nothing.
+        """
+        until = min(until, self.steps)
+        if state.step >= until:
+            return state
+        stepper = _Stepper(self, state, features, loss)
+        with matmul_precision(self.precision):
+            if state.coef.is_cuda and until - state.step >= GRAPH_STEPS:
+                stepper.record()
+            while state.step < until:
+                stepper.take()
+        return state
+
+    def result(self, state: SGDState) -> Tensor:
+        """Weights (k, c, d) as they would be returned now: the average once averaging has begun."""
+        if state.average is None or state.step <= self.averages_from:
+            return state.coef
+        return state.average
+
+    def statuses(self, state: SGDState) -> list[Status]:
+        """DIVERGED where weights or the last loss are not finite, else COMPLETED."""
+        finite = torch.isfinite(self.result(state)).flatten(1).all(1)
+        if state.step:
+            finite &= torch.isfinite(state.history[:, state.step - 1])
+        return [Status.COMPLETED if fine else Status.DIVERGED for fine in finite.tolist()]
+
+    @property
+    def averages_from(self) -> int:
+        """The step after which iterates are averaged."""
+        return self.steps - round(self.averaging * self.steps)
+
+    def rate_factor(self, step: int) -> float:
+        """What the learning rate is multiplied by at `step` (from 0)."""
+        return 1.0 if self.schedule == "constant" else 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+
+@dataclass
+class _Stepper:
+    """One step on buffers allocated once: static addresses, so that CUDA can record it as a graph."""
+
+    sgd: SGD
+    state: SGDState
+    features: Features
+    loss: Loss
+    _graph: torch.cuda.CUDAGraph | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        coef, batch = self.state.coef, self.sgd.batch_size
+        k, c, _ = coef.shape
+        self.rows = torch.zeros(batch, dtype=torch.int64, device=coef.device)
+        self.scores = coef.new_empty(k, c, batch)
+        self.losses = coef.new_empty(k)
+        column = (k, 1, 1)
+        rates = self.state.learning_rates
+        # per candidate and step: what coef is multiplied by, what the summed gradient is, and the averaging weight
+        self.decay, self.rate = (coef.new_empty(column) for _ in range(2))
+        self.mixing = coef.new_zeros(())
+        self._rates, self._regs = rates.view(column), self.state.regs.view(column)
+        self._penalty = self.state.regs.to(coef.dtype)
+        self._set_rates(self.state.step)
+
+    def record(self) -> None:
+        """Record the step as a CUDA graph. Warming up runs it, so what it changes is put back."""
+        changed = [t for t in (self.state.coef, self.state.velocity, self.state.average) if t is not None]
+        saved = [t.clone() for t in changed]
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self._step()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._step()
+        for tensor, old in zip(changed, saved, strict=True):
+            tensor.copy_(old)
+        self._graph = graph
+
+    def take(self) -> None:
+        state, sgd = self.state, self.sgd
+        drawn = torch.randint(
+            self.features.n_samples,
+            (sgd.batch_size,),
+            generator=state.generator,
+            device=state.generator.device,
+        )
+        self.rows.copy_(drawn, non_blocking=True)
+        if sgd.schedule != "constant":
+            self._set_rates(state.step)
+        if state.average is not None:
+            self.mixing.fill_(1.0 / max(1, state.step + 1 - sgd.averages_from))
+        if self._graph is None:
+            self._step()
+        else:
+            self._graph.replay()
+        state.history[:, state.step] = self.losses
+        state.step += 1
+
+    def _set_rates(self, step: int) -> None:
+        rates = self._rates * self.sgd.rate_factor(step)
+        self.rate.copy_(rates)
+        self.decay.copy_(1 - 2 * rates * self._regs)
+
+    def _step(self) -> None:
+        coef = self.state.coef
+        k, c, d = coef.shape
+        batch = self.sgd.batch_size
+        flat, scores = coef.view(k * c, d), self.scores.view(k * c, batch)
+        chunk = self.features.gather(self.rows)  # (b, d)
+        torch.mm(flat, chunk.mT, out=scores)
+        data = self.loss.value_and_gradient_(self.scores, self.features.labels[self.rows])  # (k,) float64
+        norms = torch.linalg.vector_norm(coef.view(k, c * d), dim=1)
+        self.losses.copy_(data / batch + self._penalty * norms * norms)
+        if self.state.velocity is None:
+            self.scores *= self.rate * (-1.0 / batch)
+            coef *= self.decay
+            flat.addmm_(scores, chunk)
+        else:
+            velocity = self.state.velocity
+            velocity *= self.sgd.momentum
+            velocity += 2 * self._penalty.view(k, 1, 1) * coef
+            velocity.view(k * c, d).addmm_(scores, chunk, alpha=1.0 / batch)
+            coef -= self.rate * velocity
+        if self.state.average is not None:
+            self.state.average.lerp_(coef, self.mixing)

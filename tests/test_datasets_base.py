@@ -1,0 +1,127 @@
+"""Rows, views and splits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from colinear.checks import InputError
+from colinear.datasets import ArrayDataset, Dataset, split_stratified, split_tail
+from colinear.datasets.base import FINGERPRINT_ROWS
+
+
+def make(n: int = 7, d: int = 2) -> ArrayDataset:
+    return ArrayDataset(torch.arange(float(n * d)).view(n, d), torch.arange(n) % 3, ("a", "b", "c"))
+
+
+def test_array_dataset_is_a_dataset() -> None:
+    assert isinstance(make(), Dataset)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [slice(2, 5), torch.tensor([4, 0, 4]), torch.tensor([True, False] * 3 + [True])],
+    ids=["slice", "rows", "mask"],
+)
+@pytest.mark.parametrize("inner", [slice(1, 3), torch.tensor([1, 0])], ids=["slice", "rows"])
+def test_subset_of_subset_is_indexing_twice(rows: slice | torch.Tensor, inner: slice | torch.Tensor) -> None:
+    data = make()
+    view = data.subset(rows)
+    torch.testing.assert_close(view.take(slice(0, view.n_samples)), data.features[rows])
+    torch.testing.assert_close(view.take(inner), data.features[rows][inner])
+    torch.testing.assert_close(view.subset(inner).labels, data.labels[rows][inner])
+    torch.testing.assert_close(view.subset(inner).take(slice(0, 2)), data.features[rows][inner])
+
+
+def test_subset_shares_the_features() -> None:
+    data = make()
+    assert data.subset(torch.tensor([3, 1])).features is data.features
+    assert data.subset(slice(2, 4)).features.data_ptr() == data.features[2:].data_ptr()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"labels": torch.zeros(6, dtype=torch.int64)}, "one label per row"),
+        ({"labels": torch.full((7,), 3)}, r"lie in \[0, 3\); row 0 has 3"),
+        ({"labels": torch.zeros(7)}, "must be int64"),
+        ({"image_shape": (1, 1, 3)}, "has 3 values; rows have 2"),
+        ({"features": torch.zeros(7, 2, dtype=torch.int64)}, "uint8, float32 or float64"),
+        ({"features": torch.zeros(7, 0)}, "neither 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(fields: dict[str, object], message: str) -> None:
+    data = make()
+    with pytest.raises(InputError, match=message):
+        ArrayDataset(**{"features": data.features, "labels": data.labels, "class_names": data.class_names, **fields})
+
+
+def test_fingerprint_sees_values_labels_and_names() -> None:
+    data = make()
+    same = make()
+    other = make()
+    other.features[3, 1] += 1
+    prints = {
+        data.fingerprint,
+        other.fingerprint,
+        ArrayDataset(data.features, data.labels.flip(0), data.class_names).fingerprint,
+        ArrayDataset(data.features, data.labels, ("a", "b", "d")).fingerprint,
+    }
+    assert data.fingerprint == same.fingerprint
+    assert len(prints) == 4
+
+
+@pytest.mark.parametrize("n", [1, FINGERPRINT_ROWS, FINGERPRINT_ROWS + 1, 3 * FINGERPRINT_ROWS - 1])
+def test_fingerprint_hashes_at_most_its_rows(n: int) -> None:
+    seen: list[int] = []
+
+    class Watched(ArrayDataset):
+        def take(self, rows: slice | torch.Tensor) -> torch.Tensor:
+            assert isinstance(rows, torch.Tensor)
+            seen.append(len(rows))
+            return super().take(rows)
+
+    assert len(Watched(torch.zeros(n, 1), torch.zeros(n, dtype=torch.int64), ("a",)).fingerprint) == 16
+    assert 0 < seen[0] <= FINGERPRINT_ROWS
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(
+    counts=st.lists(st.integers(0, 30), min_size=1, max_size=6),
+    cut=st.tuples(st.floats(0, 0.4), st.floats(0, 0.4)),
+    seed=st.integers(0, 2**31),
+)
+def test_stratified_parts_are_disjoint_complete_and_proportional(
+    counts: list[int], cut: tuple[float, float], seed: int
+) -> None:
+    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    shares = (1 - sum(cut), *cut)
+    parts = split_stratified(labels, shares, seed)
+    assert torch.cat(parts).sort().values.tolist() == list(range(len(labels)))
+    for part, share in zip(parts, shares, strict=True):
+        assert part.tolist() == sorted(part.tolist())
+        for label, count in enumerate(counts):
+            assert abs(int((labels[part] == label).sum()) - share * count) <= 1.0 + 1e-9
+
+
+def test_stratified_parts_depend_on_the_seed_alone() -> None:
+    labels = torch.arange(60) % 3
+    state = torch.get_rng_state()
+    first, second, other = (split_stratified(labels, (0.5, 0.5), seed)[0].tolist() for seed in (0, 0, 1))
+    assert first == second
+    assert first != other
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_tail_is_the_last_rows() -> None:
+    train, tail = split_tail(make(), 0.3)
+    assert train.labels.tolist() == [0, 1, 2, 0, 1]
+    assert tail.take(slice(0, 2)).tolist() == [[10.0, 11.0], [12.0, 13.0]]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.99, 1.0])
+def test_tail_that_leaves_a_part_empty_is_refused(share: float) -> None:
+    with pytest.raises(InputError, match="validation share"):
+        split_tail(make(), share)

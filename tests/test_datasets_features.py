@@ -1,0 +1,114 @@
+"""Scaling, its folding back onto raw rows, and chunks of scaled rows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from colinear.checks import InputError
+from colinear.datasets import ArrayDataset, Features, fit_scaling
+
+
+def table(n: int = 50, d: int = 4, dtype: torch.dtype = torch.float64, seed: int = 0) -> ArrayDataset:
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(n, d, generator=generator, dtype=torch.float64) * torch.logspace(-3, 3, d) + 5
+    return ArrayDataset(features.to(dtype), torch.arange(n) % 2, ("a", "b"))
+
+
+def pictures(n: int = 30) -> ArrayDataset:
+    generator = torch.Generator().manual_seed(n)
+    pixels = torch.randint(0, 256, (n, 24), generator=generator, dtype=torch.uint8)
+    return ArrayDataset(pixels, torch.arange(n) % 2, ("a", "b"), (2, 3, 4), value_range=255.0)
+
+
+def scaled(dataset: ArrayDataset, dtype: torch.dtype = torch.float64, **options: float) -> Tensor:
+    return Features(dataset, fit_scaling(dataset, **options), dtype).gather(slice(0, None)).clone()  # type: ignore[arg-type]
+
+
+def test_tables_are_centred_by_column_and_get_a_constant() -> None:
+    data = table()
+    want = torch.cat([data.features - data.features.mean(0), torch.ones(50, 1)], dim=1)
+    torch.testing.assert_close(scaled(data), want)
+    torch.testing.assert_close(scaled(data, center=False)[:, :4], data.features)
+    torch.testing.assert_close(scaled(data, intercept_scaling=10.0)[:, 4], torch.full((50,), 10.0).double())
+    assert scaled(data, intercept_scaling=0).shape == (50, 4)
+
+
+def test_images_are_centred_by_channel() -> None:
+    data = pictures()
+    pixels = data.features.double().view(30, 2, 12) / 255
+    want = (pixels - pixels.mean((0, 2), keepdim=True)).view(30, 24)
+    torch.testing.assert_close(scaled(data)[:, :24], want)
+
+
+@pytest.mark.parametrize("data", [table(), pictures()], ids=["table", "pictures"])
+def test_standardised_columns_have_mean_zero_and_spread_one(data: ArrayDataset) -> None:
+    values = scaled(data, standardize=True)[:, : data.n_features]
+    torch.testing.assert_close(values.mean(0), torch.zeros(data.n_features).double(), atol=1e-7, rtol=0)
+    # float32 sums of squares of uint8 rows: 1e-6
+    torch.testing.assert_close(values.std(0, correction=0), torch.ones(data.n_features).double(), atol=1e-6, rtol=0)
+
+
+def test_a_constant_column_stays_zero_however_large() -> None:
+    features = torch.cat([torch.full((40, 1), 1e8 / 3), torch.arange(40.0)[:, None]], dim=1).double()
+    data = ArrayDataset(features, torch.arange(40) % 2, ("a", "b"))
+    assert float(scaled(data, standardize=True)[:, 0].abs().max()) < 1e-6
+
+
+@settings(deadline=None)  # a busy machine is no failure
+@given(
+    picture=st.booleans(),
+    standardize=st.booleans(),
+    center=st.booleans(),
+    bias=st.sampled_from([0.0, 1.0, 7.5]),
+    seed=st.integers(0, 99),
+)
+def test_folded_weights_give_raw_rows_the_same_scores(
+    picture: bool, standardize: bool, center: bool, bias: float, seed: int
+) -> None:
+    data = pictures(20 + seed) if picture else table(seed=seed)
+    scaling = fit_scaling(data, center=center, standardize=standardize, intercept_scaling=bias)
+    rows = Features(data, scaling, torch.float64).gather(slice(0, None))
+    generator = torch.Generator().manual_seed(seed)
+    coef = torch.randn(3, 2, scaling.n_outputs, generator=generator, dtype=torch.float64)
+    weight, offset = scaling.fold(coef)
+    raw = data.features.double() @ weight.transpose(-1, -2) + offset[:, None]
+    torch.testing.assert_close(raw, rows @ coef.transpose(-1, -2), atol=1e-7, rtol=1e-7)
+
+
+@pytest.mark.parametrize("size", [1, 7, 50, 1000])
+def test_chunks_are_the_rows_in_order(size: int) -> None:
+    data = table()
+    features = Features(data, fit_scaling(data), torch.float64)
+    whole = features.gather(slice(0, 50)).clone()
+    seen = [(rows, chunk.clone()) for rows, chunk in features.chunks(size)]
+    torch.testing.assert_close(torch.cat([chunk for _, chunk in seen]), whole)
+    assert [rows.start for rows, _ in seen] == list(range(0, 50, size))
+
+
+def test_gathered_rows_and_precision() -> None:
+    data = pictures()
+    features = Features(data, fit_scaling(data))
+    rows = torch.tensor([5, 0, 5])
+    double = features.at(torch.float64).gather(rows).clone()
+    assert features.gather(rows).dtype == torch.float32
+    torch.testing.assert_close(features.gather(rows).double(), double, atol=1e-6, rtol=0)
+    assert features.at(torch.float32) is features
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_values_that_are_not_finite_are_named(value: float) -> None:
+    data = table(5000)
+    data.features[4000, 3] = value
+    with pytest.raises(InputError, match="row 4000, column 3"):
+        fit_scaling(data)
+
+
+def test_other_widths_and_negative_intercepts_are_refused() -> None:
+    with pytest.raises(InputError, match="must have 4 features; got 24"):
+        Features(pictures(), fit_scaling(table()))
+    with pytest.raises(InputError, match="intercept_scaling"):
+        fit_scaling(table(), intercept_scaling=-1.0)

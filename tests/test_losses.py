@@ -1,0 +1,334 @@
+"""Contracts of every loss: one table of cases times known values, derivatives and invariances."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from tests.cases import LOOP_CASES, LOSS_CASES, ROUNDING32, ROUNDING64, LossCase
+from torch import Tensor
+
+from colinear.losses import LOSSES, Hinge, Loss, Softmax
+
+every_loss = pytest.mark.parametrize("case", LOSS_CASES, ids=lambda case: case.id)
+loss_with_loops = pytest.mark.parametrize("case", LOOP_CASES, ids=lambda case: case.id)
+quick = settings(max_examples=15, deadline=None)
+
+shapes = st.tuples(st.integers(1, 4), st.integers(2, 6), st.integers(1, 9))  # candidates, classes, rows
+seeds = st.integers(0, 2**31)
+Block = tuple[Tensor, Tensor]
+
+
+def draw_block(shape: tuple[int, int, int], seed: int, dtype: torch.dtype = torch.float64) -> Block:
+    """Scores (k, c, n) of size 2 and labels (n,)."""
+    generator = torch.Generator().manual_seed(seed)
+    scores = 2 * torch.randn(shape, generator=generator, dtype=torch.float64)
+    labels = torch.randint(shape[1], shape[2:], generator=generator)
+    return scores.to(dtype), labels
+
+
+def evaluate(loss: Loss, scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> Block:
+    """(summed loss (k,), gradient (k, c, n)), leaving scores as they are."""
+    gradient = scores.clone()
+    return loss.value_and_gradient_(gradient, labels, weights), gradient
+
+
+def differentiable(case: LossCase, scores: Tensor, labels: Tensor) -> Tensor:
+    """The loss written from its formula with operations autograd can differentiate, summed: (k,)."""
+    true = labels.view(1, 1, -1).expand(len(scores), 1, -1)
+    own = scores.gather(1, true)
+    if isinstance(case.loss, Softmax):
+        return (scores.logsumexp(1) - own.squeeze(1)).sum(-1)
+    assert isinstance(case.loss, Hinge)
+    margins = (scores - own + 1).scatter(1, true, -1.0)
+    width = float(case.loss.width)
+    if width == 0:
+        return margins.clamp(min=0).sum((1, 2))
+    bent = torch.where(margins < width, margins.clamp(min=0).square() / (2 * width), margins - width / 2)
+    return bent.sum((1, 2))
+
+
+def assert_close(actual: Tensor, expected: Tensor, tolerance: float = ROUNDING64) -> None:
+    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance, check_dtype=False)
+
+
+# Known values
+
+
+def test_softmax_of_equal_scores_is_the_logarithm_of_the_number_of_classes() -> None:
+    value, gradient = evaluate(Softmax(), torch.full((1, 10, 1), 7.0), torch.tensor([3]))
+    assert value.item() == pytest.approx(math.log(10), rel=1e-6)
+    assert_close(gradient[0, :, 0], torch.full((10,), 0.1).index_fill(0, torch.tensor(3), -0.9), ROUNDING32)
+
+
+def test_hinge_of_equal_scores_is_the_number_of_wrong_classes() -> None:
+    value, gradient = evaluate(Hinge(), torch.zeros(1, 10, 1), torch.tensor([3]))
+    assert value.item() == 9
+    assert gradient[0, :, 0].tolist() == [1, 1, 1, -9, 1, 1, 1, 1, 1, 1]
+
+
+def test_hinge_has_slope_zero_exactly_at_its_kink() -> None:
+    value, gradient = evaluate(Hinge(), torch.tensor([[[1.0], [2.0]]]), torch.tensor([1]))
+    assert value.item() == 0
+    assert gradient.flatten().tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(("margin", "expected"), [(-0.5, 0.0), (0.5, 0.0625), (2.0, 1.0), (5.0, 4.0)])
+def test_smoothed_hinge_is_quadratic_up_to_its_width_then_linear(margin: float, expected: float) -> None:
+    scores = torch.tensor([[[margin - 1], [0.0]]], dtype=torch.float64)
+    assert evaluate(Hinge(2.0), scores, torch.tensor([1]))[0].item() == pytest.approx(expected)
+
+
+def test_the_names_lead_to_their_losses() -> None:
+    assert {name: loss.name for name, loss in LOSSES.items()} == {"softmax": "softmax", "hinge": "hinge"}
+
+
+# Derivatives
+
+
+@loss_with_loops
+@quick
+@given(shape=shapes, seed=seeds)
+def test_value_and_gradient_agree_with_plain_loops(case: LossCase, shape: tuple[int, int, int], seed: int) -> None:
+    scores, labels = draw_block(shape, seed)
+    value, gradient = evaluate(case.loss, scores, labels)
+    assert case.loops is not None
+    for k in range(shape[0]):
+        # rows of the identity as features turn scores into weights: x_i W = scores of row i
+        loss, slopes = case.loops(scores[k].mT.contiguous(), torch.eye(shape[2]).double(), labels, 0.0)
+        assert_close(value[k] / shape[2], loss)
+        assert_close(gradient[k].mT / shape[2], slopes)
+
+
+@every_loss
+@quick
+@given(shape=shapes, seed=seeds)
+def test_value_and_gradient_agree_with_autograd(case: LossCase, shape: tuple[int, int, int], seed: int) -> None:
+    scores, labels = draw_block(shape, seed)
+    assume(case.is_smooth_at(scores, labels, reach=1e-9))
+    leaf = scores.clone().requires_grad_()
+    expected = differentiable(case, leaf, labels)
+    (slopes,) = torch.autograd.grad(expected.sum(), leaf)
+    value, gradient = evaluate(case.loss, scores, labels)
+    assert_close(value, expected.detach())
+    assert_close(gradient, slopes)
+
+
+@every_loss
+@quick
+@given(shape=shapes, seed=seeds)
+def test_gradient_passes_torchs_own_check(case: LossCase, shape: tuple[int, int, int], seed: int) -> None:
+    scores, labels = draw_block(shape, seed)
+    assume(case.is_smooth_at(scores, labels, reach=1e-5, twice=True))
+
+    class Wrapped(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: torch.autograd.function.FunctionCtx, scores: Tensor) -> Tensor:
+            value, gradient = evaluate(case.loss, scores, labels)
+            ctx.save_for_backward(gradient)
+            return value
+
+        @staticmethod
+        def backward(ctx: torch.autograd.function.FunctionCtx, above: Tensor) -> Tensor:
+            (gradient,) = ctx.saved_tensors
+            return above.view(-1, 1, 1) * gradient
+
+    assert torch.autograd.gradcheck(Wrapped.apply, (scores.requires_grad_(),))
+
+
+@every_loss
+@quick
+@given(shape=shapes, seed=seeds, weighted=st.booleans())
+def test_curvature_is_the_hessian_summed_over_rows(
+    case: LossCase, shape: tuple[int, int, int], seed: int, weighted: bool
+) -> None:
+    scores, labels = draw_block(shape, seed)
+    assume(case.is_smooth_at(scores, labels, reach=1e-9, twice=True))
+    k, c, n = shape
+    weights = torch.rand(k, n, generator=torch.Generator().manual_seed(seed)).double() if weighted else None
+    curvature = case.loss.sums_(scores.clone(), labels, weights).curvature
+    for candidate in range(k):
+        expected = torch.zeros(c, c, dtype=torch.float64)
+        for row in range(n):
+            label = labels[row : row + 1]
+            hessian = torch.autograd.functional.hessian(
+                lambda s, label=label: differentiable(case, s.view(1, c, 1), label).sum(), scores[candidate, :, row]
+            )
+            expected += hessian * (1 if weights is None else weights[candidate, row])
+        assert_close(curvature[candidate], expected)
+
+
+# The sums over rows
+
+
+@every_loss
+@quick
+@given(shape=shapes, seed=seeds)
+def test_sums_agree_with_value_and_gradient(case: LossCase, shape: tuple[int, int, int], seed: int) -> None:
+    scores, labels = draw_block(shape, seed)
+    value, gradient = evaluate(case.loss, scores, labels)
+    same = scores.clone()
+    sums = case.loss.sums_(same, labels)
+    assert torch.equal(same, gradient)
+    original = Hinge() if isinstance(case.loss, Hinge) else case.loss  # without the smoothing
+    assert_close(sums.value, value)
+    assert_close(sums.original, evaluate(original, scores, labels)[0])
+    assert sums.value.dtype == sums.original.dtype == sums.dual.dtype == torch.float64
+
+
+@quick
+@given(shape=shapes, seed=seeds)
+def test_dual_of_softmax_is_the_loss_minus_gradient_times_scores(shape: tuple[int, int, int], seed: int) -> None:
+    scores, labels = draw_block(shape, seed)
+    value, gradient = evaluate(Softmax(), scores, labels)
+    sums = Softmax().sums_(scores.clone(), labels)
+    assert_close(sums.dual, value - (gradient * scores).sum((1, 2)), 1e-11)
+
+
+@quick
+@given(shape=shapes, seed=seeds, width=st.sampled_from([0.0, 0.05, 1.0]))
+def test_dual_of_hinge_is_a_lower_bound_reached_without_smoothing(
+    shape: tuple[int, int, int], seed: int, width: float
+) -> None:
+    """conjugate(gradient) = -dual, so loss >= <gradient, scores> + dual, with equality for the hinge's own slope."""
+    scores, labels = draw_block(shape, seed)
+    gradient = scores.clone()
+    sums = Hinge(width).sums_(gradient, labels)
+    bound = sums.dual + (gradient * scores).sum((1, 2))
+    assert bool((bound <= sums.original + 1e-10).all())
+    if width == 0:
+        assert_close(bound, sums.original, 1e-11)
+
+
+# Invariances
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@quick
+@given(shape=shapes, seed=seeds)
+def test_candidates_at_once_are_each_alone(
+    case: LossCase, dtype: torch.dtype, shape: tuple[int, int, int], seed: int
+) -> None:
+    scores, labels = draw_block(shape, seed, dtype)
+    tolerance = ROUNDING64 if dtype == torch.float64 else ROUNDING32
+    together, gradient = evaluate(case.loss, scores, labels)
+    sums = case.loss.sums_(scores.clone(), labels)
+    for k in range(shape[0]):
+        alone, slopes = evaluate(case.loss, scores[k : k + 1], labels)
+        own = case.loss.sums_(scores[k : k + 1].clone(), labels)
+        assert_close(together[k : k + 1], alone, tolerance)
+        assert_close(gradient[k : k + 1], slopes, tolerance)
+        assert_close(sums.dual[k : k + 1], own.dual, tolerance)
+        assert_close(sums.curvature[k : k + 1], own.curvature, tolerance)
+
+
+@quick
+@given(shape=shapes, seed=seeds)
+def test_one_width_per_candidate_is_each_width_alone(shape: tuple[int, int, int], seed: int) -> None:
+    scores, labels = draw_block(shape, seed)
+    widths = torch.linspace(0.1, 2.0, shape[0], dtype=torch.float64)
+    together, gradient = evaluate(Hinge(widths), scores, labels)
+    for k, width in enumerate(widths.tolist()):
+        alone, slopes = evaluate(Hinge(width), scores[k : k + 1], labels)
+        assert_close(together[k : k + 1], alone)
+        assert_close(gradient[k : k + 1], slopes)
+
+
+@every_loss
+@quick
+@given(shape=shapes, seed=seeds)
+def test_permuted_classes_permute_the_gradient(case: LossCase, shape: tuple[int, int, int], seed: int) -> None:
+    scores, labels = draw_block(shape, seed)
+    order = torch.randperm(shape[1], generator=torch.Generator().manual_seed(seed))
+    renamed = order.argsort()[labels]  # class order[j] is now called j
+    value, gradient = evaluate(case.loss, scores, labels)
+    other, slopes = evaluate(case.loss, scores[:, order], renamed)
+    assert_close(other, value)
+    assert_close(slopes, gradient[:, order])
+
+
+@every_loss
+@quick
+@given(shape=shapes, seed=seeds, shift=st.integers(-8, 8))
+def test_shifting_all_scores_of_a_row_changes_nothing(
+    case: LossCase, shape: tuple[int, int, int], seed: int, shift: int
+) -> None:
+    scores, labels = draw_block(shape, seed)
+    assume(case.is_smooth_at(scores, labels, reach=1e-9))
+    value, gradient = evaluate(case.loss, scores, labels)
+    other, slopes = evaluate(case.loss, scores + shift, labels)
+    assert_close(other, value)
+    assert_close(slopes, gradient)
+
+
+@every_loss
+@pytest.mark.parametrize("per_candidate", [False, True], ids=["one-weight-a-row", "one-per-candidate"])
+@quick
+@given(shape=shapes, seed=seeds)
+def test_weight_two_is_the_row_twice_and_weight_zero_removes_it(
+    case: LossCase, per_candidate: bool, shape: tuple[int, int, int], seed: int
+) -> None:
+    scores, labels = draw_block(shape, seed)
+    k, _, n = shape
+    counts = torch.randint(3, (n,), generator=torch.Generator().manual_seed(seed))  # 0, 1 or 2 times each
+    weights = counts.double().expand(k, n) if per_candidate else counts.double()
+    rows = torch.arange(n).repeat_interleave(counts)
+    value, gradient = evaluate(case.loss, scores, labels, weights)
+    repeated, slopes = evaluate(case.loss, scores[..., rows], labels[rows])
+    assert_close(value, repeated)
+    assert_close(gradient, torch.zeros_like(scores).index_add(2, rows, slopes))
+    sums = case.loss.sums_(scores.clone(), labels, weights)
+    expected = case.loss.sums_(scores[..., rows].clone(), labels[rows])
+    for name in ("value", "original", "dual", "curvature"):
+        assert_close(getattr(sums, name), getattr(expected, name))
+
+
+# Limits and extremes
+
+
+@quick
+@given(shape=shapes, seed=seeds)
+def test_smoothed_hinge_tends_to_the_hinge_as_its_width_goes_to_zero(shape: tuple[int, int, int], seed: int) -> None:
+    scores, labels = draw_block(shape, seed)
+    value, gradient = evaluate(Hinge(), scores, labels)
+    for width in (1.0, 1e-2, 1e-4):
+        smooth, slopes = evaluate(Hinge(width), scores, labels)
+        gap = value - smooth  # between 0 and width / 2 for every margin
+        assert bool((gap >= -1e-10).all())
+        assert bool((gap <= width / 2 * (shape[1] - 1) * shape[2] + 1e-10).all())
+        if LossCase("", Hinge(), kinks=(0.0,)).is_smooth_at(scores, labels, reach=width):
+            assert_close(slopes, gradient)
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1e4, -1e4])
+def test_extreme_scores_give_finite_numbers(case: LossCase, dtype: torch.dtype, size: float) -> None:
+    scores = torch.tensor([[[size, 0.0], [0.0, 0.0], [-size, size]]], dtype=dtype)
+    labels = torch.tensor([0, 1])
+    value, gradient = evaluate(case.loss, scores, labels)
+    sums = case.loss.sums_(scores.clone(), labels)
+    for number in (value, gradient, sums.value, sums.original, sums.dual, sums.curvature):
+        assert bool(torch.isfinite(number).all())
+    assert value.item() == pytest.approx(differentiable(case, scores.double(), labels).item(), rel=1e-6)
+
+
+@every_loss
+def test_scores_that_are_not_finite_show_in_the_value(case: LossCase) -> None:
+    scores = torch.tensor([[[1.0], [math.nan], [0.0]]])
+    assert not math.isfinite(evaluate(case.loss, scores, torch.tensor([0]))[0].item())
+
+
+@every_loss
+@quick
+@given(shape=shapes, seed=seeds)
+def test_gradient_of_every_row_sums_to_zero_and_the_value_is_not_negative(
+    case: LossCase, shape: tuple[int, int, int], seed: int
+) -> None:
+    value, gradient = evaluate(case.loss, *draw_block(shape, seed))
+    assert_close(gradient.sum(1), torch.zeros(shape[0], shape[2]))
+    assert bool((value >= 0).all())

@@ -1,0 +1,94 @@
+"""`colinear check`: passes on honest losses, reports a dishonest one, on any data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from colinear import selfcheck
+from colinear.checks import InputError
+from colinear.datasets.cifar10 import load_cifar10
+from colinear.datasets.digits import load_digits
+from colinear.datasets.features import Features, fit_scaling
+from colinear.losses import Softmax
+from colinear.selfcheck import check_losses
+
+
+def test_digits_pass() -> None:
+    digits = load_digits()
+    features = Features(digits, fit_scaling(digits), torch.float64).gather(slice(0, 100))
+    reports = check_losses(features, digits.labels[:100], 10, n_checks=20)
+    assert [report.loss for report in reports] == ["softmax", "hinge"]
+    for report in reports:
+        assert report.passed, report
+        assert len(report.gradient) == 2 * 20
+        assert [agreement.dtype for agreement in report.agreement] == [torch.float32, torch.float64]
+        assert all(agreement.speedup > 0 for agreement in report.agreement)
+
+
+@pytest.mark.cifar10
+def test_cifar10_passes(data_dir: Path) -> None:
+    train, _ = load_cifar10(data_dir)
+    rows = train.subset(slice(49_000, 50_000))
+    features = Features(rows, fit_scaling(rows), torch.float64).gather(slice(0, 500))
+    for report in check_losses(features, rows.labels[:500], 10, n_checks=20):
+        assert report.worst_relative_error < 1e-6
+        single, double = report.agreement
+        assert max(single.value_difference, single.gradient_difference) < 1e-6
+        assert max(double.value_difference, double.gradient_difference) < 1e-12
+
+
+@dataclass(frozen=True)
+class Lopsided(Softmax):
+    """A softmax whose gradient is one part in 10,000 too large."""
+
+    def value_and_gradient_(self, scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+        value = super().value_and_gradient_(scores, labels, weights)
+        scores *= 1.0001
+        return value
+
+
+def test_a_wrong_gradient_fails_both_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(selfcheck.LOSSES, "softmax", Lopsided())
+    features = torch.rand(30, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    softmax, hinge = check_losses(features, torch.arange(30) % 4)
+    assert not softmax.passed
+    assert softmax.worst_relative_error > 1e-5
+    assert not any(agreement.passed for agreement in softmax.agreement)
+    assert hinge.passed
+
+
+def test_the_scale_of_the_features_does_not_matter() -> None:
+    features = torch.rand(30, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for scale in (1e-6, 1e6):
+        assert all(report.passed for report in check_losses(scale * features, torch.arange(30) % 4))
+
+
+def test_features_that_are_all_zero_are_no_trouble() -> None:
+    assert all(report.passed for report in check_losses(torch.zeros(6, 2).double(), torch.arange(6) % 3))
+
+
+def test_the_point_is_repeatable_and_the_global_generator_left_alone() -> None:
+    features, labels = torch.rand(20, 3, dtype=torch.float64), torch.arange(20) % 3
+    state = torch.get_rng_state()
+    first, again, other = (check_losses(features, labels, seed=seed)[0].gradient for seed in (0, 0, 1))
+    assert first == again != other
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("features", "labels", "message"),
+    [
+        (torch.zeros(2, 2), torch.tensor([0, 1]), "must be float64"),
+        (torch.tensor([[torch.nan]]).double(), torch.tensor([0]), "finite"),
+        (torch.zeros(2, 2).double(), torch.tensor([0, 7]), r"\[0, 2\); row 1 has 7"),
+        (torch.zeros(2, 2).double(), torch.tensor([0]), "one label per row"),
+    ],
+)
+def test_data_that_does_not_fit_is_refused(features: Tensor, labels: Tensor, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check_losses(features, labels, 2)
