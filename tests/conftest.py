@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.program import SMALL, Program, Said
 
 
 def find_cifar10() -> Path | None:
@@ -33,3 +34,42 @@ def data_dir() -> Path:
     root = find_cifar10()
     assert root is not None
     return root
+
+
+@pytest.fixture
+def colinear(capsys: pytest.CaptureFixture[str]) -> Program:
+    """Run the program in this process, through the same door as the shell."""
+
+    from colinear.cli.app import main
+
+    def run(*arguments: object) -> Said:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return Said(int(left.value.code or 0), said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of something else: drawing takes most of a small run's time."""
+    monkeypatch.setattr("colinear.report.figures.write_figures", lambda *_: [])
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of both losses on digits."""
+    from colinear.cli.app import main
+
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    with pytest.raises(SystemExit) as left:
+        main(["tune", "digits", *SMALL, "--quiet", "--out", str(folder)])
+    assert not left.value.code
+    return folder
+
+
+@pytest.fixture
+def model_file(run_folder: Path) -> Path:
+    return run_folder / "model-softmax.safetensors"

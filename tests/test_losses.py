@@ -139,14 +139,13 @@ def test_gradient_passes_torchs_own_check(case: LossCase, shape: tuple[int, int,
     assert torch.autograd.gradcheck(Wrapped.apply, (scores.requires_grad_(),))
 
 
-@every_loss
 @quick
 @given(shape=shapes, seed=seeds, weighted=st.booleans())
-def test_curvature_is_the_hessian_summed_over_rows(
-    case: LossCase, shape: tuple[int, int, int], seed: int, weighted: bool
+def test_curvature_of_softmax_is_its_hessian_summed_over_rows(
+    shape: tuple[int, int, int], seed: int, weighted: bool
 ) -> None:
     scores, labels = draw_block(shape, seed)
-    assume(case.is_smooth_at(scores, labels, reach=1e-9, twice=True))
+    case = LOSS_CASES[0]
     k, c, n = shape
     weights = torch.rand(k, n, generator=torch.Generator().manual_seed(seed)).double() if weighted else None
     curvature = case.loss.sums_(scores.clone(), labels, weights).curvature
@@ -159,6 +158,20 @@ def test_curvature_is_the_hessian_summed_over_rows(
             )
             expected += hessian * (1 if weights is None else weights[candidate, row])
         assert_close(curvature[candidate], expected)
+
+
+@quick
+@given(shape=shapes, seed=seeds, width=st.sampled_from([0.05, 1.0]))
+def test_curvature_of_the_hinge_gives_a_parabola_above_it(shape: tuple[int, int, int], seed: int, width: float) -> None:
+    scores, labels = draw_block((1, *shape[1:]), seed)
+    labels = scores[0].argmin(0)  # then every margin is positive, and no row is left out
+    hinge = Hinge(width)
+    gradient = scores.clone()
+    here = hinge.sums_(gradient, labels)
+    shift = torch.randn(shape[1], generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    there = hinge.value_and_gradient_(scores + shift.view(1, -1, 1), labels)
+    parabola = here.value + (gradient * shift.view(1, -1, 1)).sum() + shift @ here.curvature[0] @ shift / 2
+    assert float(there) <= float(parabola) + 1e-12 * (1 + abs(float(parabola)))
 
 
 # The sums over rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ def test_dino45_is_c_from_1e_minus_6_to_1e5_in_our_words() -> None:
     assert len(costs) == 45
     assert costs[0] == pytest.approx(1e-6)
     assert costs[-1] == pytest.approx(1e5)
-    assert [b / a for a, b in zip(costs[:-1], costs[1:], strict=True)] == pytest.approx([10 ** (11 / 44)] * 44)
+    assert [b / a for a, b in itertools.pairwise(costs)] == pytest.approx([10 ** (11 / 44)] * 44)
 
 
 def test_lists_are_sorted_and_each_strength_comes_once() -> None:
@@ -30,7 +32,7 @@ def test_lists_are_sorted_and_each_strength_comes_once() -> None:
 def test_a_range_has_its_ends_and_equal_ratios(low: int, width: int, count: int) -> None:
     regs = parse_regs(f"1e{low}:1e{low + width}:{count}", 1)
     assert (regs[0], regs[-1], len(regs)) == (float(f"1e{low}"), float(f"1e{low + width}"), count)
-    ratios = [b / a for a, b in zip(regs[:-1], regs[1:], strict=True)]
+    ratios = [b / a for a, b in itertools.pairwise(regs)]
     assert ratios == pytest.approx([10 ** (width / (count - 1))] * (count - 1), rel=1e-9)
 
 

@@ -41,8 +41,8 @@ class Evaluation:
 
     @property
     def relative_gap(self) -> Tensor:
-        """gap / objective, (k,) float64."""
-        return self.gap / self.objective
+        """gap / objective, (k,) float64; 0 where the gap is 0, even at an objective of 0."""
+        return torch.where(self.gap == 0, self.gap, self.gap / self.objective)
 
     def keep(self, members: Tensor) -> Evaluation:
         """The candidates `members` (int64) only."""
@@ -122,6 +122,8 @@ class Objective:
             else:
                 counted += right.shape[1]
             correct += right.sum(1)
+        _all_reduce_(correct)
+        _all_reduce_(counted)
         return correct, counted
 
     def accuracy(self, coef: Tensor) -> Tensor:
@@ -142,6 +144,7 @@ class Objective:
         moment = torch.zeros(d, d, dtype=dtype, device=self.features.device)
         for weighted, chunk in self._weighted_rows(rows, dtype):
             moment.addmm_(weighted.mT, chunk)
+        _all_reduce_(moment)
         return moment / self._sampled_weight(rows)
 
     def second_moment_times(self, matrix: Tensor, rows: Tensor) -> Tensor:
@@ -149,6 +152,7 @@ class Objective:
         product = torch.zeros_like(matrix)
         for weighted, chunk in self._weighted_rows(rows, matrix.dtype):
             product.addmm_(weighted.mT, chunk @ matrix)
+        _all_reduce_(product)
         return product / self._sampled_weight(rows)
 
     def _weighted_rows(self, rows: Tensor, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
@@ -163,9 +167,10 @@ class Objective:
                 yield self.row_weights[part].to(dtype).unsqueeze(1) * chunk, chunk
 
     def _sampled_weight(self, rows: Tensor) -> float:
-        if self.row_weights is None:
-            return float(len(rows))
-        return max(float(self.row_weights[rows].sum(dtype=torch.float64)), torch.finfo(torch.float32).tiny)
+        ones = torch.ones(len(rows), device=self.features.device)
+        total = (ones if self.row_weights is None else self.row_weights[rows]).sum(dtype=torch.float64)
+        _all_reduce_(total)
+        return max(float(total), torch.finfo(torch.float32).tiny)
 
     def _held(self, rows: slice, held_out: Tensor) -> Tensor:
         if self.folds is None:

@@ -10,9 +10,8 @@ import torch
 from colinear.cli.console import Output
 from colinear.cli.progress import Transfer
 from colinear.cli.tables import new_table
-from colinear.datasets import open_split
+from colinear.datasets import Features, fit_scaling, open_split
 from colinear.search.result import plain_number
-from colinear.search.tune import Prepared
 from colinear.selfcheck import GRADIENT_TOLERANCE, TOLERANCES, Agreement, LossReport, check_losses
 
 COORDINATES_SHOWN = 5
@@ -23,7 +22,7 @@ def run_check(data: str, rows: int, data_dir: Path | None, label: str | None, se
     output = Output(as_json=as_json)
     with Transfer(output) as transfer:
         split = open_split(data, data_dir, label=label, progress=transfer)
-    train = Prepared.fit(split).train.at(torch.float64)
+    train = Features(split.train, fit_scaling(split.train), torch.float64)
     step = max(1, train.n_samples // rows)
     chosen = torch.arange(0, train.n_samples, step)[:rows]
     reports = check_losses(train.gather(chosen), train.labels[chosen], train.n_classes, seed=seed)

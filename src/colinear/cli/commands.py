@@ -35,7 +35,7 @@ def tune(
         ),
     ] = None,
     tol: o.Tolerance = 1e-3,
-    max_passes: o.MaxPasses = 200,
+    max_passes: o.MaxPasses = 300,
     refit: Annotated[
         bool,
         typer.Option(
@@ -115,7 +115,7 @@ def fit(
     out: Annotated[Path, typer.Option(metavar="MODEL", help="The model file to write.")] = Path("model.safetensors"),
     solver: o.SolverOption = None,
     tol: o.Tolerance = 1e-3,
-    max_passes: o.MaxPasses = 200,
+    max_passes: o.MaxPasses = 300,
     lr: Annotated[float | None, typer.Option(help="Learning rate; sgd needs one.", rich_help_panel=o.SGD_PANEL)] = None,
     steps: o.Steps = 5000,
     batch_size: o.BatchSize = None,

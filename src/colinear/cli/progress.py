@@ -8,15 +8,20 @@ from types import TracebackType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from colinear.cli.console import Output
-from colinear.cli.tables import show_run
+from colinear.cli.tables import as_percent, show_run
 from colinear.search import result
 from colinear.search.tune import LossRun
 
 LOG_SHARES = 4  # lines a loss gets in a log
 
 
-def _number(value: float, form: str) -> str:
-    return "–" if math.isnan(value) else format(value, form)
+def _describe(progress: result.Progress) -> str:
+    """Loss and best validation accuracy so far (SGD), passes and largest gap (exact), as far as they are known."""
+    parts = [] if math.isnan(progress.loss) else [f"loss {progress.loss:.3g}"]
+    parts += [] if math.isnan(progress.best_accuracy) else [f"best {progress.best_accuracy:.3f}"]
+    parts += [] if progress.passes == 0 else [f"pass {progress.passes}"]
+    parts += [] if math.isnan(progress.gap) else [f"gap {as_percent(progress.gap)}"]
+    return "  ".join(parts)
 
 
 class Watcher:
@@ -48,25 +53,24 @@ class Watcher:
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             TextColumn(f"{{task.completed:,.0f}}/{{task.total:,.0f}} {unit}"),
-            TextColumn("loss {task.fields[loss]}"),
-            TextColumn("best {task.fields[best]}"),
+            TextColumn("{task.fields[detail]}"),
             TimeRemainingColumn(),
             console=self.output.err,
             transient=True,
             expand=True,
         )
-        self._task = self._bar.add_task(loss, total=total, loss="–", best="–")
+        self._task = self._bar.add_task(loss, total=total, detail="")
         self._bar.start()
 
     def progressed(self, progress: result.Progress) -> None:
-        loss, best = _number(progress.loss, ".3g"), _number(progress.best_accuracy, ".3f")
+        detail = _describe(progress)
         if self._bar is not None:
-            self._bar.update(self._task, completed=progress.done, total=progress.total, loss=loss, best=best)
+            self._bar.update(self._task, completed=progress.done, total=progress.total, detail=detail)
             return
         quarter = progress.done * LOG_SHARES // max(1, progress.total)
         if quarter > self._quarter:
             self._quarter = quarter
-            self.output.note(f"{self._loss}: {progress.done:,} {self._unit}, loss {loss}, best validation {best}")
+            self.output.note(f"{self._loss}: {progress.done:,} {self._unit}" + (f", {detail}" if detail else ""))
 
     def finished(self, run: LossRun) -> None:
         self._close()

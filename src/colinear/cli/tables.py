@@ -18,7 +18,7 @@ FINE = (Status.COMPLETED, Status.CONVERGED, Status.DROPPED)
 
 def new_table(title: str, columns: tuple[str, ...], left: tuple[str, ...] = ()) -> Table:
     """A table without outer lines; columns are right-aligned but for those in `left`."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
     for name in columns:
         table.add_column(name, justify="left" if name in left else "right", overflow="fold")
     return table
@@ -37,13 +37,17 @@ def as_percent(share: float | None) -> str:
 
     >>> as_percent(0.00041), as_percent(2.1e-7), as_percent(0.0), as_percent(None)
     ('0.041 %', '0.000021 %', '0 %', '–')
+    >>> as_percent(41.0)  # a bound that says nothing
+    '> 100 %'
     """
     if share is None:
         return "–"
+    if share > 1:
+        return "> 100 %"
     text = f"{100 * share:.2g}"
     if "e-" in text:
         text = f"{100 * share:.{int(text.split('e-')[1]) + 1}f}".rstrip("0")
-    return f"{float(text):g} %" if "e+" in text else f"{text} %"
+    return f"{float(text):g} %" if "e" in text else f"{text} %"
 
 
 def trial_table(entry: Entry, top: int = 10) -> Table:
@@ -84,12 +88,20 @@ def show_run(output: Output, entry: Entry, top: int = 10) -> None:
             output.say(f"{count} of {len(entry['trials'])} {known.value}. {known.advice}")
     if entry["solver"] == "exact":
         winner = entry["trials"][entry["best"]]
-        output.say(
-            f"The winner, reg {as_number(winner['reg'])}, is within {as_percent(winner.get('relative_gap'))} "
-            "of the optimum."
-        )
+        output.say(f"The winner, reg {as_number(winner['reg'])}, {distance(winner.get('relative_gap'))}.")
     output.say(test_sentence(entry), style="bold")
     output.say()
+
+
+def distance(gap: float | None) -> str:
+    """How far from its optimum a strength is known to be.
+
+    >>> distance(0.0004)
+    'is within 0.04 % of the optimum'
+    """
+    if gap is None or gap > 1:
+        return "may be far from its optimum: allow more passes"
+    return f"is within {as_percent(gap)} of the optimum"
 
 
 def test_sentence(entry: Entry) -> str:

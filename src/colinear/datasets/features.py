@@ -52,26 +52,37 @@ class Scaling:
 
 
 def fit_scaling(
-    dataset: Dataset, *, center: bool = True, standardize: bool = False, intercept_scaling: float = 1.0
+    dataset: Dataset,
+    *,
+    center: bool = True,
+    standardize: bool = False,
+    intercept_scaling: float = 1.0,
+    row_weights: Tensor | None = None,
 ) -> Scaling:
     """Statistics of the training rows in one pass, float64.
 
     Images: divided by `value_range`, minus the mean of each channel (the course's preprocessing). Feature
     tables: minus the mean of each column. `standardize` also divides each column by its standard deviation;
-    a constant column keeps its scale. Raises `InputError` on a value that is not finite.
+    a constant column keeps its scale. `row_weights` (n,), >= 0: row i counts that many times.
+    Raises `InputError` on a value that is not finite.
     """
+    total = float(dataset.n_samples if row_weights is None else row_weights.sum(dtype=torch.float64))
     first, second = torch.zeros(2, dataset.n_features, dtype=torch.float64)
     origin = dataset.take(slice(0, 1)).double()  # sums of differences from a row: no cancellation on large means
     for start in range(0, dataset.n_samples, CHUNK_ROWS):
         raw = dataset.take(slice(start, start + CHUNK_ROWS))
         check_finite(raw, f"features of {dataset.name}", start)
         # whole numbers below 256 sum exactly in float32 (2,048 * 255 < 2^24), nine times faster than in float64
-        chunk = raw.float() - origin.float() if raw.dtype == torch.uint8 else raw.double() - origin
-        ones = chunk.new_ones(1, len(chunk))
+        whole = raw.dtype == torch.uint8 and row_weights is None
+        chunk = raw.float() - origin.float() if whole else raw.double() - origin
+        if row_weights is None:
+            ones = chunk.new_ones(1, len(chunk))
+        else:
+            ones = row_weights[start : start + CHUNK_ROWS].to(chunk).unsqueeze(0)
         first += (ones @ chunk).squeeze(0).double().cpu()
         if standardize:
             second += (ones @ chunk.square_()).squeeze(0).double().cpu()
-    first, second = first / dataset.n_samples, second / dataset.n_samples
+    first, second = first / total, second / total
     spread = (second - first.square()).clamp_(min=0).sqrt_() / dataset.value_range
     mean = (first + origin.squeeze(0).cpu()) / dataset.value_range
     if dataset.image_shape is not None and not standardize:

@@ -19,7 +19,8 @@ class Rung:
 def plan_rungs(candidates: int, steps: int, eta: int = 3, finalists: int = 2) -> list[Rung]:
     """Rungs at steps/eta^r ... steps/eta: each keeps the best ceil(1/eta), never fewer than `finalists`.
 
-    Each rung lasts eta times longer than the last with a eta-th of the candidates, so all rungs cost about the same.
+    Each rung lasts eta times longer than the last with an eta-th of the candidates, so all rungs cost about the same.
+    With few steps, rungs that would fall before step 1 are left out and those of one step are one.
 
     >>> plan_rungs(50, 5000)
     [Rung(step=185, entered=50, stayed=17), Rung(step=556, entered=17, stayed=6), Rung(step=1667, entered=6, stayed=2)]
@@ -34,5 +35,10 @@ def plan_rungs(candidates: int, steps: int, eta: int = 3, finalists: int = 2) ->
     while counts[-1] > finalists:
         counts.append(max(finalists, -(-counts[-1] // eta)))
     rounds = len(counts) - 1
-    rungs = [Rung(round(steps / eta ** (rounds - r)), counts[r], counts[r + 1]) for r in range(rounds)]
-    return [rung for rung in rungs if rung.step >= 1]
+    stays = {round(steps / eta ** (rounds - r)): counts[r + 1] for r in range(rounds)}  # the last rung at a step counts
+    rungs, entered = [], candidates
+    for step, stayed in stays.items():
+        if step >= 1:
+            rungs.append(Rung(step, entered, stayed))
+            entered = stayed
+    return rungs

@@ -62,7 +62,8 @@ class SearchResult:
     """All trials of one loss.
 
     best : index of the winner in `trials`.     order : indices, best first.
-    coef : (k, c, d) weights of every trial, on scaled features.
+    coef : (k, c, d) weights of every trial, on scaled features.     refitted : (c, d) weights of the winner trained
+    on validation rows too, or None.
     history : (k, steps) float32 minibatch losses (SGD), or None.
     """
 
@@ -75,6 +76,12 @@ class SearchResult:
     rungs: tuple[RungResult, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
     seconds: float = math.nan
+    refitted: Tensor | None = None
+
+    @property
+    def winning_coef(self) -> Tensor:
+        """Weights (c, d) of the model to keep."""
+        return self.coef[self.best] if self.refitted is None else self.refitted
 
     @property
     def best(self) -> int:
@@ -87,13 +94,18 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a search stands, for whoever shows it: `done` of `total` units (steps or strengths)."""
+    """Where a search stands, for whoever shows it: `done` of `total` units (steps or strengths).
+
+    loss, best_accuracy : of SGD;   passes, gap (the largest relative gap still open) : of the exact path.
+    """
 
     done: int
     total: int
     loss: float = math.nan
     best_accuracy: float = math.nan
     active: int = 0
+    passes: int = 0
+    gap: float = math.nan
 
 
 def plain_number(value: Any) -> Any:

@@ -33,8 +33,8 @@ Parts = tuple[dict[str, Tensor], dict[str, Any]]
 class RunFolder:
     """A run's folder, held by this process while the context is open.
 
-    new : make the folder (it may exist, empty or with an earlier run's files if `replace`).
-    Raises `InputError` if another process holds it, with that process's id.
+    Entering makes the folder if need be; files of an earlier run stay. Raises `InputError` if another process holds
+    it, with that process's id, or if it cannot be made.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -57,9 +57,7 @@ class RunFolder:
                 raise InputError(
                     f"run folder {self.path} is in use by process {holder}. Wait for it, or pass another --out."
                 ) from None
-        self._lock.truncate(0)
-        self._lock.write(f"{os.getpid()}\n")
-        self._lock.flush()
+        self._sign()
         return self
 
     def __exit__(
@@ -69,6 +67,14 @@ class RunFolder:
             with contextlib.suppress(OSError):
                 self._lock.truncate(0)
             self._lock.close()
+
+    def _sign(self) -> None:
+        """Leave our process id in the lock, for whoever is refused. A full disk has no room even for that: no harm."""
+        assert self._lock is not None
+        with contextlib.suppress(OSError):
+            self._lock.truncate(0)
+            self._lock.write(f"{os.getpid()}\n")
+            self._lock.flush()
 
     def write(self, name: str, content: bytes) -> Path:
         """Write `name` whole: aside, fsynced, renamed. A full disk is an `InputError` that names what still stands."""

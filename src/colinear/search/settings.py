@@ -45,7 +45,7 @@ class Settings:
 
     regs: tuple[float, ...] | None = None
     tol: float = 1e-3
-    max_passes: int = 200
+    max_passes: int = 300
     refit: bool = False
     cv: int | None = None
 

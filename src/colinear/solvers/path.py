@@ -49,7 +49,7 @@ class PathPoint:
 
     @property
     def relative_gap(self) -> float:
-        return self.gap / self.objective
+        return self.gap / self.objective if self.gap else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ def solve_path(
     regs: Sequence[float] | Tensor,
     *,
     tol: float = 1e-3,
-    max_passes: int = 200,
+    max_passes: int = 300,
     held_out: Tensor | None = None,
     start: Tensor | None = None,
     preconditioner: Preconditioner | None = None,
@@ -118,7 +118,7 @@ def solve_path(
     passes = 0
     for group in _groups(strengths, work):
         solve = _Solve(objective, loss, strengths, held_out, tol, max_passes, preconditioner, found, report)
-        if start is None and group[0] != int(strengths.argmax()) and (nearest := _nearest(found, strengths, group)):
+        if start is None and (nearest := _weakest(found)):
             work[group] = nearest.coef.to(work)
         solve.run(group, work[group])
         passes += solve.passes
@@ -156,8 +156,8 @@ def _groups(regs: Tensor, work: Tensor) -> list[list[int]]:
     return [order[i : i + width] for i in range(0, len(order), width)]
 
 
-def _nearest(found: list[PathPoint | None], regs: Tensor, group: list[int]) -> PathPoint | None:
-    """The weakest finished point that is no weaker than the group's strongest."""
+def _weakest(found: list[PathPoint | None]) -> PathPoint | None:
+    """The finished point with the weakest strength: the nearest to the group that comes next."""
     done = [point for point in found if point is not None]
     return min(done, key=lambda point: point.reg, default=None)
 
@@ -216,10 +216,10 @@ class _Solve:
     def run(self, numbers: list[int], start: Tensor) -> None:
         """Solve in the features' precision, then certify in float64 and go on there where that is needed."""
         entrants = [_Waiting(n, coef, FIRST_WIDTH, 0) for n, coef in zip(numbers, start, strict=True)]
-        if start.dtype != torch.float64:
+        if start.dtype != torch.float64 and self.max_passes > 1:  # a single pass is the certificate's
             self._descend(entrants, last=False)
-            entrants = [replace(waiting, coef=waiting.coef.double()) for waiting in self._waiting]
-        self._descend(entrants, last=True)
+            entrants = self._waiting
+        self._descend([replace(entrant, coef=entrant.coef.double()) for entrant in entrants], last=True)
 
     def _descend(self, entrants: list[_Waiting], *, last: bool) -> None:
         """Take steps until every candidate has left."""

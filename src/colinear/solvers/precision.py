@@ -11,6 +11,7 @@ import torch
 from colinear.checks import check_choice
 
 MatmulPrecision = Literal["highest", "high"]
+PRECISIONS: tuple[MatmulPrecision, ...] = ("highest", "high")
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def matmul_precision(precision: MatmulPrecision) -> Iterator[None]:
 
     The process-wide setting of PyTorch is put back at the end, whatever happens.
     """
-    check_choice("matmul precision", precision, ("highest", "high"))
+    check_choice("matmul precision", precision, PRECISIONS)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
     try:

@@ -42,4 +42,5 @@ class Preconditioner:
         if vectors.shape[1] < vectors.shape[0]:
             outside = rotated - inner @ vectors.mT
             solved += outside / (a.unsqueeze(-1) * values[-1] + shift).to(dtype)
-        return modes.matmul(solved)
+        result: Tensor = modes @ solved
+        return result

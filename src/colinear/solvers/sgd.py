@@ -17,7 +17,7 @@ from torch import Tensor
 from colinear.checks import InputError, check_choice, check_count, check_number
 from colinear.datasets.features import Features
 from colinear.losses import Loss
-from colinear.solvers.precision import MatmulPrecision, matmul_precision
+from colinear.solvers.precision import PRECISIONS, MatmulPrecision, matmul_precision
 from colinear.solvers.solution import Status
 
 Schedule = Literal["constant", "cosine"]
@@ -78,6 +78,7 @@ class SGD:
             raise InputError("momentum must be below 1; got 1. Typical values are 0.9 and 0.99.")
         check_number("averaging", self.averaging, least=0, most=1)
         check_choice("schedule", self.schedule, ("constant", "cosine"))
+        check_choice("matmul precision", self.precision, PRECISIONS)
 
     def start(self, coef: Tensor, learning_rates: Tensor, regs: Tensor, generator: torch.Generator) -> SGDState:
         """State before the first step. coef : (c, d), shared by all candidates, or (k, c, d); it is copied."""
@@ -85,7 +86,9 @@ class SGD:
         if learning_rates.shape != regs.shape or regs.ndim != 1 or len(regs) == 0:
             raise InputError("learning_rates and regs must be two lists of the same length >= 1.")
         k, device = len(regs), coef.device
-        coef = coef.expand(k, *coef.shape[-2:]).clone()
+        if coef.ndim not in (2, 3) or (coef.ndim == 3 and len(coef) not in (1, k)):
+            raise InputError(f"coef must be (c, d) or ({k}, c, d); got {tuple(coef.shape)}.")
+        coef = coef.expand(k, *coef.shape[-2:]).clone(memory_format=torch.contiguous_format)
         return SGDState(
             coef,
             learning_rates.to(device),

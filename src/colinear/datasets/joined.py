@@ -1,0 +1,98 @@
+"""Two datasets one after the other: training and validation rows together, for a refit or for folds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from colinear.checks import InputError
+from colinear.datasets.base import Dataset, ImageShape, fingerprint
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedDataset:
+    """The rows of `first`, then those of `second`; both must have the same features and classes.
+
+    >>> from colinear.datasets import ArrayDataset
+    >>> one = ArrayDataset(torch.eye(2), torch.tensor([0, 1]), ("a", "b"))
+    >>> JoinedDataset(one, one).take(torch.tensor([3, 0]))
+    tensor([[0., 1.],
+            [1., 0.]])
+    """
+
+    first: Dataset
+    second: Dataset
+
+    def __post_init__(self) -> None:
+        mine, theirs = (
+            (part.n_features, part.class_names, part.dtype, part.value_range) for part in (self.first, self.second)
+        )
+        if mine != theirs:
+            raise InputError(
+                f"rows to be joined must be alike; got (features, classes, dtype, range) {mine}, {theirs}."
+            )
+
+    @property
+    def name(self) -> str:
+        return self.first.name
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.first.class_names
+
+    @property
+    def image_shape(self) -> ImageShape | None:
+        return self.first.image_shape
+
+    @cached_property
+    def labels(self) -> Tensor:
+        return torch.cat([self.first.labels, self.second.labels])
+
+    @property
+    def n_samples(self) -> int:
+        return self.first.n_samples + self.second.n_samples
+
+    @property
+    def n_features(self) -> int:
+        return self.first.n_features
+
+    @property
+    def n_classes(self) -> int:
+        return self.first.n_classes
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.first.dtype
+
+    @property
+    def value_range(self) -> float:
+        return self.first.value_range
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint(self)
+
+    def take(self, rows: slice | Tensor) -> Tensor:
+        cut = self.first.n_samples
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(self.n_samples)
+            if step == 1 and stop <= cut:
+                return self.first.take(slice(start, stop))
+            if step == 1 and start >= cut:
+                return self.second.take(slice(start - cut, stop - cut))
+            rows = torch.arange(start, stop, step, device=self.labels.device)
+        early = rows < cut
+        parts = (self.first.take(rows[early]), self.second.take(rows[~early] - cut))
+        taken = parts[0].new_empty(len(rows), self.n_features)
+        taken[early], taken[~early] = parts
+        return taken
+
+    def subset(self, rows: slice | Tensor) -> Dataset:
+        """Not needed by anything that joins rows; say so rather than copy."""
+        raise InputError("a joined dataset has no subsets: take the subset of its parts, then join.")
+
+    def to(self, device: torch.device) -> JoinedDataset:
+        return replace(self, first=self.first.to(device), second=self.second.to(device))

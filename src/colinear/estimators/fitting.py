@@ -1,0 +1,128 @@
+"""One fit: rows, labels and weights become an objective; a solver gives a path; its weights go back to raw features."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from colinear.checks import InputError, check_number
+from colinear.datasets.base import ArrayDataset
+from colinear.datasets.features import CHUNK_ROWS, Features, Scaling, fit_scaling
+from colinear.losses import LOSSES
+from colinear.objective import Objective
+from colinear.solvers.path import Path, PathPoint
+from colinear.solvers.sgd import SGD
+from colinear.solvers.solution import Status
+from colinear.solvers.spectrum import sample_rows
+
+SGD_AVERAGING = 0.5  # the second half of the iterates is averaged
+
+
+def pick_device(device: Any, rows: Tensor) -> torch.device:
+    """None is where the rows are; 'auto' a CUDA GPU if there is one; else PyTorch's name for a device."""
+    if device is None:
+        return rows.device
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else rows.device)
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, TypeError):
+        raise InputError(f"device {device!r} is not available here. Use device=None, 'cpu' or 'auto'.") from None
+    return chosen
+
+
+def strength_of_cost(cost: float, total_weight: float) -> float:
+    """reg = 1 / (2 C n), n the sum of all weights; the same formula gives C of reg.
+
+    >>> strength_of_cost(1.0, 100)
+    0.005
+    """
+    return 1.0 / (2.0 * cost * total_weight)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The objective of one fit, mean_i w_i loss_i / mean_i w_i + reg sum(W*W), on raw rows and a constant column."""
+
+    objective: Objective
+    scaling: Scaling
+    loss: str
+    total_weight: float
+
+    @classmethod
+    def prepare(
+        cls,
+        rows: Tensor,
+        codes: Tensor,
+        n_classes: int,
+        weights: Tensor | None,
+        loss: str,
+        *,
+        bias: float,
+        standardize: bool,
+        device: torch.device,
+    ) -> Fit:
+        """Check values by chunk and set up the pass over the rows; nothing of the rows' size is allocated."""
+        names = tuple(str(number) for number in range(n_classes))
+        data = ArrayDataset(rows, codes.to(rows.device), names, name="X").to(device)
+        weights = None if weights is None else weights.to(device)
+        scaling = fit_scaling(
+            data, center=standardize, standardize=standardize, intercept_scaling=bias, row_weights=weights
+        )
+        dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
+        total = float(len(codes)) if weights is None else float(weights.sum())
+        return cls(Objective(Features(data, scaling, dtype), weights), scaling, loss, total)
+
+    def fold(self, coef: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights (c, d) and intercepts (c,), float64, for raw rows."""
+        return self.scaling.fold(coef)
+
+    def unfold(self, weight: Tensor, intercept: Tensor) -> Tensor:
+        """Weights on scaled rows, (c, d [+ 1]), from weights and intercepts for raw rows: the inverse of `fold`."""
+        coef = weight / self.scaling.scale
+        if self.scaling.bias == 0:
+            return coef
+        last = (intercept + coef @ self.scaling.shift) / self.scaling.bias
+        return torch.cat((coef, last.unsqueeze(1)), 1)
+
+    def run_sgd(
+        self, reg: float, passes: int, batch_size: int, learning_rate: float | None, seed: int, start: Tensor | None
+    ) -> Path:
+        """Minibatch SGD with a cosine schedule and averaging, then one float64 pass for the certificate.
+
+        learning_rate : None for 1 / mean |x|^2, twice the inverse of a bound on the softmax's curvature.
+        """
+        began = time.perf_counter()
+        features, loss = self.objective.features, LOSSES[self.loss]
+        if self.objective.row_weights is not None:
+            raise InputError("solver='sgd' draws rows evenly and takes no weights. Use solver='exact'.")
+        if learning_rate is None:
+            rows = features.gather(sample_rows(features.n_samples, CHUNK_ROWS, seed, features.device))
+            learning_rate = 1.0 / max(float(rows.square().sum(1).mean()), 1e-30)
+        rate = torch.tensor([check_number("learning_rate", learning_rate, above=0)], dtype=torch.float64)
+        steps = math.ceil(passes * features.n_samples / batch_size)
+        sgd = SGD(steps, batch_size, schedule="cosine", averaging=SGD_AVERAGING)
+        regs = torch.tensor([reg], dtype=torch.float64)
+        coef = torch.zeros(features.n_classes, features.n_features, dtype=features.dtype, device=features.device)
+        if start is not None:
+            coef.copy_(start)
+        state = sgd.start(coef, rate, regs, torch.Generator().manual_seed(seed))
+        setup = time.perf_counter() - began
+        result = sgd.result(sgd.advance(state, features, loss, steps)).double()
+        status = sgd.statuses(state)[0]
+        if status is Status.DIVERGED:
+            raise InputError(f"SGD diverged at learning_rate={learning_rate:.3g}. Lower it, or use solver='exact'.")
+        end = self.objective.evaluate(result, regs.to(features.device), loss)
+        point = PathPoint(reg, result[0].cpu(), float(end.objective[0]), float(end.gap[0]), passes, status)
+        return Path((point,), passes + 1, setup, time.perf_counter() - began)
+
+
+def on_host(path: Path) -> Path:
+    """The same path with its weights in host memory, fit for pickling."""
+    return replace(path, points=tuple(replace(point, coef=point.coef.cpu()) for point in path.points))

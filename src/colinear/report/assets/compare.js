@@ -1,0 +1,96 @@
+"use strict";
+// Several runs beside each other: winners, their intervals, the paired test, and what they look for.
+
+{
+  const COLOURS = ["accent", "second", "third", "fourth", "fifth", "sixth"];
+  const nameOf = (panel) => `${panel.run} · ${panel.loss}`;
+
+  const winners = (panels, choose) => {
+    const best = (panel) => panel.trials[panel.best];
+    const has = (key) => panels.some((panel) => C.known(best(panel)[key]));
+    const columns = [
+      { name: "run", read: nameOf, show: (p) => C.el("span", { class: "clip", title: nameOf(p) }, nameOf(p)), text: true },
+      { name: "data", read: (p) => p.dataset.name, show: (p) => p.dataset.name, text: true, wide: true },
+      { name: "solver", read: (p) => p.solver, show: (p) => p.solver, text: true, wide: true },
+      has("learning_rate") && { name: "learn. rate", read: (p) => best(p).learning_rate, show: (p) => C.even(best(p).learning_rate), wide: true },
+      { name: "reg", read: (p) => best(p).reg, show: (p) => C.even(best(p).reg), wide: true },
+      { name: "val", read: (p) => best(p).val_accuracy, show: (p) => C.percent(best(p).val_accuracy), down: true },
+      { name: "test", read: (p) => p.test && p.test.accuracy, show: (p) => (p.test ? C.percent(p.test.accuracy, 2) : "–"), down: true },
+      has("relative_gap") && { name: "gap", read: (p) => best(p).relative_gap, show: (p) => C.even(best(p).relative_gap, 2), wide: true },
+      { name: "time", read: (p) => p.seconds, show: (p) => C.duration(p.seconds) },
+    ].filter(Boolean);
+    return C.table(columns, panels, { start: columns.findIndex((column) => column.name === "test"), down: true, choose: (p) => choose(panels.indexOf(p)), label: "Winners" }).node;
+  };
+
+  const intervals = (panels) => {
+    const tested = panels.filter((panel) => panel.test);
+    if (!tested.length) return null;
+    const [low, high] = C.range(tested.flatMap((panel) => panel.test.interval), 0.12);
+    const place = (share) => `${(100 * (share - low)) / (high - low)}%`;
+    return C.figure("intervals", "Test accuracy with 95 % intervals", "Overlapping intervals do not say that two winners are equal: on the same rows the paired test below sees more.",
+      C.el("div", { class: "tracks" }, tested.map((panel) => {
+        const [from, to] = panel.test.interval;
+        return C.el("div", { class: "track" }, C.el("span", { class: "clip", title: nameOf(panel) }, nameOf(panel)),
+          C.el("span", { class: "rail" },
+            C.el("i", { class: "whisker", css: { left: place(from), width: `${(100 * (to - from)) / (high - low)}%` } }),
+            C.el("i", { class: "spot", css: { left: place(panel.test.accuracy) } })),
+          C.el("span", { class: "value" }, C.percent(panel.test.accuracy, 2)));
+      })));
+  };
+
+  const chance = (p) => (p < 1e-4 ? C.signed(p.toExponential(1)) : p.toFixed(4));
+
+  const paired = (panels, { pairs, untested }) => {
+    if (!pairs.length) return C.el("p", { class: "note" }, "No two winners were scored on the same test rows, so there is no paired test.");
+    const verdict = ({ first, second, p_value: p, difference }) =>
+      p >= 0.05 ? "no difference seen" : `${nameOf(panels[difference > 0 ? first : second])} is better`;
+    const columns = [
+      { name: "first", read: (one) => nameOf(panels[one.first]), show: (one) => C.el("span", { class: "clip", title: nameOf(panels[one.first]) }, nameOf(panels[one.first])), text: true },
+      { name: "second", read: (one) => nameOf(panels[one.second]), show: (one) => C.el("span", { class: "clip", title: nameOf(panels[one.second]) }, nameOf(panels[one.second])), text: true },
+      { name: "difference", read: (one) => one.difference, show: (one) => `${one.difference > 0 ? "+" : ""}${C.percent(one.difference, 2)}`, down: true },
+      { name: "only first right", read: (one) => one.only_first, show: (one) => C.count(one.only_first), wide: true },
+      { name: "only second right", read: (one) => one.only_second, show: (one) => C.count(one.only_second), wide: true },
+      { name: "p", read: (one) => one.p_value, show: (one) => chance(one.p_value) },
+      { name: "verdict", read: verdict, show: verdict, text: true, wide: true },
+    ];
+    const note = "Exact McNemar test on the rows that only one of two winners labels right. p: how likely a difference this large would be between equally good classifiers; it is not corrected for the number of pairs.";
+    return C.figure("paired", "Paired test", note + (untested ? ` ${untested} pairs share no test rows and are left out.` : ""),
+      C.table(columns, pairs, { start: 5, label: "Paired test of winners" }).node);
+  };
+
+  const accuracies = (panels) => {
+    const series = panels.map((panel, number) => panel.trials.filter((trial) => C.known(trial.val_accuracy))
+      .map((trial) => ({ panel, number, trial, x: Math.log10(trial.reg), y: trial.val_accuracy })).sort((a, b) => a.x - b.x));
+    const points = series.flat();
+    const chart = C.chart({
+      x: { range: C.range(points.map((p) => p.x)), label: "reg", log: true },
+      y: { range: C.range(points.map((p) => p.y)), label: "validation accuracy", format: (share) => C.percent(share, 0) },
+      points, height: 320, label: "Validation accuracy of every candidate over its strength of regularization",
+      tip: (p) => [nameOf(p.panel), C.setting(p.trial), `validation ${C.percent(p.y)}`],
+      draw: (pen) => series.forEach((row, number) => {
+        const colour = C.colour(COLOURS[number % COLOURS.length]);
+        if (row.length && row[0].panel.solver === "exact") pen.line(row.map((p) => [p.x, p.y]), colour, 1.75, number >= COLOURS.length ? [5, 4] : []);
+        for (const p of row) pen.dot(p.x, p.y, 4, colour, pen.colours.paper, 1);
+      }),
+    });
+    const key = panels.map((panel, number) => [C.el("span", { class: `swatch ${COLOURS[number % COLOURS.length]}` }), `${nameOf(panel)} `]);
+    return C.figure("together", "All candidates together", "Point at a mark for its settings.", chart, C.el("p", { class: "key" }, key));
+  };
+
+  const templates = (panels) => {
+    const shown = panels.filter((panel) => panel.templates);
+    const same = shown.length > 1 && shown.every((panel) => JSON.stringify(panel.classes) === JSON.stringify(shown[0].classes));
+    if (!same) return null;
+    const count = Math.min(...shown.map((panel) => panel.templates.count));
+    return C.figure("beside", "Templates side by side", "Each row a winner, each column a class.",
+      C.el("div", { class: "scroll" }, C.el("table", { class: "matrix pictures" },
+        C.el("thead", {}, C.el("tr", {}, C.el("td"), shown[0].classes.slice(0, count).map((name) => C.el("th", { scope: "col", title: name }, C.el("span", {}, name))))),
+        C.el("tbody", {}, shown.map((panel) => C.el("tr", {}, C.el("th", { scope: "row", title: nameOf(panel) }, nameOf(panel)),
+          Array.from({ length: count }, (_, i) => C.el("td", {}, C.tile(panel.templates, i, `weights of ${panel.classes[i]}`)))))))));
+  };
+
+  C.compare = (page, choose) =>
+    C.el("div", { class: "sheet" },
+      C.section("compare", "Side by side", "Choose a row to see that run below.", winners(page.panels, choose),
+        C.el("div", { class: "blocks" }, [intervals(page.panels), paired(page.panels, page.comparison), accuracies(page.panels), templates(page.panels)].filter(Boolean))));
+}

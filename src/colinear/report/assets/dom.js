@@ -1,0 +1,95 @@
+"use strict";
+// What every part of the page uses: elements from text, numbers as text, small pictures out of a sprite.
+// Nothing here or elsewhere parses HTML: names of strangers become text nodes.
+
+const C = {};
+
+/** An element. props: class, attributes, on: {event: handler}, css: {property: value}; children: nodes or text. */
+C.el = (tag, props = {}, ...children) => {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "on") for (const [event, handler] of Object.entries(value)) node.addEventListener(event, handler);
+    else if (name === "css") for (const [key, one] of Object.entries(value)) node.style.setProperty(key, one);
+    else node.setAttribute(name, value === true ? "" : String(value));
+  }
+  node.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+};
+
+C.section = (name, title, note, ...children) =>
+  C.el("section", { class: `part ${name}` }, C.el("h2", {}, title), note && C.el("p", { class: "note" }, note), children);
+
+C.figure = (name, title, note, ...children) =>
+  C.el("figure", { class: name }, C.el("figcaption", {}, C.el("h3", {}, title), note && C.el("p", { class: "note" }, note)), children);
+
+const MINUS = "−";
+const NONE = "–";
+const known = (value) => value !== null && value !== undefined && Number.isFinite(value);
+C.known = known;
+
+C.signed = (text) => text.replace(/-/g, MINUS);
+C.percent = (share, digits = 1) => (known(share) ? C.signed(`${(100 * share).toFixed(digits)} %`) : NONE);
+C.count = (value) => (known(value) ? value.toLocaleString("en-US").replace(/,/g, " ") : NONE);
+C.fixed = (value, digits = 3) => (known(value) ? C.signed(value.toFixed(digits)) : NONE);
+/** Three digits, as 0.0123, or as 1.23e−5 where that is shorter. */
+C.short = (value, digits = 3) => {
+  if (!known(value)) return NONE;
+  const size = Math.abs(value);
+  const plain = value === 0 || (size >= 1e-3 && size < 1e5);
+  return C.signed(plain ? String(Number(value.toPrecision(digits))) : value.toExponential(digits - 1).replace("e+", "e"));
+};
+/** The same number of digits in every row of a column. */
+C.even = (value, digits = 3) => (known(value) ? C.signed(value.toExponential(digits - 1).replace("e+", "e")) : NONE);
+C.power = (exponent) => "10" + String(exponent).replace(/./g, (sign) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[sign] || "⁻");
+C.duration = (seconds) => {
+  if (!known(seconds)) return NONE;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+};
+
+C.status = {
+  converged: "converged", budget_spent: "pass limit", stalled: "stalled",
+  completed: "completed", dropped: "dropped", diverged: "diverged",
+};
+
+/** A list of terms: [[name, value], ...]; values are text or nodes. */
+C.terms = (rows, name = "terms") =>
+  C.el("dl", { class: name }, rows.filter(Boolean).map(([term, value]) => C.el("div", {}, C.el("dt", {}, term), C.el("dd", {}, value))));
+
+const loading = new WeakMap();
+const load = (sprite) => {
+  if (!loading.has(sprite)) {
+    loading.set(sprite, new Promise((resolve, reject) => {
+      const image = new Image();
+      image.onload = () => resolve(image);
+      image.onerror = () => reject(new Error("a picture in the page is damaged"));
+      image.src = sprite.src;
+    }));
+  }
+  return loading.get(sprite);
+};
+
+/** Picture `number` of a sprite, `size` CSS pixels wide; a pixel of it stays a square. */
+C.tile = (sprite, number, label) => {
+  const canvas = C.el("canvas", { class: "tile", width: sprite.w, height: sprite.h, role: "img", "aria-label": label });
+  load(sprite).then((image) => {
+    const left = (number % sprite.columns) * sprite.w;
+    const top = Math.floor(number / sprite.columns) * sprite.h;
+    canvas.getContext("2d").drawImage(image, left, top, sprite.w, sprite.h, 0, 0, sprite.w, sprite.h);
+  });
+  return canvas;
+};
+
+const mix = (stops, share) => {
+  const place = Math.min(1, Math.max(0, share)) * (stops.length - 1);
+  const low = Math.min(stops.length - 2, Math.floor(place));
+  return [0, 1, 2].map((i) => Math.round(stops[low][i] + (place - low) * (stops[low + 1][i] - stops[low][i])));
+};
+// viridis (M. Stefan van der Walt, Nathaniel Smith) and ColorBrewer's RdBu: both safe for colour-blind readers
+const VIRIDIS = [[68, 1, 84], [71, 45, 123], [59, 82, 139], [44, 114, 142], [33, 145, 140], [40, 174, 128], [94, 201, 98], [173, 220, 48], [253, 231, 37]];
+const RDBU = [[5, 48, 97], [33, 102, 172], [67, 147, 195], [146, 197, 222], [209, 229, 240], [247, 247, 247], [253, 219, 199], [244, 165, 130], [214, 96, 77], [178, 24, 43], [103, 0, 31]];
+C.viridis = (share) => `rgb(${mix(VIRIDIS, share).join(" ")})`;
+C.diverging = (value) => mix(RDBU, (value + 1) / 2);
+C.colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();

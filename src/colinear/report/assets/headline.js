@@ -1,0 +1,61 @@
+"use strict";
+// The top of the page: what was trained on, and a card for each winner.
+
+{
+  /** 'within 0.07 % of the optimum', from the certificate of the model that was kept. */
+  C.certificate = (panel) => {
+    const refit = panel.details && panel.details.refit;
+    const gap = refit ? refit.relative_gap : panel.trials[panel.best].relative_gap;
+    if (!C.known(gap)) return null;
+    const percent = 100 * gap;
+    const shown = percent <= 0 ? "0" : percent < 0.001 ? percent.toExponential(0).replace("e", " e") : String(Number(percent.toPrecision(2)));
+    return `within ${C.signed(shown)} % of the optimum`;
+  };
+
+  C.setting = (trial) =>
+    [C.known(trial.learning_rate) && `learning rate ${C.short(trial.learning_rate)}`, `reg ${C.short(trial.reg)}`].filter(Boolean).join(", ");
+
+  C.datasetLine = (dataset) => {
+    const shape = dataset.image_shape;
+    const rows = [
+      `${C.count(dataset.n_train)} training`,
+      `${C.count(dataset.n_validation)} validation`,
+      dataset.n_test === null ? "no test" : `${C.count(dataset.n_test)} test`,
+    ];
+    const what = shape
+      ? `${shape[1]} × ${shape[2]} ${shape[0] === 1 ? "grey" : "colour"} images`
+      : `${C.count(dataset.n_features)} features`;
+    return `${rows.join(", ")} rows of ${what} in ${C.count(dataset.class_names.length)} classes`;
+  };
+
+  C.headline = (page) => {
+    const { panels, comparison } = page;
+    const first = panels[0];
+    const title = C.el("h1", {}, comparison ? page.title : first.dataset.name);
+    const line = comparison
+      ? `${new Set(panels.map((panel) => panel.dataset.name)).size === 1 ? `${first.dataset.name}: ` : ""}${panels.length} winners`
+      : C.datasetLine(first.dataset);
+    return C.el("header", { class: "top" },
+      C.el("div", { class: "brand" }, C.el("span", {}, "colinear"), C.el("span", { class: "run" }, comparison ? "comparison" : first.run)),
+      title,
+      C.el("p", { class: "lead" }, line));
+  };
+
+  const card = (panel, number, comparison, choose) => {
+    const trial = panel.trials[panel.best];
+    const share = panel.test ? panel.test.accuracy : trial.val_accuracy;
+    const under = panel.test
+      ? [`95 % interval ${C.percent(panel.test.interval[0])} to ${C.percent(panel.test.interval[1])}`]
+      : ["no test rows: this is the validation accuracy it was picked by"];
+    return C.el("button", { class: "card", type: "button", "data-panel": number, on: { click: () => choose(number) } },
+      C.el("span", { class: "cardname" }, comparison ? `${panel.run} · ${panel.loss}` : panel.loss),
+      C.el("span", { class: "big" }, C.percent(share, 2)),
+      C.el("span", { class: "cardline" }, panel.test ? "test accuracy" : "validation accuracy"),
+      under.map((text) => C.el("span", { class: "cardnote" }, text)),
+      C.el("span", { class: "cardnote strong" }, C.certificate(panel) || "SGD: no certificate of optimality"),
+      C.el("span", { class: "cardnote" }, `${C.setting(trial)} · best of ${panel.trials.length} in ${C.duration(panel.seconds)}`));
+  };
+
+  C.cards = (page, choose) =>
+    C.el("div", { class: "cards" }, page.panels.map((panel, number) => card(panel, number, page.comparison, choose)));
+}

@@ -1,0 +1,101 @@
+"use strict";
+// 'Try it': an image is scored in the page with the embedded weights, and the score taken apart pixel by pixel.
+
+{
+  const SHOWN = 10;
+
+  const numbers = (text) => {
+    const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+    const view = new DataView(bytes.buffer);
+    return Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
+  };
+
+  /** {scores, row}: weight @ row + bias, summed in double precision. */
+  const score = ({ weight, bias }, row) =>
+    Array.from(bias, (start, k) => {
+      let sum = start;
+      for (let i = 0; i < row.length; i++) sum += weight[k * row.length + i] * row[i];
+      return sum;
+    });
+
+  const softmax = (scores) => {
+    const top = Math.max(...scores);
+    const powers = scores.map((one) => Math.exp(one - top));
+    const sum = powers.reduce((a, b) => a + b, 0);
+    return powers.map((one) => one / sum);
+  };
+
+  const paint = (width, height, colourOf, label) => {
+    const canvas = C.el("canvas", { class: "tile", width, height, role: "img", "aria-label": label });
+    const pen = canvas.getContext("2d");
+    const image = pen.createImageData(width, height);
+    for (let i = 0; i < width * height; i++) image.data.set([...colourOf(i), 255], 4 * i);
+    pen.putImageData(image, 0, 0);
+    return canvas;
+  };
+
+  const result = (panel, model, row, scores, chosen, choose) => {
+    const [channels, height, width] = panel.weights.shape;
+    const area = height * width;
+    const given = paint(width, height, (i) => [0, 1, 2].map((c) => (255 * row[(channels === 1 ? 0 : c) * area + i]) / panel.weights.range), "the image as the model sees it");
+    const parts = new Float64Array(area);
+    for (let i = 0; i < row.length; i++) parts[i % area] += model.weight[chosen * row.length + i] * row[i];
+    const peak = parts.reduce((most, one) => Math.max(most, Math.abs(one)), 1e-30);
+    const heat = paint(width, height, (i) => C.diverging(parts[i] / peak), "contribution of each pixel");
+    const sum = parts.reduce((a, b) => a + b, 0);
+    const bias = model.bias[chosen];
+
+    const shares = panel.loss === "softmax" ? softmax(scores) : null;
+    const order = scores.map((_, k) => k).sort((a, b) => scores[b] - scores[a] || a - b).slice(0, SHOWN);
+    const [low, high] = [Math.min(...scores), Math.max(...scores)];
+    const bars = order.map((k) => C.el("button", {
+      type: "button", class: `scorebar${k === chosen ? " chosen" : ""}`, "aria-pressed": String(k === chosen),
+      "data-class": k, "data-score": scores[k], on: { click: () => choose(k) },
+    },
+    C.el("span", { class: "clip", title: panel.classes[k] }, panel.classes[k]),
+    C.el("span", { class: "meter" }, C.el("i", { css: { width: `${100 * (shares ? shares[k] : (scores[k] - low) / (high - low || 1))}%` } })),
+    C.el("span", { class: "value" }, shares ? C.percent(shares[k]) : C.fixed(scores[k], 3)),
+    shares && C.el("span", { class: "value faint" }, C.fixed(scores[k], 3))));
+    const name = panel.classes[chosen];
+    return [
+      C.el("p", { class: "verdict" }, "Label: ", C.el("strong", { class: "label" }, panel.classes[order[0]])),
+      C.el("div", { class: "pictures" },
+        C.el("span", {}, given, C.el("small", {}, `as the model sees it, ${width} × ${height}`)),
+        C.el("span", {}, heat, C.el("small", {}, "red: for ", C.el("b", {}, name), ", blue: against"))),
+      C.el("p", { class: "sum" }, `score of ${name} = pixels ${C.fixed(sum, 4)} ${bias < 0 ? "−" : "+"} bias ${C.fixed(Math.abs(bias), 4)} = `, C.el("strong", {}, C.fixed(sum + bias, 4))),
+      C.el("div", { class: "bars", role: "group", "aria-label": "Classes" }, bars),
+      C.el("p", { class: "note" }, `${shares ? "Probability and score" : "Score"} of ${order.length < scores.length ? `the ${order.length} best of ${scores.length} classes` : "every class"}. Choose one to see what each pixel gives to it; the pixels and the bias add up to the score exactly.`),
+    ];
+  };
+
+  C.tryIt = (panel) => {
+    if (!panel.weights) {
+      const why = panel.templates ? "The model is too large to lie in this page" : "The model takes rows of numbers, no images";
+      return C.section("tryit", "Try it", `${why}: use the command colinear predict model-${panel.loss}.safetensors.`);
+    }
+    const model = { weight: numbers(panel.weights.weight), bias: numbers(panel.weights.bias) };
+    const answer = C.el("div", { class: "answer", "aria-live": "polite" });
+    const input = C.el("input", { type: "file", accept: "image/*" });
+    const drop = C.el("label", { class: "drop" }, input, C.el("span", {}, C.el("strong", {}, "Choose an image"), " or drop one here"), C.el("small", {}, "It is scored in this page and goes nowhere."));
+
+    const show = (row, scores, chosen) => answer.replaceChildren(...result(panel, model, row, scores, chosen, (k) => show(row, scores, k)));
+    const take = async (file) => {
+      if (!file) return;
+      try {
+        const row = C.rawRow(await C.decode(file), panel.weights.shape, panel.weights.range);
+        const scores = score(model, row);
+        show(row, scores, scores.indexOf(Math.max(...scores)));
+      } catch (error) {
+        answer.replaceChildren(C.el("p", { class: "trouble" }, `${file.name} cannot be read as an image here. Give a PNG or JPEG file.`));
+      }
+    };
+    input.addEventListener("change", () => take(input.files[0]));
+    for (const [event, over] of [["dragover", true], ["dragleave", false], ["drop", false]])
+      drop.addEventListener(event, (at) => {
+        at.preventDefault();
+        drop.classList.toggle("over", over);
+        if (event === "drop") take(at.dataTransfer.files[0]);
+      });
+    return C.section("tryit", "Try it", "A linear model has no secrets: every score is a sum over pixels.", drop, answer);
+  };
+}

@@ -1,0 +1,123 @@
+"""The page: one file that needs no network, with its data as JSON and its scripts named by their hashes.
+
+Charts are uPlot's (see vendor/README.md for why). Names of classes, files and datasets are text of strangers: they
+reach the page inside one JSON block, in which `<`, `>` and `&` are written as escapes, and become elements through
+`textContent` alone. A content security policy forbids every other script, every request and every inline handler.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from colinear.checks import InputError
+from colinear.report.pairs import compare_winners
+from colinear.report.panels import read_panels
+from colinear.search.runfolder import RunFolder
+
+SCRIPTS = (
+    "vendor/uPlot.iife.min.js", "assets/dom.js", "assets/charts.js", "assets/headline.js", "assets/search.js",
+    "assets/candidates.js", "assets/winner.js", "assets/resize.js", "assets/tryit.js", "assets/facts.js",
+    "assets/compare.js", "assets/main.js",
+)  # fmt: skip
+STYLES = ("vendor/uPlot.min.css", "assets/report.css", "assets/parts.css")
+MARK = '<meta name="generator" content="colinear">'
+MOST_CANDIDATE_BYTES = 3_200_000  # of candidates' templates in one page; runs that would exceed it show none
+
+
+def write_report(run_folder: str | os.PathLike[str]) -> Path:
+    """Write report.html into a run's folder from what the folder holds, and return its path.
+
+    Below 5 MB for CIFAR-10 with both losses and 50 candidates each. The same folder gives the same bytes.
+    Raises `InputError` if the folder holds no run, or its files are damaged.
+    """
+    path = Path(run_folder)
+    panels = read_panels(path)
+    names = ", ".join(dict.fromkeys(panel["dataset"]["name"] for panel in panels))
+    return RunFolder(path).write("report.html", make_page(f"{names} · {path.resolve().name}", panels).encode())
+
+
+def write_comparison(run_folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Path:
+    """Write one page for several runs, their winners side by side with the paired test, and return its path.
+
+    out : an .html file; one that is there is replaced only if it is such a page.
+    """
+    paths, target = [Path(folder) for folder in run_folders], Path(out)
+    if len({path.resolve() for path in paths}) < 2:
+        raise InputError(f"compare needs at least two different runs; got {len(paths)}. See one with `colinear report`.")
+    if target.is_dir() or (target.exists() and MARK.encode() not in target.read_bytes()[:2000]):
+        raise InputError(f"--out {target} is there and no page of colinear. Pass another --out.")
+    runs = [(path, read_panels(path)) for path in paths]
+    panels = [panel for _, those in runs for panel in those]
+    content = make_page(f"Comparison of {len(paths)} runs", panels, compare_winners(runs)).encode()
+    return RunFolder(target.parent).write(target.name, content)
+
+
+def make_page(title: str, panels: Sequence[dict[str, Any]], comparison: dict[str, Any] | None = None) -> str:
+    """The whole HTML text."""
+    styles = [_asset(name) for name in STYLES]
+    scripts = [_asset(name) for name in SCRIPTS]
+    data = {"title": title, "panels": _within_budget(panels), "comparison": comparison}
+    policy = (
+        f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(styles)}; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    lines = [
+        "<!DOCTYPE html>",
+        '<html lang="en">',
+        "<head>",
+        '<meta charset="utf-8">',
+        MARK,
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light dark">',
+        f"<title>{escape(title)} · colinear</title>",
+        *(f"<style>{style}</style>" for style in styles),
+        "</head>",
+        "<body>",
+        f'<main id="page"><h1>{escape(title)}</h1>',
+        "<noscript><p>This page draws itself with the scripts inside it; allow them to see it. "
+        "The same numbers are in results.json.</p></noscript></main>",
+        f'<script id="data" type="application/json">{json_for_html(data)}</script>',
+        *(f"<script>{script}</script>" for script in scripts),
+        "</body>",
+        "</html>",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def json_for_html(value: Any) -> str:
+    """`value` as JSON that no parser of HTML or JavaScript can mistake for anything else; ASCII only.
+
+    >>> json_for_html("</script><!--")
+    '"\\\\u003c/script\\\\u003e\\\\u003c!--"'
+    """
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))  # non-ASCII, U+2028 too, becomes \uXXXX
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def _asset(name: str) -> str:
+    return files("colinear.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hashes(texts: Sequence[str]) -> str:
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts)
+    return " ".join(f"'sha256-{digest}'" for digest in digests)
+
+
+def _within_budget(panels: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Panels in order; those whose candidates' templates no longer fit into the page go without them."""
+    kept, spent = [], 0
+    for panel in panels:
+        spent += sum(len(sprite["src"]) for sprite in panel.get("candidates", ()))
+        kept.append(panel if spent <= MOST_CANDIDATE_BYTES else {**panel, "candidates": None})
+    return kept

@@ -1,0 +1,163 @@
+"""From a run's folder to what the page shows of it: one JSON-able panel a loss."""
+
+from __future__ import annotations
+
+import base64
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from colinear.checks import InputError
+from colinear.model import LinearModel
+from colinear.report.command import repeat_command
+from colinear.report.images import is_picture
+from colinear.report.record import Record, load_record, model_digest
+from colinear.report.sprites import MOST_CLASSES, make_sprite, stretch
+from colinear.report.statistics import calibration_error, class_table
+from colinear.search.results import SCHEMA
+from colinear.search.runfolder import RunFolder
+from colinear.search.settings import Settings
+
+Json = dict[str, Any]
+CANDIDATE_LEVELS = 64
+MOST_TEMPLATES = 100  # classes; more would be too small to see
+MOST_CELLS = 40  # classes a confusion matrix is shown for; above, the commonest confusions are listed
+MOST_PAIRS = 30
+MOST_WEIGHT_BYTES = 1_500_000  # float32 weights in the page, for 'Try it'
+MOST_PIXEL_BYTES = 1_000_000  # of the winner's templates; larger images are averaged down
+LARGEST_WEIGHTS = 8  # a class, of a feature table
+LARGEST_CLASSES = 40
+
+
+def read_panels(path: Path) -> list[Json]:
+    """The panels of a run's folder, in the order of its losses. Raises `InputError` if it holds no finished loss."""
+    folder = RunFolder(path)
+    results = folder.read_json("results.json")
+    try:
+        if results["schema"] != SCHEMA:
+            raise InputError(f"{path / 'results.json'} has schema {results['schema']!r}; this version reads {SCHEMA}.")
+        settings = Settings.from_json(folder.read_json("settings.json"))
+        panels = [_panel(folder, results, entry, settings) for entry in results["runs"]]
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise InputError(f"{path / 'results.json'} is damaged ({error!r}). Start a new run.") from None
+    if not panels:
+        raise InputError(f"{path} holds no finished loss yet. Go on with `colinear tune --resume {path}`.")
+    return panels
+
+
+def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) -> Json:
+    loss = entry["loss"]
+    model = LinearModel.load(folder.path / f"model-{loss}.safetensors")
+    record = load_record(folder, loss)
+    if record is not None and record.facts.get("model") != model_digest(model):
+        raise InputError(
+            f"{folder.path}/report-data belongs to another {loss} model. Delete it: the report then leaves out its "
+            "charts. Or start a new run."
+        )
+    return {
+        "run": folder.path.resolve().name,
+        "loss": loss,
+        "solver": entry["solver"],
+        "classes": list(model.class_names),
+        "dataset": results["dataset"],
+        "settings": settings.to_json(),
+        "environment": results["environment"],
+        "command": repeat_command(settings),
+        "trials": entry["trials"],
+        "order": entry["order"],
+        "best": entry["best"],
+        "rungs": entry["rungs"],
+        "details": entry["details"],
+        "seconds": entry["seconds"],
+        "test": _test(entry),
+        **_confusion(entry),
+        **_winner(model),
+        **(_recorded(record, loss) if record is not None else {}),
+    }
+
+
+def _test(entry: Json) -> Json | None:
+    if entry["test_accuracy"] is None:
+        return None
+    rows = sum(map(sum, entry["confusion_matrix"]))
+    return {"accuracy": entry["test_accuracy"], "interval": entry["test_accuracy_ci95"], "rows": rows}
+
+
+def _confusion(entry: Json) -> Json:
+    """The matrix if it can be shown, the commonest confusions, and every class."""
+    if entry["confusion_matrix"] is None:
+        return {}
+    confusion = torch.tensor(entry["confusion_matrix"], dtype=torch.int64)
+    wrong = confusion.clone().fill_diagonal_(0)
+    largest = wrong.flatten().argsort(descending=True, stable=True)[:MOST_PAIRS].tolist()
+    n = len(confusion)
+    pairs = [[place // n, place % n, int(wrong.flatten()[place])] for place in largest if wrong.flatten()[place] > 0]
+    return {
+        "confusion": confusion.tolist() if n <= MOST_CELLS else None,
+        "pairs": pairs,
+        "per_class": class_table(confusion),
+    }
+
+
+def _winner(model: LinearModel) -> Json:
+    """Templates and embedded weights of an image model; the largest weights of any other."""
+    if model.image_shape is None or not is_picture(model.image_shape):
+        return {"largest": _largest(model)}
+    shape, weight = model.image_shape, model.weight.cpu()
+    pictures = weight[:MOST_TEMPLATES].reshape(-1, *shape)
+    factor = math.ceil(math.sqrt(pictures.numel() / MOST_PIXEL_BYTES))
+    if factor > 1:
+        pictures = torch.nn.functional.avg_pool2d(pictures, factor, ceil_mode=True)
+    grey = shape[0] == 1
+    shown = stretch(pictures.flatten(1), symmetric=grey).view(pictures.shape)
+    panel: Json = {"templates": make_sprite(shown, signed=grey), "signed": grey}
+    if weight.numel() * 4 <= MOST_WEIGHT_BYTES:
+        panel["weights"] = {
+            "shape": list(shape),
+            "range": model.value_range,
+            "weight": _base64(weight),
+            "bias": _base64(model.bias.cpu()),
+        }
+    return panel
+
+
+def _largest(model: LinearModel) -> list[list[list[float]]]:
+    """For each class its weights of the largest size, [feature, weight], largest first."""
+    weight = model.weight.cpu()[:LARGEST_CLASSES]
+    order = weight.abs().argsort(dim=1, descending=True, stable=True)[:, :LARGEST_WEIGHTS]
+    values = weight.gather(1, order)
+    return [
+        [[feature, float(f"{value:.4g}")] for feature, value in zip(features, row, strict=True)]
+        for features, row in zip(order.tolist(), values.tolist(), strict=True)
+    ]
+
+
+def _recorded(record: Record, loss: str) -> Json:
+    panel: Json = {"test_fingerprint": record.facts.get("test")}
+    if (templates := record.get("templates")) is not None:
+        signed = templates.shape[2] == 1
+        panel["candidates"] = [make_sprite(one, signed=signed, levels=CANDIDATE_LEVELS) for one in templates]
+        panel["candidate_classes"] = min(MOST_CLASSES, templates.shape[1])
+    history, steps = record.get("history"), record.get("steps")
+    if history is not None and steps is not None:
+        panel["curves"] = {"steps": _rounded(steps), "losses": [_rounded(curve) for curve in history]}
+    if (bins := record.get("bins")) is not None:
+        panel["reliability"] = {"bins": [_rounded(row, 6) for row in bins], "ece": calibration_error(bins)}
+    if (mistakes := record.get("mistakes")) is not None:
+        rows = [[int(truth), int(predicted), round(sure, 4)] for truth, predicted, sure in mistakes.tolist()]
+        panel["mistakes"] = {"rows": rows, "kind": "probability" if loss == "softmax" else "margin"}
+        if (pixels := record.get("pixels")) is not None:
+            panel["mistakes"]["sprite"] = make_sprite(pixels)
+    return panel
+
+
+def _rounded(values: Tensor, digits: int = 4) -> list[float | None]:
+    """Significant digits; what is not finite becomes null."""
+    return [float(f"{value:.{digits}g}") if math.isfinite(value) else None for value in values.tolist()]
+
+
+def _base64(values: Tensor) -> str:
+    return base64.b64encode(values.contiguous().numpy().astype("<f4").tobytes()).decode()

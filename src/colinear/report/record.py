@@ -1,0 +1,167 @@
+"""What a run keeps for its report: the other candidates' weights, loss curves, and how each test row was labelled.
+
+One file a loss, report-data/LOSS.safetensors, written when the loss is finished, so that `colinear report` needs
+the run's folder and nothing else. Weights of candidates are pictures of 8 bits, curves have at most 200 points.
+Test images among the mistakes stay in the user's own folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from colinear.checks import InputError
+from colinear.datasets.base import Dataset, Split
+from colinear.datasets.features import fit_scaling
+from colinear.model import LinearModel
+from colinear.objective import score_rows
+from colinear.report.images import is_picture
+from colinear.report.sprites import shrink_templates
+from colinear.report.statistics import count_bins
+from colinear.search.result import Progress, SearchResult
+from colinear.search.runfolder import RunFolder
+from colinear.search.tune import Listener, LossRun
+
+FORMAT = "colinear-report-data-1"
+CURVE_POINTS = 200
+MISTAKES = 24
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """The content of one report-data file; every tensor may be missing.
+
+    templates : (k, classes shown, channels, h, w) uint8.     history : (k, points) float32; steps : (points,).
+    correct : (n_test,) uint8.     bins : (15, 3) float64: rows, their mean confidence, their share labelled right.
+    mistakes : (m, 3) float64: truth, predicted, confidence;   pixels : (m, channels, h, w) uint8.
+    """
+
+    facts: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    def get(self, name: str) -> Tensor | None:
+        return self.tensors.get(name)
+
+
+def record_name(loss: str) -> str:
+    return f"report-data/{loss}.safetensors"
+
+
+def record_run(folder: RunFolder, run: LossRun, split: Split) -> None:
+    """Write what the report of `run` needs, unless it is there: a run taken up again has no candidates to show.
+
+    Deterministic: the same run gives the same bytes. Cost: one pass over the test rows.
+    """
+    digest = model_digest(run.model)
+    if run.result is None and (earlier := load_record(folder, run.loss)) is not None:
+        if earlier.facts.get("model") == digest:
+            return
+    tensors = {} if run.result is None else _of_search(run.result, run.model, folder, split)
+    facts: dict[str, Any] = {"format": FORMAT, "loss": run.loss, "model": digest, "test": None}
+    if split.test is not None:
+        tensors |= _of_test(run.model, split.test)
+        facts["test"] = split.test.fingerprint
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in sorted(tensors.items()) if tensor.numel()}
+    folder.write(record_name(run.loss), save(tensors, {"colinear": json.dumps(facts, sort_keys=True)}))
+
+
+def load_record(folder: RunFolder, loss: str) -> Record | None:
+    """The record of a loss, None if there is none. Raises `InputError` if it is damaged."""
+    path = folder.path / record_name(loss)
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})["colinear"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if facts["format"] != FORMAT:
+            raise ValueError(f"its format is {facts['format']!r}")
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error}). Delete it: the report then leaves its charts out.") from None
+    return Record(facts, tensors)
+
+
+def model_digest(model: LinearModel) -> str:
+    """Short hash of weights and bias: a record belongs to one model."""
+    numbers = torch.cat([model.weight.cpu().reshape(-1), model.bias.cpu()])
+    return hashlib.sha256(numbers.numpy().tobytes()).hexdigest()[:16]
+
+
+class Recorder:
+    """A listener of `tune` that records every finished loss, then tells `inner`."""
+
+    def __init__(self, inner: Listener, folder: RunFolder, split: Split) -> None:
+        self.inner, self.folder, self.split = inner, folder, split
+
+    def started(self, loss: str, total: int, unit: str) -> None:
+        self.inner.started(loss, total, unit)
+
+    def progressed(self, progress: Progress) -> None:
+        self.inner.progressed(progress)
+
+    def finished(self, run: LossRun) -> None:
+        record_run(self.folder, run, self.split)
+        self.inner.finished(run)
+
+
+def _of_search(result: SearchResult, model: LinearModel, folder: RunFolder, split: Split) -> dict[str, Tensor]:
+    tensors = {}
+    shape = model.image_shape
+    if shape is not None and is_picture(shape):
+        coef = result.coef.cpu()[..., : model.n_features].float()
+        if folder.read_json("settings.json").get("standardize"):  # else one scale for all pixels: the same picture
+            coef = coef * fit_scaling(split.train, standardize=True).scale.float()
+        tensors["templates"] = shrink_templates(coef, shape)
+    if result.history is not None:
+        tensors["history"], tensors["steps"] = decimate(result.history.cpu())
+    return tensors
+
+
+def decimate(history: Tensor, points: int = CURVE_POINTS) -> tuple[Tensor, Tensor]:
+    """Mean of each of `points` equal stretches of steps: (k, points) float32, and the middle step of each.
+
+    A stretch in which a candidate has no finite loss (it left, or diverged) is NaN.
+
+    >>> decimate(torch.arange(6.0).view(1, 6), points=3)
+    (tensor([[0.5000, 2.5000, 4.5000]]), tensor([1.5000, 3.5000, 5.5000]))
+    """
+    steps = history.shape[1]
+    count = min(points, steps)
+    place = torch.arange(steps) * count // max(1, steps)
+    finite = torch.isfinite(history)
+    sums, counts = torch.zeros(2, len(history), count, dtype=torch.float64)
+    sums.index_add_(1, place, torch.where(finite, history, 0.0).double())
+    counts.index_add_(1, place, finite.double())
+    middle = torch.zeros(count, dtype=torch.float64).index_add_(0, place, torch.arange(1.0, steps + 1).double())
+    return (sums / counts).float(), (middle / place.bincount(minlength=count)).float()
+
+
+def _of_test(model: LinearModel, test: Dataset) -> dict[str, Tensor]:
+    """How each row was labelled, and how sure the model was: its probability, or its margin without one."""
+    predicted, confidence = torch.empty(test.n_samples, dtype=torch.int64), torch.empty(test.n_samples)
+    softmax = model.loss == "softmax"
+    for rows, scores in score_rows(model, test):
+        scores = scores.cpu()
+        best = scores.topk(2, dim=1).values
+        predicted[rows] = scores.argmax(1)  # ties: the lowest class, as everywhere
+        confidence[rows] = scores.softmax(1).amax(1) if softmax else best[:, 0] - best[:, 1]
+    labels = test.labels.cpu()
+    correct = predicted == labels
+    tensors = {"correct": correct.to(torch.uint8)}
+    if softmax:
+        tensors["bins"] = count_bins(confidence, correct)
+    wrong = (~correct).nonzero().squeeze(1)
+    worst = wrong[confidence[wrong].argsort(descending=True, stable=True)[:MISTAKES]]
+    tensors["mistakes"] = torch.stack([labels[worst], predicted[worst], confidence[worst]], 1).double()
+    if model.image_shape is not None and is_picture(model.image_shape) and len(worst):
+        raw = test.take(worst.to(test.labels.device)).cpu().float()
+        grey_levels = (raw * (255 / test.value_range)).round().clamp(0, 255)
+        tensors["pixels"] = grey_levels.to(torch.uint8).view(len(worst), *model.image_shape)
+    return tensors

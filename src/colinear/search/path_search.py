@@ -1,0 +1,185 @@
+"""The exact path as a search: every strength solved with a certificate, compared on validation rows or on folds."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from colinear.checks import InputError
+from colinear.datasets.base import split_stratified
+from colinear.datasets.features import Features
+from colinear.losses import LOSSES
+from colinear.objective import Objective
+from colinear.search.candidates import rank_candidates
+from colinear.search.regs import parse_regs
+from colinear.search.result import Progress, SearchResult, Trial
+from colinear.solvers.path import Path, Report, solve_path
+from colinear.solvers.preconditioner import Preconditioner
+from colinear.solvers.spectrum import Spectrum
+
+DEFAULT_REGS = {"softmax": "1e-5:1e-1:9", "hinge": "1e-3:1:7"}  # half-decades
+
+
+def default_regs(loss: str) -> tuple[float, ...]:
+    """The strengths tried when none are named."""
+    return parse_regs(DEFAULT_REGS[loss], 1)
+
+
+@dataclass(frozen=True)
+class PathSearch:
+    """Solve every strength to `tol`, rank them by accuracy; with `refit_on` train the winner on more rows.
+
+    regs : strengths; tol : largest relative gap; max_passes : limit of passes for one batch of strengths.
+    """
+
+    loss: str
+    regs: tuple[float, ...]
+    tol: float = 1e-3
+    max_passes: int = 300
+    seed: int = 0
+
+    def run(
+        self,
+        train: Features,
+        validation: Features,
+        *,
+        refit_on: Features | None = None,
+        report: Callable[[Progress], None] | None = None,
+    ) -> SearchResult:
+        """Compare strengths on `validation`; the winner's weights come from `refit_on` if that is given."""
+        started = time.perf_counter()
+        objective, preconditioner = self._prepare(train)
+        path = self._solve(objective, preconditioner, self.regs, report=_Relay(report, 0, len(self.regs)))
+        accuracies = Objective(validation).accuracy(path.coef.to(train.dtype)).tolist()
+        trials = self._trials(path, objective, accuracies, None)
+        order = rank_candidates(accuracies, self.regs)
+        details = self._details(path, preconditioner)
+        refitted = None
+        if refit_on is not None:
+            winner = path.points[order[0]]
+            again = self._solve(
+                Objective(refit_on), preconditioner, (winner.reg,), start=winner.coef.to(refit_on.dtype)
+            )
+            refitted = again.points[0].coef
+            details["refit"] = {"n_train": refit_on.n_samples, **_certificate(again)}
+        seconds = time.perf_counter() - started
+        return SearchResult(
+            self.loss, "exact", trials, tuple(order), path.coef, details=details, seconds=seconds, refitted=refitted
+        )
+
+    def cross_validate(
+        self,
+        train: Features,
+        plain: Features,
+        n_folds: int,
+        *,
+        report: Callable[[Progress], None] | None = None,
+    ) -> SearchResult:
+        """Compare strengths by stratified folds; every weight returned was trained on all rows.
+
+        train : the training rows, perhaps with further copies of each;  plain : the same rows, once each.
+        All rows are solved first; every strength on every fold's complement then starts from there and is one
+        row block of one matrix, its held-out rows masked in the gradient of the scores.
+        """
+        started = time.perf_counter()
+        total = len(self.regs) * (n_folds + 1)
+        folds = assign_folds(plain.labels, n_folds, self.seed)
+        objective, preconditioner = self._prepare(train)
+        whole = self._solve(objective, preconditioner, self.regs, report=_Relay(report, 0, total))
+        copies = train.n_samples // plain.n_samples
+        masked = Objective(train, folds=folds.repeat(copies))
+        held_out = torch.arange(n_folds, device=folds.device).repeat(len(self.regs))
+        regs = [reg for reg in self.regs for _ in range(n_folds)]
+        start = whole.coef.to(train.dtype).repeat_interleave(n_folds, 0)
+        parts = self._solve(
+            masked, preconditioner, regs, held_out=held_out, start=start, report=_Relay(report, len(self.regs), total)
+        )
+        right, counted = Objective(plain, folds=folds).count_correct(parts.coef.to(plain.dtype), held_out)
+        shares = (right.double() / counted).view(len(self.regs), n_folds).cpu()
+        accuracies = shares.mean(1).tolist()
+        trials = self._trials(whole, objective, accuracies, shares.std(1, correction=1).tolist())
+        details = self._details(whole, preconditioner)
+        gaps = [point.relative_gap for point in parts.points]
+        details["folds"] = {
+            "count": n_folds, "val_accuracies": shares.tolist(), "passes": parts.passes, "seconds": parts.seconds,
+            "largest_relative_gap": max(gaps),
+            "not_converged": sum(point.status.name != "CONVERGED" for point in parts.points),
+        }  # fmt: skip
+        seconds = time.perf_counter() - started
+        order = tuple(rank_candidates(accuracies, self.regs))
+        return SearchResult(self.loss, "exact", trials, order, whole.coef, details=details, seconds=seconds)
+
+    def _prepare(self, train: Features) -> tuple[Objective, Preconditioner]:
+        objective = Objective(train)
+        return objective, Preconditioner(Spectrum.fit(objective, self.seed))
+
+    def _solve(
+        self,
+        objective: Objective,
+        preconditioner: Preconditioner,
+        regs: tuple[float, ...] | list[float],
+        *,
+        held_out: Tensor | None = None,
+        start: Tensor | None = None,
+        report: Report | None = None,
+    ) -> Path:
+        return solve_path(
+            objective, LOSSES[self.loss], regs, tol=self.tol, max_passes=self.max_passes, held_out=held_out,
+            start=start, preconditioner=preconditioner, seed=self.seed, report=report,
+        )  # fmt: skip
+
+    def _trials(
+        self, path: Path, objective: Objective, accuracies: list[float], spreads: list[float] | None
+    ) -> tuple[Trial, ...]:
+        trained = objective.accuracy(path.coef.to(objective.features.dtype)).tolist()
+        return tuple(
+            Trial(
+                point.reg, trained[k], accuracies[k], point.status, objective=point.objective,
+                relative_gap=point.relative_gap, passes=point.passes, spread=None if spreads is None else spreads[k],
+            )
+            for k, point in enumerate(path.points)
+        )  # fmt: skip
+
+    def _details(self, path: Path, preconditioner: Preconditioner) -> dict[str, Any]:
+        return {
+            "tol": self.tol, "passes": path.passes, "solve_seconds": path.seconds,
+            "spectrum": preconditioner.spectrum.summary(),
+        }  # fmt: skip
+
+
+def assign_folds(labels: Tensor, n_folds: int, seed: int) -> Tensor:
+    """The fold of each row, (n,) int64 in [0, n_folds): every class is dealt evenly, in shuffled order."""
+    fewest = int(labels.bincount().min())
+    if fewest < n_folds:
+        raise InputError(f"--cv must not exceed the rows of the smallest class; got {n_folds} folds for {fewest} rows.")
+    folds = torch.empty_like(labels)
+    for fold, rows in enumerate(split_stratified(labels, [1 / n_folds] * n_folds, seed)):
+        folds[rows.to(labels.device)] = fold
+    return folds
+
+
+def _certificate(path: Path) -> dict[str, Any]:
+    point = path.points[0]
+    return {
+        "objective": point.objective, "relative_gap": point.relative_gap, "passes": point.passes,
+        "status": point.status.key,
+    }  # fmt: skip
+
+
+class _Relay:
+    """Passes the solver's reports on as `Progress`, counting from `done` of `total`."""
+
+    def __init__(self, report: Callable[[Progress], None] | None, done: int, total: int) -> None:
+        self.report, self.done, self.total = report, done, total
+
+    def __call__(self, finished: int, of: int, passes: int, gap: float) -> None:
+        if self.report is not None:
+            self.report(
+                Progress(self.done + finished, self.total, math.nan, math.nan, of - finished, passes=passes, gap=gap)
+            )

@@ -1,0 +1,170 @@
+"""`colinear fit`, `evaluate`, `predict`, `check`, `info` and the help texts."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.program import SMALL, Program, assert_fits_a_page, assert_refused
+
+from colinear.datasets import load_digits, open_split
+from colinear.metrics import wilson_interval
+from colinear.model import LinearModel
+from colinear.objective import label_rows
+
+
+def test_fit_trains_the_one_setting_it_is_given(colinear: Program, tmp_path: Path) -> None:
+    target = tmp_path / "model.safetensors"
+    options = ("--loss", "hinge", "--lr", "0.05", "--reg", "0.01", "--steps", "60", "--seed", "3")
+    said = colinear("fit", "digits", *options, "--out", target, "--json")
+    [trial] = said.json["trials"]
+    model = LinearModel.load(target)
+    assert (trial["learning_rate"], trial["reg"]) == (0.05, 0.01)
+    assert (model.loss, model.provenance["seed"]) == ("hinge", 3)
+    assert said.json["test_accuracy"] > 0.8
+    again = tmp_path / "again.safetensors"
+    colinear("fit", "digits", *options, "--out", again, "--quiet")
+    assert again.read_bytes() == target.read_bytes()
+
+
+def test_fit_is_exact_by_default(colinear: Program, tmp_path: Path) -> None:
+    said = colinear("fit", "digits", "--reg", "0.05", "--out", tmp_path / "model.safetensors", "--json")
+    [trial] = said.json["trials"]
+    assert (trial["reg"], trial["status"], said.json["solver"]) == (0.05, "converged", "exact")
+    assert trial["relative_gap"] <= 1e-3
+    assert "learning_rate" not in trial
+
+
+def test_evaluate_counts_what_the_model_labels(colinear: Program, model_file: Path) -> None:
+    said = colinear("evaluate", model_file, "digits", "--part", "validation", "--json")
+    validation = open_split("digits").validation
+    right = int((label_rows(LinearModel.load(model_file), validation) == validation.labels).sum())
+    assert (said.json["correct"], said.json["rows"]) == (right, validation.n_samples)
+    assert said.json["accuracy_ci95"] == list(wilson_interval(right, validation.n_samples))
+    classes = said.json["classes"]
+    assert sum(one["rows"] for one in classes) == validation.n_samples
+    assert sum(round(one["recall"] * one["rows"]) for one in classes) == right
+    shown = colinear("evaluate", model_file, "digits", "--part", "validation").out
+    assert_fits_a_page(shown)
+    assert f"accuracy {right / validation.n_samples:.4f} (95 % interval" in shown
+
+
+def test_evaluate_refuses_data_of_another_kind(colinear: Program, model_file: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "X.npy", np.zeros((4, 3), dtype=np.float32))
+    np.save(tmp_path / "y.npy", np.array([0, 1, 0, 1]))
+    assert_refused(colinear("evaluate", model_file, tmp_path / "X.npy"), "3 features", "64")
+
+
+def test_predict_labels_images_and_rows_as_the_model_does(colinear: Program, model_file: Path, tmp_path: Path) -> None:
+    digits, model = load_digits(), LinearModel.load(model_file)
+    pixels = digits.take(slice(0, 1)).reshape(8, 8).numpy()
+    Image.fromarray((pixels * 15).astype(np.uint8)).resize((64, 48)).save(tmp_path / "zero.png")
+    np.save(tmp_path / "rows.npy", digits.take(slice(0, 5)).numpy())
+    said = colinear("predict", model_file, tmp_path / "rows.npy", tmp_path / "zero.png", "--json")
+    rows, [image] = said.json[:5], said.json[5:]
+    expected = model.predict_proba(digits.take(slice(0, 5)))
+    assert [row["row"] for row in rows] == [0, 1, 2, 3, 4]
+    assert [row["label"] for row in rows] == [model.class_names[c] for c in expected.argmax(1).tolist()]
+    assert [len(row["top"]) for row in rows] == [3] * 5
+    assert rows[0]["top"][0]["probability"] == pytest.approx(float(expected[0].max()), abs=1e-6)
+    assert (image["label"], image["row"]) == ("0", None)
+    text = colinear("predict", model_file, tmp_path / "zero.png", "--top", "2").out
+    assert text.startswith(f"{tmp_path / 'zero.png'}: 0  (probability: 0 0.")
+
+
+def test_predict_gives_scores_and_no_probabilities_for_a_hinge_model(
+    colinear: Program, run_folder: Path, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "rows.npy", load_digits().take(slice(0, 1)).numpy())
+    said = colinear("predict", run_folder / "model-hinge.safetensors", tmp_path / "rows.npy", "--json")
+    assert [set(one) for one in said.json[0]["top"]] == [{"class", "score"}] * 3
+
+
+def test_a_feature_table_goes_all_the_way_without_images(colinear: Program, tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(120) % 3
+    features = torch.randn(120, 6, generator=generator) + 3 * torch.nn.functional.one_hot(labels, 6)
+    np.save(tmp_path / "X.npy", features.numpy())
+    np.save(tmp_path / "y.npy", np.array(["<b>$a$", "b\x1b[1m", "c"])[labels.numpy()])
+    said = colinear("tune", tmp_path / "X.npy", *SMALL, "--loss", "softmax", "--out", tmp_path / "run", "--json")
+    assert said.status == 0, said.err
+    names = {Path(name).name for name in said.json["figures"]}
+    assert names == {f"softmax-{name}.png" for name in ("loss", "search", "templates", "confusion")}
+    model = tmp_path / "run/model-softmax.safetensors"
+    shown = colinear("evaluate", model, tmp_path / "X.npy").out
+    assert "<b>$a$" in shown
+    assert "\x1b" not in shown
+    assert_refused(colinear("predict", model, tmp_path / "a.png"), "no images")
+
+
+def test_a_reader_that_leaves_early_ends_the_program_quietly(model_file: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.zeros((5_000, 64), dtype=np.float32))
+    with subprocess.Popen(
+        [sys.executable, "-m", "colinear.cli", "predict", str(model_file), str(tmp_path / "rows.npy")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(str(tmp_path / "rows.npy[0]"))
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
+# check, info, help -----------------------------------------------------------------------------------------------
+
+
+def test_check_passes_on_digits_and_shows_both_sides(colinear: Program) -> None:
+    said = colinear("check", "digits", "--rows", "60", "--json")
+    assert (said.status, said.json["passed"]) == (0, True)
+    for loss in said.json["losses"]:
+        assert loss["worst_relative_error"] < 1e-6
+        for one, bound in zip(loss["agreement"], (1e-6, 1e-12), strict=True):
+            assert max(one["value_difference"], one["gradient_difference"]) < bound
+            assert one["naive_value"] == pytest.approx(one["vectorized_value"], rel=bound)
+            assert one["speedup"] > 0
+    shown = colinear("check", "--rows", "60").out
+    assert_fits_a_page(shown)
+    assert "All checks passed." in shown
+
+
+def test_check_leaves_with_status_1_when_a_loss_lies(colinear: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("colinear.selfcheck.GRADIENT_TOLERANCE", 1e-30)
+    said = colinear("check", "digits", "--rows", "30")
+    assert said.status == 1
+    assert "FAILED" in said.out
+
+
+def test_info_describes_models_and_data(colinear: Program, model_file: Path) -> None:
+    facts = colinear("info", model_file, "--json").json
+    assert (facts["loss"], facts["n_classes"], facts["image_shape"]) == ("softmax", 10, [1, 8, 8])
+    facts = colinear("info", "digits", "--json").json
+    assert sum(facts["rows"].values()) == 1797
+    assert sum(facts["class_rows"]["train"]) == facts["rows"]["train"]
+    for thing in (model_file, "digits"):
+        assert_fits_a_page(colinear("info", thing).out.replace(str(model_file), "model"))
+
+
+def test_version_and_help(colinear: Program) -> None:
+    assert re.fullmatch(r"colinear \d+\.\d+\.\d+\n", colinear("--version").out)
+    for arguments in ([], ["--help"], ["tune", "--help"], ["fit", "--help"], ["predict", "-h"]):
+        said = colinear(*arguments)
+        assert (said.status, said.err) == (0, "")
+        assert_fits_a_page(said.out)
+    assert all(command in colinear("--help").out for command in ("tune", "fit", "evaluate", "predict", "check", "info"))
+
+
+def test_help_needs_neither_torch_nor_matplotlib() -> None:
+    code = (
+        "import sys; from colinear.cli.app import app; app(['tune', '--help'], standalone_mode=False);"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'matplotlib')))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

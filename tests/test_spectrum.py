@@ -1,0 +1,148 @@
+"""The spectrum of the second moment, the preconditioner on it and the principal subspace."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.problems import as_features, draw_coef, draw_features, matrix, reference_of
+
+from colinear.checks import InputError
+from colinear.datasets import ArrayDataset, Features
+from colinear.losses import Softmax
+from colinear.objective import Objective
+from colinear.solvers import spectrum
+from colinear.solvers.preconditioner import Preconditioner
+from colinear.solvers.spectrum import Spectrum, Subspace, sample_rows
+
+
+def low_rank(n: int = 300, d: int = 40, rank: int = 5) -> Features:
+    """Rows in a subspace of `rank` directions."""
+    generator = torch.Generator().manual_seed(0)
+    left, right = (
+        torch.randn(shape, generator=generator, dtype=torch.float64) for shape in ((n, rank), (rank, d))
+    )  # fmt: skip
+    labels = (left[:, 0] > 0).long()
+    return as_features(ArrayDataset(left @ right, labels, ("a", "b")), bias=0)
+
+
+# Rows
+
+
+def test_sampled_rows_are_different_sorted_and_repeatable() -> None:
+    rows = sample_rows(1000, 50, seed=4)
+    assert rows.tolist() == sorted(set(rows.tolist()))
+    assert len(rows) == 50
+    assert torch.equal(rows, sample_rows(1000, 50, seed=4))
+    assert not torch.equal(rows, sample_rows(1000, 50, seed=5))
+    assert sample_rows(3, 50, seed=4).tolist() == [0, 1, 2]
+
+
+# Spectrum
+
+
+def test_a_spectrum_is_that_of_the_mean_outer_product() -> None:
+    features = draw_features(200, 6, 3)
+    found = Spectrum.fit(Objective(features))
+    x = torch.from_numpy(matrix(features))
+    torch.testing.assert_close(found.vectors @ found.values.diag() @ found.vectors.mT, x.mT @ x / 200)
+    torch.testing.assert_close(found.vectors.mT @ found.vectors, torch.eye(7, dtype=torch.float64))
+    assert found.values.tolist() == sorted(found.values.tolist(), reverse=True)
+    assert {key: found.summary()[key] for key in ("eigenvectors", "of", "rows")} == {
+        "eigenvectors": 7, "of": 7, "rows": 200,
+    }  # fmt: skip
+
+
+def test_directions_without_rows_have_tiny_positive_eigenvalues() -> None:
+    found = Spectrum.fit(Objective(low_rank()))
+    assert bool((found.values > 0).all())
+    assert float(found.values[5] / found.values[0]) < 1e-14
+    nothing = as_features(ArrayDataset(torch.zeros(3, 2), torch.tensor([0, 1, 0]), ("a", "b")), bias=0)
+    assert bool((Spectrum.fit(Objective(nothing)).values > 0).all())
+
+
+def test_a_sample_of_rows_is_drawn_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spectrum, "FEWEST_ROWS", 10)
+    features = draw_features(500, 4, 2)
+    one, same, other = (Spectrum.fit(Objective(features), seed) for seed in (1, 1, 2))
+    assert one.n_rows == 30  # six rows per feature
+    assert torch.equal(one.values, same.values)
+    assert not torch.equal(one.values, other.values)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_nystroem_finds_the_leading_pairs(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype) -> None:
+    exact = Spectrum.fit(Objective(low_rank()))
+    monkeypatch.setattr(spectrum, "EIGH_UP_TO", 10)
+    monkeypatch.setattr(spectrum, "NYSTROEM_RANK", 8)
+    rows = low_rank()
+    found = Spectrum.fit(Objective(Features(rows.dataset, rows.scaling, dtype)))
+    tolerance = 1e-8 if dtype == torch.float64 else 1e-3
+    assert found.vectors.shape == (40, 8)
+    torch.testing.assert_close(found.values[:5].double(), exact.values[:5], rtol=tolerance, atol=0)
+    both = (found.vectors[:, :5].double().mT @ exact.vectors[:, :5]).abs()
+    torch.testing.assert_close(both, torch.eye(5, dtype=torch.float64), rtol=0, atol=10 * tolerance)
+    torch.testing.assert_close(found.vectors.mT @ found.vectors, torch.eye(8, dtype=dtype), rtol=0, atol=1e-4)
+
+
+# Preconditioner
+
+
+def test_a_full_spectrum_inverts_the_hessian_of_equal_probabilities() -> None:
+    features, reg = draw_features(60, 4, 3), 0.05
+    regs = torch.tensor([reg], dtype=torch.float64)
+    zero = torch.zeros(1, 3, 5, dtype=torch.float64)
+    curvature = Objective(features).evaluate(zero, regs, Softmax()).curvature
+    gradient = draw_coef(1, features)
+    applied = Preconditioner(Spectrum.fit(Objective(features))).apply(gradient, curvature, regs)
+    hessian = torch.from_numpy(reference_of("softmax", features, reg).hessian(zero[0].numpy(), 0.0))
+    torch.testing.assert_close(hessian @ applied.flatten(), gradient.flatten())
+
+
+def test_a_truncated_spectrum_still_gives_a_symmetric_positive_map() -> None:
+    features = draw_features(60, 4, 3)
+    full = Spectrum.fit(Objective(features))
+    cut = Preconditioner(Spectrum(full.values[:2], full.vectors[:, :2].contiguous(), 60, 0.0))
+    curvature = Objective(features).evaluate(draw_coef(1, features), torch.ones(1).double(), Softmax()).curvature
+    basis = torch.eye(15, dtype=torch.float64).view(15, 3, 5)
+    one = torch.full((15,), 0.1, dtype=torch.float64)
+    matrix_of = cut.apply(basis, curvature.expand(15, 3, 3), one).view(15, 15)
+    torch.testing.assert_close(matrix_of, matrix_of.mT)
+    assert float(torch.linalg.eigvalsh(matrix_of).min()) > 0
+
+
+# Subspace
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.985, 1.0])
+def test_a_subspace_holds_the_share_asked_for_with_the_fewest_directions(share: float) -> None:
+    features = draw_features(300, 12, 3)
+    found = Subspace.fit(features, share)
+    values = Spectrum.fit(Objective(features)).values
+    total = values.sum()
+    assert found.share >= share - 1e-12
+    assert float(values[: found.n_outputs].sum() / total) == pytest.approx(found.share)
+    assert float(values[: found.n_outputs - 1].sum() / total) < share
+    assert found.summary() == {"directions": found.n_outputs, "of": 13, "share": found.share}
+
+
+def test_lifted_weights_score_features_as_weights_in_the_subspace_score_projections() -> None:
+    features = draw_features(90, 12, 3, dtype=torch.float32)
+    basis = Subspace.fit(features, 0.9)
+    projected = basis.project(features)
+    assert projected.n_features == basis.n_outputs < features.n_features
+    assert torch.equal(projected.labels, features.labels)
+    coef = draw_coef(2, projected).float()
+    scores, lifted = (
+        torch.cat([block for _, block in Objective(rows).scores(weights)], 2)
+        for rows, weights in ((projected, coef), (features, basis.lift(coef)))
+    )
+    torch.testing.assert_close(scores, lifted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(basis.restrict(basis.lift(coef)), coef, rtol=1e-4, atol=1e-5)
+    norms = [weights.square().sum() for weights in (coef, basis.lift(coef))]
+    torch.testing.assert_close(norms[0], norms[1])
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, 1.5, float("nan")])
+def test_shares_outside_of_zero_to_one_are_refused(share: float) -> None:
+    with pytest.raises(InputError, match="subspace"):
+        Subspace.fit(draw_features(10, 2, 2), share)
