@@ -111,7 +111,9 @@ class Reference:
             pairs = inside[:, :, None] * self.truth[:, None, :]  # (n, wrong, true)
             curve = -pairs - pairs.transpose(0, 2, 1)
             curve += (inside + self.truth * inside.sum(1, keepdims=True))[:, :, None] * np.eye(c)
-        flat = (curve.transpose(1, 2, 0).reshape(c * c, n) @ (self.x[:, :, None] * self.x[:, None, :]).reshape(n, -1)) / n
+        flat = (
+            curve.transpose(1, 2, 0).reshape(c * c, n) @ (self.x[:, :, None] * self.x[:, None, :]).reshape(n, -1)
+        ) / n
         full = flat.reshape(c, c, d, d).transpose(0, 2, 1, 3).reshape(c * d, c * d)
         return full + 2 * self.reg * np.eye(c * d)
 

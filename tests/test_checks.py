@@ -109,7 +109,11 @@ def test_opposite_infinities_do_not_hide_each_other() -> None:
 
 
 def test_finite_values_pass_however_large() -> None:
-    for features in (torch.full((5, 5), 3e38), torch.full((2, 2), 1.7e308).double(), torch.zeros(2, 2).byte()):
+    for features in (
+        torch.full((5, 5), 3e38),
+        torch.full((2, 2), 1.7e308, dtype=torch.float64),
+        torch.zeros(2, 2).byte(),
+    ):
         assert check_finite(features) is features
 
 

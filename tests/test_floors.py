@@ -15,11 +15,11 @@ import colinear
 FLOORS = (
     ("checks",),
     ("datasets", "metrics", "model"),
-    ("gradcheck", "losses", "reference", "selfcheck"),
+    ("export", "gradcheck", "losses", "reference", "selfcheck"),
     ("objective",),
     ("solvers",),
     ("estimators", "search"),
-    ("cli", "course", "report"),
+    ("cli", "course", "report", "tracking"),
 )
 LEVEL = {part: level for level, parts in enumerate(FLOORS) for part in parts}
 ROOT = Path(colinear.__file__).parent

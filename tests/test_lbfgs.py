@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from colinear.objective import Evaluation
-from colinear.solvers.lbfgs import ARMIJO, MEMORY, History, LineSearch, dot
+from colinear.solvers.lbfgs import ARMIJO, MEMORY, TRUST, History, LineSearch, dot
 
 K, C, D = 3, 2, 3
 ALL = torch.ones(K, dtype=torch.bool)
@@ -47,11 +47,13 @@ def test_without_pairs_the_direction_is_the_preconditioned_gradient_negated() ->
 
 def test_directions_are_those_of_the_bfgs_matrix_built_densely() -> None:
     hessian, history = quadratic(), History()
-    inverse = 2 * torch.eye(C * D, dtype=torch.float64).expand(K, -1, -1)
-    for seed in range(5):
-        step = draw(seed)
-        change = times(hessian, step)
+    pairs = [(draw(seed), times(hessian, draw(seed))) for seed in range(5)]
+    for step, change in pairs:
         history.push(step, change, ALL)
+    product, squares = dot(*pairs[-1]), dot(pairs[-1][1], pairs[-1][1])
+    trust = (product / (2 * squares)).clamp(*TRUST).view(K, 1, 1)  # the last pair rescales the preconditioner, 2 I
+    inverse = trust * 2 * torch.eye(C * D, dtype=torch.float64)
+    for step, change in pairs:
         s, y = step.flatten(1).unsqueeze(2), change.flatten(1).unsqueeze(2)
         rho = 1 / (y.mT @ s)
         side = torch.eye(C * D, dtype=torch.float64) - rho * s @ y.mT

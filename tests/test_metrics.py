@@ -29,8 +29,8 @@ def test_the_ends_are_the_shares_that_lie_z_deviations_away(total: int, part: fl
     assert 0 <= ends[0] <= share + 1e-12
     assert share - 1e-12 <= ends[1] <= 1
     for end in ends:
-        deviation = math.sqrt(end * (1 - end) / total)
-        assert abs(share - end) == pytest.approx(z * deviation, rel=1e-6, abs=1e-9)
+        variance = end * (1 - end) / total
+        assert (share - end) ** 2 == pytest.approx(z * z * variance, rel=1e-6, abs=1e-14)
     mirrored = wilson_interval(total - correct, total, z)
     assert mirrored == pytest.approx((1 - ends[1], 1 - ends[0]), abs=1e-12)
 

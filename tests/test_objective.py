@@ -271,9 +271,7 @@ def test_two_processes_with_a_shard_each_are_one_with_all_rows(tmp_path: Path) -
     data, coef = features.dataset, draw_coef(K, features)
     weights = torch.linspace(0.5, 2, 40, dtype=torch.float64)
     rows = data.take(slice(0, 40))
-    torch.save(
-        {"x": rows, "y": data.labels, "coef": coef, "regs": REGS, "weights": weights}, tmp_path / "problem.pt"
-    )
+    torch.save({"x": rows, "y": data.labels, "coef": coef, "regs": REGS, "weights": weights}, tmp_path / "problem.pt")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     workers = [
         subprocess.Popen(

@@ -219,8 +219,10 @@ def test_the_global_generator_and_matmul_precision_are_left_as_they_were() -> No
     try:
         run(SGD(5, 4, averaging=0.5), features, "softmax")
         assert torch.get_float32_matmul_precision() == "medium"
-        with pytest.raises(RuntimeError), matmul_precision("high"):
+        with matmul_precision("high"):
             assert torch.get_float32_matmul_precision() == "high"
+        assert torch.get_float32_matmul_precision() == "medium"
+        with pytest.raises(RuntimeError), matmul_precision("high"):
             raise RuntimeError
         assert torch.get_float32_matmul_precision() == "medium"
     finally:

@@ -101,7 +101,7 @@ def test_losers_leave_at_rungs_and_finalists_end_as_without_halving(rows: Rows) 
         assert set(rung.candidates) == alive
         ranked = sorted(zip(rung.val_accuracies, rung.candidates, strict=True), key=lambda pair: -pair[0])
         stayed = {number for number in alive if (halved.trials[number].steps or 0) > rung.step}
-        assert min(dict((n, a) for a, n in ranked)[n] for n in stayed) >= ranked[rung.stayed - 1][0]
+        assert min({n: a for a, n in ranked}[n] for n in stayed) >= ranked[rung.stayed - 1][0]
         for number in alive - stayed:
             trial = halved.trials[number]
             assert (trial.status, trial.steps) == (Status.DROPPED, rung.step)

@@ -82,7 +82,7 @@ def check_finite(features: Tensor, what: str = "features", first_row: int = 0) -
             value = float(features[row, column])
             raise InputError(
                 f"{what} must be finite; row {first_row + row}, column {column} has {value}. "
-                "Drop or fill such values first."
+                "Drop or fill NaN and infinity first."
             )
     return features
 

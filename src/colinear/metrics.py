@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from colinear.checks import InputError, check_labels
+from colinear.checks import InputError, check_count, check_labels
 
 Z95 = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
 
@@ -33,3 +34,247 @@ def confusion_matrix(labels: Tensor, predicted: Tensor, n_classes: int) -> Tenso
     check_labels(predicted, n_classes, "predicted labels")
     pairs = labels * n_classes + predicted
     return torch.bincount(pairs, minlength=n_classes * n_classes).view(n_classes, n_classes)
+
+
+def top_k_accuracy(scores: Tensor, labels: Tensor, k: int) -> float:
+    """Share of rows whose true class is among the k largest scores; of equal scores the lower class ranks first.
+
+    scores : (n, c).   labels : (n,) int64 in [0, c).   k : 1 to c.
+
+    >>> top_k_accuracy(torch.tensor([[3.0, 2.0, 1.0], [1.0, 1.0, 0.0]]), torch.tensor([1, 1]), 1)
+    0.0
+    """
+    _check_scores(scores, labels)
+    if check_count("k", k) > scores.shape[1]:
+        raise InputError(f"k must be at most the number of classes, {scores.shape[1]}; got {k}.")
+    true = scores.gather(1, labels.unsqueeze(1))  # (n, 1)
+    lower = torch.arange(scores.shape[1], device=scores.device) < labels.unsqueeze(1)
+    ahead = ((scores > true) | ((scores == true) & lower)).sum(1)
+    return float((ahead < k).double().mean())
+
+
+def balanced_accuracy(confusion: Tensor) -> float:
+    """Mean recall over the classes that have rows, from counts (c, c), rows = true class.
+
+    >>> balanced_accuracy(torch.tensor([[9, 1], [1, 1]]))
+    0.7
+    """
+    rows = _check_counts(confusion).sum(1)
+    return float((confusion.diagonal()[rows > 0] / rows[rows > 0].double()).mean())
+
+
+@dataclass(frozen=True, eq=False)
+class ClassScores:
+    """Per class, (c,) float64: precision, recall, their harmonic mean f1; support (c,) int64, rows of the class."""
+
+    precision: Tensor
+    recall: Tensor
+    f1: Tensor
+    support: Tensor
+
+
+def class_scores(confusion: Tensor, zero_division: float = 0.0) -> ClassScores:
+    """Precision, recall and F1 of each class from counts (c, c), rows = true class.
+
+    precision_j = n_jj / (rows labelled j);  recall_j = n_jj / (rows of j);  f1 = 2 n_jj / (sum of both).
+    zero_division : what a share of no rows counts as: precision of a class that is never predicted, recall of a
+    class without rows, f1 of a class with neither. NaN leaves them out of sight.
+
+    >>> class_scores(torch.tensor([[2, 0], [1, 0]])).precision.tolist()
+    [0.6666666666666666, 0.0]
+    """
+    right = _check_counts(confusion).diagonal().double()
+    predicted, actual = confusion.sum(0), confusion.sum(1)
+
+    def share(part: Tensor, whole: Tensor) -> Tensor:
+        return torch.where(whole > 0, part / whole.clamp(min=1), torch.full_like(part, zero_division))
+
+    return ClassScores(
+        share(right, predicted), share(right, actual), share(2 * right, predicted + actual), actual.clone()
+    )
+
+
+def log_loss(scores: Tensor, labels: Tensor) -> float:
+    """Mean cross-entropy -log p_i,y_i of the softmax of scores (n, c), in float64; finite for finite scores.
+
+    Pass probabilities as their logarithms: the softmax gives them back.
+
+    >>> round(log_loss(torch.zeros(1, 4), torch.tensor([2])), 4)
+    1.3863
+    """
+    _check_scores(scores, labels)
+    return float(torch.nn.functional.cross_entropy(scores.double(), labels))
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """Rows by how sure the classifier was of its label, in bins of equal width over [0, 1].
+
+    edges : (b + 1,) float64, bin m is (edges[m], edges[m + 1]], the first with 0.   counts : (b,) int64.
+    confidence, accuracy : (b,) float64, mean probability of the label and share of right labels; NaN where empty.
+    """
+
+    edges: Tensor
+    counts: Tensor
+    confidence: Tensor
+    accuracy: Tensor
+
+    @property
+    def calibration_error(self) -> float:
+        """sum_m (count_m / n) |accuracy_m - confidence_m|: the ECE, L1 norm."""
+        gaps = (self.accuracy - self.confidence).abs().nan_to_num(0.0)
+        return float((gaps * self.counts).sum() / self.counts.sum())
+
+
+def reliability(probabilities: Tensor, labels: Tensor, bins: int = 15) -> Reliability:
+    """Bins of a reliability diagram from probabilities (n, c) and labels (n,).
+
+    Source   Guo, Pleiss, Sun & Weinberger 2017, section 2; 15 bins as there.
+    """
+    _check_probabilities(probabilities, labels)
+    check_count("bins", bins)
+    sure, predicted = probabilities.double().max(1)
+    right = (predicted == labels).double()
+    edges = torch.linspace(0, 1, bins + 1, dtype=torch.float64, device=sure.device)
+    where = (torch.bucketize(sure, edges) - 1).clamp(0, bins - 1)  # right-closed
+    counts = torch.bincount(where, minlength=bins)
+    return Reliability(
+        edges, counts, torch.bincount(where, sure, bins) / counts, torch.bincount(where, right, bins) / counts
+    )
+
+
+def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
+    """ECE of probabilities (n, c): mean distance between confidence and accuracy over `bins` bins, L1.
+
+    >>> expected_calibration_error(torch.tensor([[0.75, 0.25]] * 4), torch.tensor([0, 0, 0, 1]))
+    0.0
+    """
+    return reliability(probabilities, labels, bins).calibration_error
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """McNemar's test of two classifiers on the same rows.
+
+    only_first, only_second : rows that only this one labels right.   p_value : two-sided.   exact : which form.
+    """
+
+    only_first: int
+    only_second: int
+    p_value: float
+    exact: bool
+
+
+EXACT_UP_TO = 1000  # discordant pairs; a sum of binomial terms takes microseconds each
+
+
+def mcnemar(labels: Tensor, first: Tensor, second: Tensor) -> PairedTest:
+    """Whether two classifiers differ in accuracy, from their labels (n,) for the same rows.
+
+    Only the b + c discordant rows count. Up to 1,000 of them: the exact binomial test, 2 P(X <= min(b, c)) with
+    X ~ Bin(b + c, 1/2), at most 1. Above: chi square with continuity correction, (|b - c| - 1)^2 / (b + c), one
+    degree of freedom, which differs from it by less than 1e-3 there.
+    Source   McNemar 1947; Edwards 1948 (correction).
+
+    >>> truth = torch.zeros(10, dtype=torch.int64)
+    >>> second = truth.clone()
+    >>> second[:6] = 1                                 # wrong where the first is right, six times
+    >>> mcnemar(truth, truth, second)
+    PairedTest(only_first=6, only_second=0, p_value=0.03125, exact=True)
+    """
+    for name, values in (("first", first), ("second", second)):
+        if values.shape != labels.shape or labels.ndim != 1:
+            raise InputError(
+                f"labels and the {name} classifier's labels must both have shape (n,); got {tuple(labels.shape)} "
+                f"and {tuple(values.shape)}."
+            )
+    right_first, right_second = first == labels, second == labels
+    b, c = int((right_first & ~right_second).sum()), int((~right_first & right_second).sum())
+    if b + c <= EXACT_UP_TO:
+        return PairedTest(b, c, _binomial_two_sided(min(b, c), b + c), exact=True)
+    statistic = max(0, abs(b - c) - 1) ** 2 / (b + c)
+    return PairedTest(b, c, math.erfc(math.sqrt(statistic / 2)), exact=False)
+
+
+def _binomial_two_sided(fewer: int, total: int) -> float:
+    """min(1, 2 P(X <= fewer)), X ~ Bin(total, 1/2), in whole numbers until the division."""
+    term, tail = 1, 0
+    for successes in range(fewer + 1):
+        tail += term
+        term = term * (total - successes) // (successes + 1)
+    return min(1.0, 2 * tail / (1 << total))
+
+
+COLDEST, HOTTEST = 1e-4, 1e4  # range of temperatures; a perfect or constant classifier ends at one of them
+NEWTON_STEPS = 200
+
+
+def fit_temperature(scores: Tensor, labels: Tensor) -> float:
+    """The t > 0 that minimises the log loss of softmax(scores / t), in [1e-4, 1e4].
+
+    Labels do not change, probabilities do. Fit it on validation rows that the model was not trained on.
+    scores : (n, c).   labels : (n,) int64 in [0, c).
+    The loss is convex in 1/t: Newton steps in float64, bisection where one leaves the bracket; to 1e-12, relative.
+    Source   Guo, Pleiss, Sun & Weinberger 2017, section 4.2.
+
+    >>> scores = torch.tensor([[2.0, 0.0]] * 4)
+    >>> round(fit_temperature(scores, torch.tensor([0, 0, 0, 1])), 4)   # 3 of 4: logit log 3 = 2 / t
+    1.8205
+    """
+    _check_scores(scores, labels)
+    scores = scores.double()
+    scores = scores - scores.amax(1, keepdim=True)
+    true = scores.gather(1, labels.unsqueeze(1)).squeeze(1)
+
+    def slope(inverse: float) -> tuple[float, float]:
+        """First and second derivative of the mean log loss by 1/t."""
+        p = (inverse * scores).softmax(1)
+        mean = (p * scores).sum(1)
+        return float((mean - true).mean()), float(((p * scores.square()).sum(1) - mean.square()).mean())
+
+    low, high = 1 / HOTTEST, 1 / COLDEST
+    if slope(low)[0] >= 0:
+        return HOTTEST
+    if slope(high)[0] <= 0:
+        return COLDEST
+    inverse = 1.0
+    for _ in range(NEWTON_STEPS):
+        first, second = slope(inverse)
+        low, high = (inverse, high) if first < 0 else (low, inverse)
+        newton = inverse - first / second if second > 0 else math.nan
+        following = newton if low < newton < high else math.sqrt(low * high)
+        if abs(following - inverse) <= 1e-12 * inverse:
+            return 1 / following
+        inverse = following
+    return 1 / inverse
+
+
+def _check_scores(scores: Tensor, labels: Tensor) -> None:
+    if scores.ndim != 2 or 0 in scores.shape or not scores.is_floating_point():
+        raise InputError(
+            f"scores must be floats of shape (n_samples, n_classes), neither 0; got {scores.dtype} of shape "
+            f"{tuple(scores.shape)}."
+        )
+    if not bool(torch.isfinite(scores).all()):
+        raise InputError("scores must be finite; at least one is NaN or infinite.")
+    check_labels(labels, scores.shape[1])
+    if len(labels) != len(scores):
+        raise InputError(f"there must be one label per row; got {len(labels)} labels for {len(scores)} rows.")
+
+
+def _check_probabilities(probabilities: Tensor, labels: Tensor) -> None:
+    _check_scores(probabilities, labels)
+    sums = probabilities.double().sum(1)
+    if bool((probabilities < 0).any()) or bool(((sums - 1).abs() > 1e-3).any()):
+        raise InputError("probabilities must be >= 0 and sum to 1 in each row. Pass scores through softmax(1) first.")
+
+
+def _check_counts(confusion: Tensor) -> Tensor:
+    if confusion.ndim != 2 or confusion.shape[0] != confusion.shape[1] or confusion.dtype != torch.int64:
+        raise InputError(
+            f"confusion must be int64 counts of shape (n_classes, n_classes); got {confusion.dtype} of shape "
+            f"{tuple(confusion.shape)}."
+        )
+    if bool((confusion < 0).any()) or int(confusion.sum()) == 0:
+        raise InputError("confusion must hold counts >= 0 of at least one row.")
+    return confusion

@@ -56,6 +56,7 @@ for name, panel in (
     ("fit", "Train"),
     ("evaluate", "Use a model"),
     ("predict", "Use a model"),
+    ("export", "Use a model"),
     ("info", "Look closer"),
     ("check", "Look closer"),
 ):

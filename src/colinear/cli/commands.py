@@ -176,6 +176,29 @@ def predict(
     run_predict(model, inputs, top, json)
 
 
+def export(
+    model: o.ModelFile,
+    to: Annotated[o.Format, typer.Option(help="What the file is for.")] = o.Format.ONNX,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The file to write.", show_default="MODEL's name with the format's suffix"),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--check", metavar="DATA", help="Compare labels on these test rows.", show_default="256 random rows"
+        ),
+    ] = None,
+    data_dir: o.DataDir = None,
+    label: o.Label = None,
+    json: o.Json = False,
+) -> None:
+    """Write a model for other programs: ONNX, a scikit-learn pickle, .npz or CSV; its labels are checked."""
+    from colinear.cli.export import run_export
+
+    run_export(model, to.value, out, data, data_dir, label, json)
+
+
 def check(
     data: Annotated[str, typer.Argument(metavar="[DATA]", help=o.DATA_HELP)] = "digits",
     rows: Annotated[int, typer.Option(min=2, help="Training rows that are used, evenly spaced.")] = 500,

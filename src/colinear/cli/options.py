@@ -49,6 +49,15 @@ class Precision(enum.StrEnum):
     HIGH = "high"
 
 
+class Format(enum.StrEnum):
+    """What `export --to` takes."""
+
+    ONNX = "onnx"
+    SKLEARN = "sklearn"
+    NUMPY = "numpy"
+    CSV = "csv"
+
+
 class Part(enum.StrEnum):
     TRAIN = "train"
     VALIDATION = "validation"

@@ -54,10 +54,12 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
             _refuse_used(path)
         runs = _finished_runs(settings, split, folder, output) or _tune(settings, split, folder, output)
         names = _write_figures(runs, split, folder)
+        report = _write_report(runs, split, folder)
         results = folder.read_json("results.json")
     models = ", ".join(f"model-{run.loss}.safetensors" for run in runs)
     output.say_path(f"Written to {path}: results.json, {models}, figures/ ({len(names)})")
-    output.emit({"folder": str(path), "figures": names, **results})
+    output.say_path(f"Look at it: {report}")
+    output.emit({"folder": str(path), "report": str(report), "figures": names, **results})
 
 
 def run_fit(values: Values, given: Mapping[str, str]) -> None:
@@ -190,9 +192,11 @@ def _open(settings: Settings, output: Output) -> Split:
 
 def _tune(settings: Settings, split: Split, folder: RunFolder, output: Output) -> list[LossRun]:
     """Search; Ctrl-C says what is kept and how to go on."""
+    from colinear.report.record import Recorder
+
     with Watcher(output) as watcher:
         try:
-            return tune(settings, split, folder, watcher)
+            return tune(settings, split, folder, Recorder(watcher, folder, split))
         except KeyboardInterrupt:
             kept = ", ".join(watcher.finished_losses) or "no loss yet"
             watcher.__exit__(None, None, None)
@@ -262,6 +266,15 @@ def _finished_runs(settings: Settings, split: Split, folder: RunFolder, output: 
         runs.append(LossRun(entry["loss"], model, entry, None, None))
         Watcher(output).finished(runs[-1])
     return runs
+
+
+def _write_report(runs: list[LossRun], split: Split, folder: RunFolder) -> Path:
+    from colinear.report import record_run, write_report
+
+    for run in runs:
+        if run.result is None:  # finished before: its record is there, unless that process died between the two
+            record_run(folder, run, split)
+    return write_report(folder.path)
 
 
 def _write_figures(runs: list[LossRun], split: Split, folder: RunFolder) -> list[str]:

@@ -53,7 +53,9 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Labels (n,), of the type of those in `fit`; the first class wins ties."""
-        return self.classes_[self._scores(X).argmax(1)]
+        best = self._scores(X).argmax(1)
+        labels: NDArray[Any] = self.classes_[best]
+        return labels
 
     def _scores(self, X: Any) -> NDArray[Any]:
         """Scores (n, c) of raw rows, a chunk at a time. Raises `InputError` for values that are not finite."""

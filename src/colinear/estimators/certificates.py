@@ -12,7 +12,7 @@ from colinear.solvers.solution import Status
 
 _ADVICE = {
     Status.BUDGET_SPENT: "Raise max_iter, set standardize=True, regularize more (larger reg, smaller C) or raise tol.",
-    Status.STALLED: "Set standardize=True, regularize more (larger reg, smaller C) or raise tol; more passes do not help.",
+    Status.STALLED: "Set standardize=True, regularize more (larger reg, smaller C) or raise tol.",
     Status.COMPLETED: "Use solver='exact', or raise max_iter or tol.",
     Status.DIVERGED: "Lower learning_rate, or use solver='exact'.",
 }

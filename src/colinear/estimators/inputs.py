@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import issparse
+from scipy.sparse import issparse  # type: ignore[import-untyped]
 from sklearn.utils import check_array, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
@@ -119,7 +119,7 @@ def encode_classes(y: Any, n_samples: int) -> tuple[Tensor, NDArray[Any]]:
     if len(codes) != n_samples:
         raise InputError(f"there must be one label per row; got {len(codes)} labels for {n_samples} rows.")
     if len(classes) < 2:
-        raise InputError(f"labels must have at least 2 classes; got only the class {classes[0]!r}.")
+        raise InputError(f"labels must have at least 2 classes; got only {classes[0]!r} in n_samples={n_samples}.")
     return torch.from_numpy(codes.astype(np.int64, copy=False)), classes
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from colinear.metrics import mcnemar
 from colinear.report.record import load_record
-from colinear.report.statistics import compare_paired
 from colinear.search.runfolder import RunFolder
 
 
@@ -33,8 +34,19 @@ def compare_winners(runs: Sequence[Run]) -> dict[str, Any]:
             if mine is None or theirs is None or not same or len(mine) != len(theirs):
                 untested += 1
                 continue
-            pairs.append({"first": first, "second": second, **compare_paired(mine, theirs)})
+            pairs.append({"first": first, "second": second, **_paired(mine, theirs)})
     return {"pairs": pairs, "untested": untested}
+
+
+def _paired(first: Tensor, second: Tensor) -> dict[str, Any]:
+    """McNemar's test from what each winner labelled right, (n,) uint8."""
+    test = mcnemar(torch.ones_like(first), first, second)
+    return {
+        "only_first": test.only_first,
+        "only_second": test.only_second,
+        "difference": (test.only_first - test.only_second) / len(first),
+        "p_value": test.p_value,
+    }
 
 
 def _correct(path: Path, panel: dict[str, Any]) -> Tensor | None:

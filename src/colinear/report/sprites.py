@@ -41,9 +41,7 @@ def shrink_templates(coef: Tensor, shape: ImageShape, most_bytes: int = MOST_BYT
     factor = max(1, math.ceil(math.sqrt(pictures.numel() / most_bytes)))
     if factor > 1:
         pictures = torch.nn.functional.avg_pool2d(pictures, factor, ceil_mode=True)
-    return stretch(pictures.flatten(1)).view(len(coef), classes, *pictures.shape[1:]) if shape[0] == 1 else (
-        stretch(pictures.flatten(1), symmetric=False).view(len(coef), classes, *pictures.shape[1:])
-    )
+    return stretch(pictures.flatten(1), symmetric=shape[0] == 1).view(len(coef), classes, *pictures.shape[1:])
 
 
 def stretch(rows: Tensor, *, symmetric: bool = True) -> Tensor:

@@ -40,7 +40,7 @@ def draw_candidates(count: int, learning_rates: Range, regs: Range, seed: int) -
     The draw has a generator of its own, so the settings do not depend on data or batch size.
 
     >>> [f"{c.learning_rate:.3g} {c.reg:.3g}" for c in draw_candidates(2, (1e-4, 1e-1), (1.0, 1.0), seed=0)]
-    ['0.00308 1', '0.000184 1']
+    ['0.0813 1', '0.00239 1']
     """
     check_count("candidates", count)
     check_range("--lr", *learning_rates)

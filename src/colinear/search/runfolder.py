@@ -140,19 +140,39 @@ class RunFolder:
             raise InputError(
                 f"checkpoint {target} is damaged ({error}). Delete it to start that search anew, then --resume."
             ) from None
-        mine = json.loads(json.dumps(identity))
-        for key in sorted(set(mine) | set(theirs)):
-            if mine.get(key) != theirs.get(key):
-                raise InputError(
-                    f"checkpoint {target} belongs to another run: its {key} is {theirs.get(key)!r}, "
-                    f"this run's is {mine.get(key)!r}. Start a new run with another --out."
-                )
+        check_identity(f"checkpoint {target}", theirs, identity)
         return tensors, facts
 
     def remove(self, name: str) -> None:
         """Delete a file of this folder if it is there."""
         with contextlib.suppress(FileNotFoundError):
             (self.path / name).unlink()
+
+
+def check_identity(what: str, theirs: Any, mine: dict[str, Any]) -> None:
+    """Raise `InputError` with the first thing in which the identity of a file differs from this run's.
+
+    >>> check_identity("checkpoint a", {"settings": {"steps": 5}}, {"settings": {"steps": 6}})
+    Traceback (most recent call last):
+    ...
+    colinear.checks.InputError: checkpoint a belongs to another run: its settings.steps is 5, this run's is 6. Start
+    a new run with another --out.
+    """
+    other, own = (_flatten(json.loads(json.dumps(identity))) for identity in (theirs, mine))
+    for key in sorted(set(other) | set(own)):
+        if other.get(key) != own.get(key):
+            raise InputError(
+                f"{what} belongs to another run: its {key} is {other.get(key)!r}, this run's is {own.get(key)!r}. "
+                "Start a new run with another --out."
+            )
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}."""
+    if not isinstance(value, dict):
+        return {prefix.rstrip("."): value}
+    parts = (_flatten(part, f"{prefix}{key}.") for key, part in value.items())
+    return {key: leaf for part in parts for key, leaf in part.items()}
 
 
 def _digest(tensors: dict[str, Tensor], header: dict[str, str]) -> str:

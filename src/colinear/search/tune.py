@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,8 +22,8 @@ from colinear.search.candidates import draw_candidates
 from colinear.search.path_search import PathSearch, default_regs
 from colinear.search.result import Progress, SearchResult, plain_number
 from colinear.search.results import TestScore, loss_json, results_json, versions
-from colinear.search.runfolder import RunFolder
-from colinear.search.settings import COURSE_BATCH, Settings
+from colinear.search.runfolder import RunFolder, check_identity
+from colinear.search.settings import COURSE_BATCH, LOSS_NAMES, Settings
 from colinear.search.sgd_search import SearchPosition, SGDSearch
 from colinear.solvers.sgd import SGD
 from colinear.solvers.solution import Status
@@ -131,8 +130,9 @@ def tune(settings: Settings, split: Split, folder: RunFolder, listener: Listener
     listener = listener or Silent()
     split = split.to(pick_device(settings.device))
     prepared = Prepared.fit(settings, split)
-    folder.write_json("settings.json", settings.to_json())
     identity = run_identity(settings, split)
+    _refuse_foreign(folder, identity)
+    folder.write_json("settings.json", settings.to_json())
     runs: list[LossRun] = []
     for loss in settings.losses:
         run = _finished_before(loss, folder, identity) or _run_loss(
@@ -268,21 +268,31 @@ def finish_loss(
     return run
 
 
+def _read_note(loss: str, folder: RunFolder, identity: dict[str, Any]) -> dict[str, Any]:
+    """What `finish_loss` noted of a finished loss; refused if it is of another run."""
+    name = f"checkpoints/{loss}.json"
+    noted = folder.read_json(name)
+    if not isinstance(noted, dict) or not isinstance(noted.get("entry"), dict):
+        raise InputError(f"{folder.path / name} is damaged. Delete it to search {loss} anew, then --resume.")
+    check_identity(f"{folder.path / name}", noted.get("identity"), identity)
+    return noted
+
+
+def _refuse_foreign(folder: RunFolder, identity: dict[str, Any]) -> None:
+    """Raise `InputError`, before anything is written, if the folder holds a started run of other data or settings."""
+    for loss in LOSS_NAMES:
+        if (folder.path / "checkpoints" / f"{loss}.json").is_file():
+            _read_note(loss, folder, identity)
+        folder.load_checkpoint(f"checkpoints/{loss}.safetensors", identity)
+
+
 def _finished_before(loss: str, folder: RunFolder, identity: dict[str, Any]) -> LossRun | None:
     if not (folder.path / "checkpoints" / f"{loss}.json").is_file():
         return None
-    noted = folder.read_json(f"checkpoints/{loss}.json")
-    if not isinstance(noted, dict) or noted.get("identity") != json.loads(json.dumps(identity)):
-        raise InputError(f"{folder.path} holds a {loss} search of other data or settings. Pass another --out.")
+    noted = _read_note(loss, folder, identity)
     entry = noted["entry"]
     test = None
     if entry.get("confusion_matrix") is not None:
         confusion = torch.tensor(entry["confusion_matrix"], dtype=torch.int64)
         test = TestScore(int(confusion.trace()), int(confusion.sum()), confusion)
     return LossRun(loss, LinearModel.load(folder.path / f"model-{loss}.safetensors"), entry, test, None)
-
-
-def _through_json(value: Any) -> Any:
-    import json
-
-    return json.loads(json.dumps(value))

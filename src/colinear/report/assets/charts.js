@@ -82,7 +82,7 @@
         {
           width,
           height,
-          padding: [10, 12, 0, 4],
+          padding: [10, 22, 0, 4],
           cursor: { show: false },
           legend: { show: false },
           scales: { x: { time: false, range: () => x.range }, y: { range: () => y.range } },

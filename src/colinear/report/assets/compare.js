@@ -53,7 +53,7 @@
       { name: "p", read: (one) => one.p_value, show: (one) => chance(one.p_value) },
       { name: "verdict", read: verdict, show: verdict, text: true, wide: true },
     ];
-    const note = "Exact McNemar test on the rows that only one of two winners labels right. p: how likely a difference this large would be between equally good classifiers; it is not corrected for the number of pairs.";
+    const note = "McNemar's test on the rows that only one of two winners labels right. p: how likely a difference this large would be between equally good classifiers; it is not corrected for the number of pairs.";
     return C.figure("paired", "Paired test", note + (untested ? ` ${untested} pairs share no test rows and are left out.` : ""),
       C.table(columns, pairs, { start: 5, label: "Paired test of winners" }).node);
   };

@@ -65,12 +65,12 @@
       { name: "precision", read: ([, one]) => one.precision, show: ([, one]) => bar(one.precision), down: true },
       { name: "F1", read: ([, one]) => one.f1, show: ([, one]) => C.percent(one.f1), down: true },
       { name: "rows", read: ([, one]) => one.rows, show: ([, one]) => C.count(one.rows), down: true, wide: true },
-      {
+      !panel.confusion && {
         name: "mostly taken for", text: true, wide: true,
         read: ([, one]) => (one.taken_for === null ? null : panel.classes[one.taken_for]),
         show: ([, one]) => (one.taken_for === null ? "–" : [C.el("span", { class: "clip", title: panel.classes[one.taken_for] }, panel.classes[one.taken_for]), ` (${one.taken_count})`]),
       },
-    ], panel.classes.map((name, i) => [name, panel.per_class[i]]), { start: 1, down: true, label: "Every class on test rows" });
+    ].filter(Boolean), panel.classes.map((name, i) => [name, panel.per_class[i]]), { start: 1, down: true, label: "Every class on test rows" });
     return C.figure("perclass", "Class by class", "Recall: how many of its rows were found. Precision: how many of those named so are.", node);
   };
 

@@ -1,0 +1,41 @@
+"""`colinear report` and `colinear compare`: pages from the folders of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from colinear.cli import options as o
+
+RUN_HELP = "A folder that `colinear tune` has written."
+
+
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=False)],
+    json: o.Json = False,
+) -> None:
+    """Write RUN/report.html: the search, the winner and 'Try it' in one page that works offline."""
+    from colinear.cli.console import Output
+    from colinear.report.page import write_report
+
+    output = Output(as_json=json)
+    path = write_report(run)
+    output.say_path(f"Written: {path}")
+    output.emit({"report": str(path)})
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help=RUN_HELP, show_default=False)],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")] = Path("compare.html"),
+    json: o.Json = False,
+) -> None:
+    """Write one page for several runs, their winners side by side with the paired test."""
+    from colinear.cli.console import Output
+    from colinear.report.page import write_comparison
+
+    output = Output(as_json=json)
+    path = write_comparison(runs, out)
+    output.say_path(f"Written: {path}")
+    output.emit({"report": str(path), "runs": [str(run) for run in runs]})

@@ -1,0 +1,193 @@
+"""`export_model`: one model, one file, checked on rows before anybody relies on it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
+from torch import Tensor
+
+from colinear.checks import InputError, check_choice
+from colinear.export.graph import build_graph, run_graph, takes_images
+from colinear.model import LinearModel
+
+CHECK_ROWS = 256
+ROUNDING = 4 * torch.finfo(torch.float32).eps  # of a float32 score, relative to the sum of |terms|, per root of d
+
+
+class ExportError(RuntimeError):
+    """An exported file does not label rows as the model does: a defect, and no file is left."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and how it was checked.
+
+    checked : rows that the file labelled, 0 where that was not possible.   near_ties : of these, rows where float32
+    rounding alone decides between two classes, and decided otherwise.   largest_difference : between scores.
+    """
+
+    path: Path
+    to: str
+    checked: int
+    near_ties: int
+    largest_difference: float
+
+
+def export_model(
+    model: LinearModel, path: str | os.PathLike[str] | None = None, to: str = "onnx", *, rows: Tensor | None = None
+) -> Exported:
+    """Write `model` in a format of others and compare the file's scores and labels with the model's.
+
+    to : 'onnx'     input `images` uint8 (N, channels, height, width) for models of 8-bit images, else `features`
+                    float32 (N, n_features), raw; outputs `label` int64 (N,), `class_name` text (N,), `scores` float32
+                    (N, c), and `probabilities` float32 (N, c) of a softmax model. Sums in float64. Needs the extra
+                    `onnx`; onnxruntime, if installed, runs the check.
+         'sklearn'  a pickle of a fitted `LogisticRegression` (softmax) or `LinearSVC` (hinge) whose classes are the
+                    class names. A pickle runs code when it is loaded: load your own only.
+         'numpy'    .npz with weight (c, d), bias (c,), class_names, image_shape, value_range and provenance (JSON).
+         'csv'      a line per class: name, bias, weights; nine digits, from which float32 comes back exactly.
+    path : the file; by default model.<suffix> in the working directory.
+    rows : raw rows (n, d) to check on; by default 256 random ones.
+
+    Scores are those of raw rows: preprocessing is in the weights. Of equal scores the first class wins everywhere.
+    Raises   `InputError` for an unknown format, a missing extra or a place that cannot be written; `ExportError`
+             if a label differs beyond what rounding explains.
+
+    >>> import tempfile
+    >>> model = LinearModel(torch.eye(2), torch.zeros(2), ("no", "yes"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     export_model(model, folder + "/model.csv", "csv").checked
+    256
+    """
+    check_choice("to", to, tuple(FORMATS))
+    suffix, encode, decode = FORMATS[to]
+    target = Path(path) if path is not None else Path(f"model{suffix}")
+    if target.suffix != suffix:
+        raise InputError(f"a file for {to} must end in {suffix}; got {target}. Rename it.")
+    content = encode(model)
+    probe = _draw_rows(model) if rows is None else rows
+    scores = decode(content, model, probe)
+    ties, difference = (0, 0.0) if scores is None else _compare(model, probe, scores, to)
+    _write(target, content)
+    return Exported(target, to, 0 if scores is None else len(probe), ties, difference)
+
+
+def _draw_rows(model: LinearModel) -> Tensor:
+    """Rows of the range that the model is for, the first all zero."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (CHECK_ROWS, model.n_features)
+    if takes_images(model):
+        rows = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
+    else:
+        rows = model.value_range * torch.randn(shape, generator=generator)
+    rows[0] = 0
+    return rows
+
+
+def _compare(model: LinearModel, rows: Tensor, scores: Tensor, to: str) -> tuple[int, float]:
+    """(near ties that went the other way, largest difference of scores); raises if more than rounding differs."""
+    own = model.scores(rows).cpu()
+    mine, theirs = own.argmax(1), scores.argmax(1)
+    size = (rows.double().abs() @ model.weight.double().abs().cpu().mT + model.bias.double().abs().cpu()).amax(1)
+    allowed = ROUNDING * model.n_features**0.5 * size  # (n,)
+    difference = (own.double() - scores.double()).abs().amax(1)
+    pair = torch.stack((mine, theirs), 1)
+    split = own.double().gather(1, pair).diff(dim=1).squeeze(1).abs()  # 0 where the labels agree
+    wrong = (difference > allowed) | (split > 2 * allowed)
+    if bool(wrong.any()):
+        row = int(wrong.nonzero()[0])
+        raise ExportError(
+            f"the {to} file does not score row {row} as the model does: {scores[row].tolist()} against "
+            f"{own[row].tolist()}. Nothing was written; please report this."
+        )
+    return int((mine != theirs).sum()), float(difference.max())
+
+
+def _encode_sklearn(model: LinearModel) -> bytes:
+    weight, bias = model.weight.double().cpu().numpy(), model.bias.double().cpu().numpy()
+    if model.n_classes == 2:  # scikit-learn keeps the difference of the two
+        weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
+    estimator = LogisticRegression() if model.loss == "softmax" else LinearSVC()
+    estimator.classes_ = np.array(model.class_names)
+    estimator.coef_, estimator.intercept_ = weight, bias
+    estimator.n_features_in_ = model.n_features
+    estimator.n_iter_ = np.zeros(1, dtype=np.int32) if model.loss == "softmax" else 0
+    return pickle.dumps(estimator)
+
+
+def _decode_sklearn(content: bytes, model: LinearModel, rows: Tensor) -> Tensor:
+    found = torch.as_tensor(pickle.loads(content).decision_function(rows.cpu().numpy()))  # our own bytes
+    if model.n_classes == 2:  # the model's first score and the difference say the second
+        first = model.scores(rows).cpu().double()[:, 0]
+        return torch.stack((first, first + found), 1)
+    return found
+
+
+def _encode_numpy(model: LinearModel) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        weight=model.weight.cpu().numpy(),
+        bias=model.bias.cpu().numpy(),
+        class_names=np.array(model.class_names),
+        image_shape=np.array(model.image_shape or (), dtype=np.int64),
+        value_range=np.array(model.value_range),
+        provenance=np.array(json.dumps(model.provenance, sort_keys=True)),
+    )
+    return buffer.getvalue()
+
+
+def _decode_numpy(content: bytes, model: LinearModel, rows: Tensor) -> Tensor:
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        return _score(torch.from_numpy(file["weight"]), torch.from_numpy(file["bias"]), rows)
+
+
+def _encode_csv(model: LinearModel) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["class", "bias", *(f"feature_{number}" for number in range(model.n_features))])
+    for name, bias, weights in zip(model.class_names, model.bias.tolist(), model.weight.tolist(), strict=True):
+        writer.writerow([name, *(f"{value:.9g}" for value in (bias, *weights))])
+    return text.getvalue().encode()
+
+
+def _decode_csv(content: bytes, model: LinearModel, rows: Tensor) -> Tensor:
+    lines = list(csv.reader(io.StringIO(content.decode(), newline="")))[1:]
+    numbers = torch.tensor([[float(value) for value in line[1:]] for line in lines], dtype=torch.float64)
+    return _score(numbers[:, 1:], numbers[:, 0], rows)
+
+
+def _score(weight: Tensor, bias: Tensor, rows: Tensor) -> Tensor:
+    return rows.cpu().double() @ weight.double().mT + bias.double()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Beside its place first, then renamed: the file is whole or absent."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        aside.write_bytes(content)
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise InputError(f"{path} could not be written: {error.strerror}. Pass another place.") from None
+
+
+Encode = Callable[[LinearModel], bytes]
+Decode = Callable[[bytes, LinearModel, Tensor], Tensor | None]  # scores (n, c) of the file, None if nothing runs it
+FORMATS: dict[str, tuple[str, Encode, Decode]] = {
+    "onnx": (".onnx", build_graph, run_graph),
+    "sklearn": (".pkl", _encode_sklearn, _decode_sklearn),
+    "numpy": (".npz", _encode_numpy, _decode_numpy),
+    "csv": (".csv", _encode_csv, _decode_csv),
+}

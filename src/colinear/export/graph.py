@@ -1,0 +1,108 @@
+"""A model as an ONNX graph: raw rows in, label, class name, scores and probabilities out.
+
+Sums run in float64 inside the graph. Weights are float32 and pixels whole numbers, so every product is exact and
+scores are those of the stored weights to 1e-15: two runtimes agree on the label of all but exact ties.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from colinear.checks import InputError
+from colinear.model import LinearModel
+
+OPSET = 17
+IR_VERSION = 8  # what belongs to opset 17: runtimes from 2022 on read it
+PIXEL_RANGE = 255.0
+
+
+def takes_images(model: LinearModel) -> bool:
+    """Whether the graph's input is `images` uint8 (N, channels, height, width): models of 8-bit pixels."""
+    return model.image_shape is not None and model.value_range == PIXEL_RANGE
+
+
+def build_graph(model: LinearModel) -> bytes:
+    """The bytes of an ONNX file, checked by onnx itself. Raises `InputError` if onnx is not installed."""
+    try:
+        import onnx
+        from onnx import TensorProto, helper, numpy_helper
+    except ImportError:
+        raise InputError("export to onnx needs the onnx package: pip install 'colinear[onnx]'.") from None
+
+    def constant(name: str, values: Any) -> Any:
+        return numpy_helper.from_array(np.asarray(values), name)
+
+    c, d = model.n_classes, model.n_features
+    constants = [
+        constant("weight", model.weight.float().cpu().mT.contiguous().numpy()),
+        constant("bias", model.bias.float().cpu().numpy()),
+        constant("class_names", np.array(model.class_names, dtype=object)),
+    ]
+    nodes = []
+    if takes_images(model):
+        source = helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", *(model.image_shape or ())])
+        constants.append(constant("row", np.array([0, d], dtype=np.int64)))  # 0: as many rows as there are
+        nodes.append(helper.make_node("Reshape", ["images", "row"], ["features"]))
+    else:
+        source = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", d])
+    for name in ("features", "weight", "bias"):
+        nodes.append(helper.make_node("Cast", [name], [f"{name}_double"], to=TensorProto.DOUBLE))
+    nodes += [
+        helper.make_node("MatMul", ["features_double", "weight_double"], ["products"]),
+        helper.make_node("Add", ["products", "bias_double"], ["scores_double"]),
+        helper.make_node("ArgMax", ["scores_double"], ["label"], axis=1, keepdims=0, select_last_index=0),
+        helper.make_node("Gather", ["class_names", "label"], ["class_name"]),
+        helper.make_node("Cast", ["scores_double"], ["scores"], to=TensorProto.FLOAT),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("label", TensorProto.INT64, ["N"]),
+        helper.make_tensor_value_info("class_name", TensorProto.STRING, ["N"]),
+        helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", c]),
+    ]
+    if model.loss == "softmax":
+        nodes.append(helper.make_node("Softmax", ["scores_double"], ["shares"], axis=1))
+        nodes.append(helper.make_node("Cast", ["shares"], ["probabilities"], to=TensorProto.FLOAT))
+        outputs.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", c]))
+    graph = helper.make_graph(nodes, "colinear", [source], outputs, constants)
+    built = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="colinear"
+    )
+    helper.set_model_props(
+        built,
+        {"class_names": json.dumps(model.class_names), "provenance": json.dumps(model.provenance, sort_keys=True)},
+    )
+    onnx.checker.check_model(built, full_check=True)
+    content: bytes = built.SerializeToString()
+    return content
+
+
+def run_graph(content: bytes, model: LinearModel, rows: Tensor) -> Tensor | None:
+    """Scores (n, c) that onnxruntime finds, their maximum put at the label it gives; None if it is not installed."""
+    try:
+        import onnxruntime
+    except ImportError:
+        return None
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    found = session.run(["label", "class_name", "scores"], graph_input(model, rows))
+    labels, names, scores = torch.from_numpy(found[0]), found[1].tolist(), torch.from_numpy(found[2]).double()
+    named = [model.class_names[label] for label in labels.tolist()] == names
+    best = scores.gather(1, labels.unsqueeze(1))
+    if not named or bool((scores.float() > best.float()).any()):
+        return torch.full_like(scores, float("inf"))  # the label is not that of the largest score
+    return scores.scatter(1, labels.unsqueeze(1), torch.nextafter(best, torch.full_like(best, float("inf"))))
+
+
+def graph_input(model: LinearModel, rows: Tensor) -> dict[str, np.ndarray[Any, Any]]:
+    """Raw rows (n, d) as the graph's one input, by name."""
+    if takes_images(model):
+        if rows.dtype != torch.uint8:
+            raise InputError(f"rows for a model of 8-bit images must be uint8; got {rows.dtype}.")
+        return {"images": rows.view(-1, *(model.image_shape or ())).cpu().numpy()}
+    return {"features": rows.float().cpu().contiguous().numpy()}

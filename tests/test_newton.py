@@ -1,0 +1,69 @@
+"""Newton's method for the hinge: certificates where L-BFGS ends, and the same optimum from anywhere."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sklearn.datasets import load_wine
+from torch.testing import assert_close
+
+from colinear.datasets import ArrayDataset, Features, fit_scaling, load_digits
+from colinear.losses import Hinge
+from colinear.objective import Objective
+from colinear.solvers.newton import solve_newton, suits_newton
+from colinear.solvers.path import solve_path
+from colinear.solvers.solution import Status
+
+
+def wine(*, standardize: bool, folds: torch.Tensor | None = None) -> Objective:
+    X, y = load_wine(return_X_y=True)
+    data = ArrayDataset(torch.from_numpy(X), torch.from_numpy(y), ("a", "b", "c"))
+    scaling = fit_scaling(data, center=standardize, standardize=standardize)
+    return Objective(Features(data, scaling, torch.float64), folds=folds)
+
+
+@pytest.mark.parametrize("standardize", [True, False], ids=["standard", "raw"])
+def test_weak_strengths_are_certified_whatever_the_features_scale(standardize: bool) -> None:
+    path = solve_newton(wine(standardize=standardize), [1.0, 1e-2, 1e-4], tol=1e-4)
+    assert [point.status for point in path.points] == [Status.CONVERGED] * 3
+    assert all(point.relative_gap <= 1e-4 for point in path.points)
+    assert path.passes == sum(point.passes for point in path.points)
+
+
+def test_it_agrees_with_the_path() -> None:
+    objective = wine(standardize=True)
+    newton = solve_newton(objective, [0.1], tol=1e-10).points[0]
+    path = solve_path(objective, Hinge(), [0.1], tol=1e-7).points[0]
+    assert path.objective - path.gap <= newton.objective <= path.objective
+    assert_close(newton.coef, path.coef, rtol=0, atol=1e-3)
+
+
+def test_the_start_does_not_matter() -> None:
+    objective = wine(standardize=True)
+    start = torch.randn(3, 14, generator=torch.Generator().manual_seed(0)).double()
+    near, far = (solve_newton(objective, [1e-2], tol=1e-8, start=s).points[0] for s in (None, start))
+    assert_close(near.coef, far.coef, rtol=0, atol=1e-7)
+
+
+def test_a_fold_held_out_is_a_fit_on_the_other_rows() -> None:
+    folds = torch.arange(178) % 3
+    objective = wine(standardize=True, folds=folds)
+    held = solve_newton(objective, [1e-2] * 2, tol=1e-8, held_out=torch.tensor([1, -1]))
+    weighted = Objective(objective.features, row_weights=(folds != 1).double())
+    assert_close(held.points[0].coef, solve_newton(weighted, [1e-2], tol=1e-8).points[0].coef, rtol=0, atol=1e-7)
+    plain = Objective(objective.features)
+    assert_close(held.points[1].coef, solve_newton(plain, [1e-2], tol=1e-8).points[0].coef, rtol=0, atol=1e-7)
+
+
+def test_a_spent_budget_is_a_status_with_its_gap() -> None:
+    point = solve_newton(wine(standardize=False), [1e-3], tol=1e-8, max_passes=5).points[0]
+    assert point.status is Status.BUDGET_SPENT
+    assert point.passes <= 5
+    assert point.relative_gap > 1e-8
+
+
+def test_large_problems_are_not_for_it() -> None:
+    data = load_digits()
+    assert suits_newton(Objective(Features(data, fit_scaling(data))))
+    wide = ArrayDataset(torch.ones(4, 1000), torch.tensor([0, 1, 0, 1]), ("a", "b"))
+    assert not suits_newton(Objective(Features(wide, fit_scaling(wide))))
