@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn, TextIO
 import typer
 
 from colinear.cli import commands
+from colinear.cli import report as pages
 
 STOPPED = 130  # 128 + SIGINT, as shells count
 # click's errors, whichever package holds them: typer carries its own copy of click since 0.26
@@ -61,6 +62,8 @@ for name, panel in (
     ("check", "Look closer"),
 ):
     app.command(name, rich_help_panel=panel)(getattr(commands, name))
+app.command("report", rich_help_panel="Look closer")(pages.report)
+app.command("compare", rich_help_panel="Look closer")(pages.compare)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

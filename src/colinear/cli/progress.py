@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 from types import TracebackType
+from typing import Any
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -30,16 +33,29 @@ class Watcher:
     def __init__(self, output: Output, *, top: int = 10) -> None:
         self.output, self.top = output, top
         self.finished_losses: list[str] = []
+        self.stopping = False
+        self._handler: Any = None
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._loss, self._unit, self._quarter = "", "", 0
 
     def __enter__(self) -> Watcher:
+        """From here on the first Ctrl-C asks the search to stop at its next report, the second stops at once."""
+        if threading.current_thread() is threading.main_thread():
+            self._handler = signal.signal(signal.SIGINT, self._interrupt)
         return self
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        if self.stopping:
+            raise KeyboardInterrupt
+        self.stopping = True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
+            self._handler = None
         self._close()
 
     def started(self, loss: str, total: int, unit: str) -> None:
@@ -63,6 +79,8 @@ class Watcher:
         self._bar.start()
 
     def progressed(self, progress: result.Progress) -> None:
+        if self.stopping:
+            raise KeyboardInterrupt
         detail = _describe(progress)
         if self._bar is not None:
             self._bar.update(self._task, completed=progress.done, total=progress.total, detail=detail)

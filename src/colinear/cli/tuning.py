@@ -13,10 +13,10 @@ from typing import Any
 
 import typer
 
-from colinear.checks import InputError, check_count, check_number
+from colinear.checks import InputError, check_number
 from colinear.cli.console import Output
 from colinear.cli.progress import Transfer, Watcher
-from colinear.datasets import open_split, parse_augment
+from colinear.datasets import open_split
 from colinear.datasets.base import Split
 from colinear.model import LinearModel
 from colinear.search.candidates import Range, check_range
@@ -170,16 +170,6 @@ def _check_settings(settings: Settings) -> None:
         raise InputError(
             "DATA is missing: digits, cifar10, a feature file or an image folder. Try `colinear tune digits`."
         )
-    check_count("--steps", settings.steps)
-    check_number("--intercept-scaling", settings.intercept_scaling, least=0)
-    if settings.batch_size is not None:
-        check_count("--batch-size", settings.batch_size)
-    if settings.augment is not None:
-        parse_augment(settings.augment)
-    if settings.subspace is not None:
-        check_number("--subspace", settings.subspace, above=0, most=1)
-    if settings.eta is not None:
-        check_count("--eta", settings.eta, 2)
     if settings.solver == "sgd":
         for loss in settings.losses:
             sgd_search(loss, settings)

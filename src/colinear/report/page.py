@@ -51,7 +51,9 @@ def write_comparison(run_folders: Sequence[str | os.PathLike[str]], out: str | o
     """
     paths, target = [Path(folder) for folder in run_folders], Path(out)
     if len({path.resolve() for path in paths}) < 2:
-        raise InputError(f"compare needs at least two different runs; got {len(paths)}. See one with `colinear report`.")
+        raise InputError(
+            f"compare needs at least two different runs; got {len(paths)}. See one with `colinear report`."
+        )
     if target.is_dir() or (target.exists() and MARK.encode() not in target.read_bytes()[:2000]):
         raise InputError(f"--out {target} is there and no page of colinear. Pass another --out.")
     runs = [(path, read_panels(path)) for path in paths]

@@ -13,7 +13,6 @@ from colinear.metrics import mcnemar
 from colinear.report.record import load_record
 from colinear.search.runfolder import RunFolder
 
-
 Run = tuple[Path, list[dict[str, Any]]]  # a folder and its panels
 
 

@@ -60,9 +60,9 @@ def record_run(folder: RunFolder, run: LossRun, split: Split) -> None:
     Deterministic: the same run gives the same bytes. Cost: one pass over the test rows.
     """
     digest = model_digest(run.model)
-    if run.result is None and (earlier := load_record(folder, run.loss)) is not None:
-        if earlier.facts.get("model") == digest:
-            return
+    earlier = load_record(folder, run.loss) if run.result is None else None
+    if earlier is not None and earlier.facts.get("model") == digest:
+        return
     tensors = {} if run.result is None else _of_search(run.result, run.model, folder, split)
     facts: dict[str, Any] = {"format": FORMAT, "loss": run.loss, "model": digest, "test": None}
     if split.test is not None:
@@ -99,6 +99,10 @@ class Recorder:
 
     def __init__(self, inner: Listener, folder: RunFolder, split: Split) -> None:
         self.inner, self.folder, self.split = inner, folder, split
+
+    @property
+    def stopping(self) -> bool:
+        return self.inner.stopping
 
     def started(self, loss: str, total: int, unit: str) -> None:
         self.inner.started(loss, total, unit)

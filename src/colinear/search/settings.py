@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from colinear.checks import InputError, check_choice, check_count, check_number
+from colinear.datasets.augment import parse_augment
 from colinear.search.candidates import Range, check_range
 
 LOSS_NAMES = ("hinge", "softmax")
@@ -58,6 +59,16 @@ class Settings:
         check_range("--reg", *self.reg_range)
         check_number("--tol", self.tol, above=0)
         check_count("--max-passes", self.max_passes)
+        check_count("--steps", self.steps)
+        check_number("--intercept-scaling", self.intercept_scaling, least=0)
+        if self.batch_size is not None:
+            check_count("--batch-size", self.batch_size)
+        if self.augment is not None:
+            parse_augment(self.augment)
+        if self.subspace is not None:
+            check_number("--subspace", self.subspace, above=0, most=1)
+        if self.eta is not None:
+            check_count("--eta", self.eta, 2)
         for reg in self.regs or ():
             check_number("--regs", reg, above=0)
         if self.cv is not None:

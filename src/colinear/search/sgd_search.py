@@ -170,8 +170,8 @@ class SGDSearch:
                 self._leave(position, train, validation, at_rung[until])
             if until % (5 * every) < every or until in at_rung:
                 best = _largest(self._accuracies(state, validation))
+            keeper(position, until in at_rung)  # before the report, which may end the run
             report(Progress(until, steps, _smallest(state.history[:, until - 1]), best, len(position.alive)))
-            keeper(position, until in at_rung)
         if len(position.alive):
             self._leave(position, train, validation, 0)
 

@@ -32,8 +32,13 @@ CHECKPOINT_SECONDS = 30.0
 
 
 class Listener(Protocol):
-    """Who is told how a run goes: the command line's progress bar, or nobody."""
+    """Who is told how a run goes: the command line's progress bar, or nobody.
 
+    stopping : True once the run should end: the search then writes a checkpoint before its next report.
+    """
+
+    @property
+    def stopping(self) -> bool: ...
     def started(self, loss: str, total: int, unit: str) -> None: ...
     def progressed(self, progress: Progress) -> None: ...
     def finished(self, run: LossRun) -> None: ...
@@ -41,6 +46,8 @@ class Listener(Protocol):
 
 class Silent:
     """A listener that does nothing."""
+
+    stopping = False
 
     def started(self, loss: str, total: int, unit: str) -> None: ...
     def progressed(self, progress: Progress) -> None: ...
@@ -191,7 +198,7 @@ def _search_sgd(
 
     def keep(position: SearchPosition, at_rung: bool) -> None:
         nonlocal saved
-        if at_rung or time.monotonic() - saved >= CHECKPOINT_SECONDS:
+        if at_rung or listener.stopping or time.monotonic() - saved >= CHECKPOINT_SECONDS:
             folder.save_checkpoint(name, position.to_parts(), identity)
             saved = time.monotonic()
 

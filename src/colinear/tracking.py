@@ -1,0 +1,141 @@
+"""TensorBoard event files of a run: what `--log-dir` writes. tensorboard is an optional extra, `tracking`."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from colinear.checks import InputError
+from colinear.search.result import Progress
+from colinear.search.tune import Listener, LossRun
+
+CURVE_POINTS = 1000  # of a loss curve; longer ones are averaged over equal spans
+MOST_TRIALS = 200  # of a loss, best first, that get a line in the table of hyperparameters
+
+
+class TensorBoardLog:
+    """A `Listener` that writes event files to `folder`; use it as a context, so that they are closed.
+
+    While a loss is searched: LOSS/search/{loss, best_accuracy, open, gap}, over steps (SGD) or passes (exact).
+    When it is finished: LOSS/winner/minibatch_loss over steps (SGD); LOSS/path/{train_accuracy, val_accuracy, gap}
+    over the rank of the strength, weakest first (exact); LOSS/winner/{train, val, test}_accuracy, relative_gap; and a
+    run of its own for each trial, with its hyperparameters and accuracies, for the HPARAMS page.
+    `figure` adds pictures, `settings` the settings as text.
+    Raises `InputError` if tensorboard is not installed or the folder cannot be made.
+    """
+
+    stopping = False
+
+    def __init__(self, folder: str | Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise InputError("--log-dir needs tensorboard: pip install 'colinear[tracking]'.") from None
+        self.folder = Path(folder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._writer: Any = SummaryWriter(str(self.folder))
+        except OSError as error:
+            raise InputError(f"log folder {folder} cannot be made: {error.strerror}. Pass another place.") from None
+        self._loss = ""
+
+    def __enter__(self) -> TensorBoardLog:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+
+    def settings(self, values: Mapping[str, Any]) -> None:
+        """The settings of the run, as a page of text."""
+        self._writer.add_text("settings", f"```json\n{json.dumps(values, indent=2)}\n```")
+
+    def figure(self, name: str, png: bytes) -> None:
+        """A figure of the run, such as ('figures/hinge-loss.png', its bytes)."""
+        with Image.open(io.BytesIO(png)) as picture:
+            self._writer.add_image(Path(name).stem, np.asarray(picture.convert("RGB")), dataformats="HWC")
+
+    def started(self, loss: str, total: int, unit: str) -> None:
+        self._loss = loss
+
+    def progressed(self, progress: Progress) -> None:
+        step = progress.passes or progress.done
+        self._scalar(f"{self._loss}/search/loss", progress.loss, step)
+        self._scalar(f"{self._loss}/search/best_accuracy", progress.best_accuracy, step)
+        self._scalar(f"{self._loss}/search/gap", progress.gap, step)
+        self._scalar(f"{self._loss}/search/open", progress.active or progress.total - progress.done, step)
+
+    def finished(self, run: LossRun) -> None:
+        trials, best = run.entry["trials"], run.entry["best"]
+        if run.result is not None and run.result.history is not None:
+            for step, value in _thin(run.result.history[best].double().cpu().numpy()):
+                self._scalar(f"{run.loss}/winner/minibatch_loss", value, step)
+        if run.entry["solver"] == "exact":
+            for rank, trial in enumerate(sorted(trials, key=lambda one: float(one["reg"]))):
+                self._scalar(f"{run.loss}/path/train_accuracy", trial.get("train_accuracy"), rank)
+                self._scalar(f"{run.loss}/path/val_accuracy", trial.get("val_accuracy"), rank)
+                self._scalar(f"{run.loss}/path/gap", trial.get("relative_gap"), rank)
+        winner = {**trials[best], "test_accuracy": run.entry["test_accuracy"]}
+        for name in ("train_accuracy", "val_accuracy", "test_accuracy", "relative_gap"):
+            self._scalar(f"{run.loss}/winner/{name}", winner.get(name), 0)
+        for number in run.entry["order"][:MOST_TRIALS]:
+            self._trial(run, number, trials[number])
+        self._writer.flush()
+
+    def _trial(self, run: LossRun, number: int, trial: Mapping[str, Any]) -> None:
+        """One line of the HPARAMS page."""
+        chosen = {"loss": run.loss, "solver": run.entry["solver"], "reg": trial["reg"]}
+        if trial.get("learning_rate") is not None:
+            chosen["learning_rate"] = trial["learning_rate"]
+        names = ("val_accuracy", "train_accuracy", "relative_gap")
+        found = {name: trial[name] for name in names if trial.get(name) is not None}
+        self._writer.add_hparams(chosen, found, run_name=f"{run.loss}-{number:04d}")
+
+    def _scalar(self, name: str, value: float | None, step: int) -> None:
+        if value is not None and math.isfinite(value):
+            self._writer.add_scalar(name, value, step)
+
+
+class Everyone:
+    """A listener that passes everything on to several."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self.listeners = listeners
+
+    @property
+    def stopping(self) -> bool:
+        """Whether one of them wants the run to end."""
+        return any(listener.stopping for listener in self.listeners)
+
+    @stopping.setter
+    def stopping(self, wanted: bool) -> None:
+        for listener in self.listeners:
+            listener.stopping = wanted
+
+    def started(self, loss: str, total: int, unit: str) -> None:
+        for listener in self.listeners:
+            listener.started(loss, total, unit)
+
+    def progressed(self, progress: Progress) -> None:
+        for listener in self.listeners:
+            listener.progressed(progress)
+
+    def finished(self, run: LossRun) -> None:
+        for listener in self.listeners:
+            listener.finished(run)
+
+
+def _thin(history: np.ndarray[Any, np.dtype[np.float64]]) -> list[tuple[int, float]]:
+    """(last step of a span, mean of its finite values), at most 1,000 spans; spans without values are left out."""
+    spans = np.array_split(np.arange(len(history)), min(CURVE_POINTS, len(history)))
+    finite = [(int(span[-1]) + 1, history[span][np.isfinite(history[span])]) for span in spans if len(span)]
+    return [(step, float(values.mean())) for step, values in finite if len(values)]
