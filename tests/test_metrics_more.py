@@ -60,7 +60,7 @@ def test_of_equal_scores_the_lower_class_ranks_first() -> None:
 
 @quick
 @given(shape=shapes, seed=seeds)
-@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true", "ignore:A single label was found")
 def test_shares_of_the_confusion_matrix_are_scikit_learns(shape: tuple[int, int], seed: int) -> None:
     scores, labels = draw(shape, seed)
     predicted = scores.argmax(1)

@@ -116,11 +116,6 @@ class Everyone:
         """Whether one of them wants the run to end."""
         return any(listener.stopping for listener in self.listeners)
 
-    @stopping.setter
-    def stopping(self, wanted: bool) -> None:
-        for listener in self.listeners:
-            listener.stopping = wanted
-
     def started(self, loss: str, total: int, unit: str) -> None:
         for listener in self.listeners:
             listener.started(loss, total, unit)

@@ -57,7 +57,7 @@
       number("train", "train_accuracy", (v) => C.percent(v), { down: true }),
       number("val", "val_accuracy", (v) => C.percent(v), { down: true }),
       has("spread") && number("± folds", "spread", (v) => C.percent(v), { wide: true }),
-      has("objective") && number("objective", "objective", (v) => C.fixed(v, 4)),
+      has("objective") && number("objective", "objective", (v) => C.fixed(v, 4), { wide: true }),
       has("relative_gap") && number("gap", "relative_gap", (v) => C.even(v, 2)),
       has("passes") && number("passes", "passes", C.count, { wide: true }),
       has("steps") && number("steps", "steps", C.count, { wide: true }),

@@ -21,7 +21,7 @@
     }
     const raw = span / room;
     const unit = 10 ** Math.floor(Math.log10(raw));
-    const step = unit * [1, 2, 2.5, 5, 10].find((lead) => lead * unit >= raw * 0.999);
+    const step = unit * [1, 2, 5, 10].find((lead) => lead * unit >= raw * 0.999);
     const first = Math.ceil(low / step - 1e-9);
     return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, i) => (first + i) * step);
   };

@@ -73,8 +73,8 @@
         for (const p of row) pen.dot(p.x, p.y, 4, colour, pen.colours.paper, 1);
       }),
     });
-    const key = panels.map((panel, number) => [C.el("span", { class: `swatch ${COLOURS[number % COLOURS.length]}` }), `${nameOf(panel)} `]);
-    return C.figure("together", "All candidates together", "Point at a mark for its settings.", chart, C.el("p", { class: "key" }, key));
+    const key = C.key(panels.map((panel, number) => [COLOURS[number % COLOURS.length], nameOf(panel)]));
+    return C.figure("together", "All candidates together", "Point at a mark for its settings.", chart, key);
   };
 
   const templates = (panels) => {

@@ -23,6 +23,11 @@ C.section = (name, title, note, ...children) =>
 C.figure = (name, title, note, ...children) =>
   C.el("figure", { class: name }, C.el("figcaption", {}, C.el("h3", {}, title), note && C.el("p", { class: "note" }, note)), children);
 
+/** What colours mean: [[class of the swatch, words], ...]. */
+C.key = (items) => C.el("p", { class: "key" }, items.map(([name, words]) => C.el("span", {}, C.el("i", { class: `swatch ${name}` }), words)));
+
+C.capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 const MINUS = "−";
 const NONE = "–";
 const known = (value) => value !== null && value !== undefined && Number.isFinite(value);

@@ -48,7 +48,7 @@
       ? [`95 % interval ${C.percent(panel.test.interval[0])} to ${C.percent(panel.test.interval[1])}`]
       : ["no test rows: this is the validation accuracy it was picked by"];
     return C.el("button", { class: "card", type: "button", "data-panel": number, on: { click: () => choose(number) } },
-      C.el("span", { class: "cardname" }, comparison ? `${panel.run} · ${panel.loss}` : panel.loss),
+      C.el("span", { class: "cardname" }, comparison ? `${panel.run} · ${panel.loss}` : C.capital(panel.loss)),
       C.el("span", { class: "big" }, C.percent(share, 2)),
       C.el("span", { class: "cardline" }, panel.test ? "test accuracy" : "validation accuracy"),
       under.map((text) => C.el("span", { class: "cardnote" }, text)),

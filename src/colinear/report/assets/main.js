@@ -19,14 +19,14 @@
 
   const sheet = (panel, number) => {
     const chosen = choice(panel.best);
-    const name = page.comparison ? `${panel.run} · ${panel.loss}` : panel.loss;
+    const name = page.comparison ? `${panel.run} · ${panel.loss}` : C.capital(panel.loss);
     return C.el("div", { class: "sheet", "data-panel": number },
       page.panels.length > 1 && C.el("p", { class: "sheetname" }, name),
       C.search(panel, chosen), C.candidates(panel, chosen), C.winner(panel), C.facts(panel), C.tryIt(panel));
   };
 
   const tabs = C.el("nav", { class: "tabs", "aria-label": "Losses" }, page.panels.map((panel, number) =>
-    C.el("button", { type: "button", "data-panel": number, on: { click: () => show(number) } }, page.comparison ? `${panel.run} · ${panel.loss}` : panel.loss)));
+    C.el("button", { type: "button", "data-panel": number, on: { click: () => show(number) } }, page.comparison ? `${panel.run} · ${panel.loss}` : C.capital(panel.loss))));
   const sheets = page.panels.map(sheet);
 
   const show = (number) => {

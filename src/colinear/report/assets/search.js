@@ -93,8 +93,8 @@
         mark(pen, gap);
       },
     });
-    const key = C.el("p", { class: "key" }, C.el("span", { class: "swatch accent" }), "validation ", C.el("span", { class: "swatch second" }), "training ",
-      C.el("span", { class: "swatch third" }), `relative gap, an upper bound of the distance to the optimum (dashed: the tolerance ${C.short(panel.settings.tol)})`);
+    const key = C.key([["accent", "validation"], ["second", "training"],
+      ["third", `relative gap: at most so far from the optimum (dashed: the tolerance, ${C.short(panel.settings.tol)})`]]);
     return { charts: [top, low], node: C.el("div", {}, top, low, key) };
   };
 
