@@ -6,12 +6,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from colinear.checks import InputError
+    from colinear.estimators import (
+        HingeClassifier,
+        HingeClassifierCV,
+        SoftmaxClassifier,
+        SoftmaxClassifierCV,
+    )
     from colinear.model import LinearModel
+    from colinear.solvers.path import solve_path
 
 __version__ = version("colinear")
-__all__ = ["InputError", "LinearModel", "__version__"]
+__all__ = [
+    "HingeClassifier",
+    "HingeClassifierCV",
+    "InputError",
+    "LinearModel",
+    "SoftmaxClassifier",
+    "SoftmaxClassifierCV",
+    "__version__",
+    "solve_path",
+]
 
-_HOMES = {"InputError": "colinear.checks", "LinearModel": "colinear.model"}
+_HOMES = {
+    "HingeClassifier": "colinear.estimators",
+    "HingeClassifierCV": "colinear.estimators",
+    "InputError": "colinear.checks",
+    "LinearModel": "colinear.model",
+    "SoftmaxClassifier": "colinear.estimators",
+    "SoftmaxClassifierCV": "colinear.estimators",
+    "solve_path": "colinear.solvers.path",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ from colinear.objective import Objective
 from colinear.search.candidates import rank_candidates
 from colinear.search.regs import parse_regs
 from colinear.search.result import Progress, SearchResult, Trial
+from colinear.solvers.newton import solve_newton, suits_newton
 from colinear.solvers.path import Path, Report, solve_path
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.spectrum import Spectrum
@@ -129,6 +130,11 @@ class PathSearch:
         start: Tensor | None = None,
         report: Report | None = None,
     ) -> Path:
+        if self.loss == "hinge" and suits_newton(objective):  # exact to rounding where L-BFGS crawls
+            path = solve_newton(objective, regs, tol=self.tol, max_passes=self.max_passes, held_out=held_out)
+            if report is not None:
+                report(len(regs), len(regs), path.passes, 0.0)
+            return path
         return solve_path(
             objective, LOSSES[self.loss], regs, tol=self.tol, max_passes=self.max_passes, held_out=held_out,
             start=start, preconditioner=preconditioner, seed=self.seed, report=report,
