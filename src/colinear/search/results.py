@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import platform
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import safetensors
 import torch
 from torch import Tensor
 
-import colinear
 from colinear.datasets.base import Split
 from colinear.metrics import wilson_interval
 from colinear.search.result import SearchResult, plain_number
@@ -84,7 +84,7 @@ def dataset_json(split: Split) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Versions of what a model's numbers depend on."""
     return {
-        "colinear": colinear.__version__,
+        "colinear": version("colinear"),
         "torch": torch.__version__,
         "safetensors": safetensors.__version__,
         "python": platform.python_version(),

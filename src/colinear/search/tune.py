@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any, Protocol
 
 import torch
 
-import colinear
 from colinear.checks import InputError
 from colinear.datasets.augment import Augmentation, parse_augment
 from colinear.datasets.base import Dataset, Split
@@ -162,7 +162,7 @@ def run_identity(settings: Settings, split: Split) -> dict[str, Any]:
         "validation data": split.validation.fingerprint,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "version": colinear.__version__,
+        "version": version("colinear"),
     }
 
 
