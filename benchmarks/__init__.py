@@ -1,1 +1,1 @@
-"""Timed comparisons: `python -m benchmarks.run PROBLEM`. The answer is checked before anything is timed."""
+"""Timed comparisons: `python -m benchmarks.run PROBLEM`. An answer is checked before anything is timed."""

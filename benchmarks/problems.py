@@ -2,75 +2,127 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 
-from colinear.datasets import Features, Split, fit_scaling, open_split
+from benchmarks.certificates import CERTIFICATES, Floats, Labels, write_rows
+from colinear.datasets import Dataset, Features, Split, fit_scaling
 from colinear.search.candidates import Candidate, draw_candidates
-from colinear.search.settings import COURSE_BATCH
+from colinear.search.settings import COURSE_BATCH, LOSS_NAMES
+from colinear.solvers.path import PathPoint
+
+AGREEMENT = 1e-5  # relative; K candidates at once and each alone differ by rounding only
+OBJECTIVE_AGREEMENT = 1e-6  # relative; the package's objective and the independent one are of the same rows
+
+
+class WrongAnswerError(Exception):
+    """An answer failed its check: nothing is timed."""
 
 
 @dataclass(frozen=True)
 class CourseSearch:
-    """The course's random search: both losses, 50 (learning rate, reg) settings, 5,000 steps each."""
+    """The course's random search: hinge and softmax, 50 (learning rate, reg) settings, 5,000 steps each.
+
+    Metric: wall seconds of the whole search, and the best accuracy on the validation rows.
+    """
 
     split: Split
     candidates: int = 50
     steps: int = 5000
     seed: int = 0
-    batches = COURSE_BATCH
 
-    @cached_property
-    def features(self) -> tuple[Features, Features]:
-        scaling = fit_scaling(self.split.train)
-        return Features(self.split.train, scaling), Features(self.split.validation, scaling)
+    @property
+    def losses(self) -> tuple[str, ...]:
+        return LOSS_NAMES
 
     @property
     def settings(self) -> tuple[Candidate, ...]:
         return tuple(draw_candidates(self.candidates, (1e-4, 1e-1), (1e-3, 1.0), self.seed))
 
+    @property
+    def runs(self) -> int:
+        """Steps of one loss if candidates are trained one after another."""
+        return self.candidates * self.steps
+
+    def batch(self, loss: str) -> int:
+        return COURSE_BATCH[loss]
+
+    def features(self) -> tuple[Features, Features]:
+        """Training and validation rows as a fresh search sees them: the statistics are computed anew."""
+        scaling = fit_scaling(self.split.train)
+        return Features(self.split.train, scaling), Features(self.split.validation, scaling)
+
+    def check(self, differences: dict[str, list[float]]) -> None:
+        """Refuse weights that depend on how many candidates were trained beside them."""
+        for loss, values in differences.items():
+            if not max(values) <= AGREEMENT:
+                raise WrongAnswerError(f"{loss}: K at once and alone differ by {max(values):.1e}, over {AGREEMENT:g}.")
+
 
 @dataclass(frozen=True)
 class PathProblem:
-    """One loss at several strengths; every relative gap must reach `tol`."""
+    """One loss at several strengths; the relative duality gap of each must reach `tol`.
 
-    split: Split
+    Metric: wall seconds from raw rows to the last certificate.   single : the strength that peers are given.
+    """
+
     loss: str
+    train: Dataset
     regs: tuple[float, ...]
     tol: float
-    single: float = 1e-3  # the strength that peers, which solve one at a time, are given
+    single: float = 1e-3
 
-    @cached_property
-    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Scaled features with the constant column, float64 (n, d), and labels: what every peer is handed."""
-        train = self.split.train
-        features = Features(train, fit_scaling(train), torch.float64)
-        rows = np.empty((train.n_samples, features.n_features))
-        for part, chunk in features.chunks():
-            rows[part] = chunk.numpy()
-        return rows, train.labels.numpy()
+    @property
+    def labels(self) -> Labels:
+        labels: Labels = self.train.labels.cpu().numpy()
+        return labels
 
-    def certify(self, coef: np.ndarray, reg: float) -> tuple[float, float]:
-        """(objective, relative gap) of softmax weights (c, d), in float64 numpy, apart from the package's own code.
+    @contextmanager
+    def written(self) -> Iterator[Path]:
+        """A temporary folder with labels.npy and the rows in float64 and float32, made by numpy alone."""
+        with tempfile.TemporaryDirectory(prefix="colinear-bench-") as name:
+            folder = Path(name)
+            write_rows(self.train, folder / "float64.npy", np.float64)
+            write_rows(self.train, folder / "float32.npy", np.float32)
+            np.save(folder / "labels.npy", self.labels)
+            yield folder
 
-        gap = |gradient|^2 / (4 reg) for the objective mean cross-entropy + reg |W|^2.
-        """
-        rows, labels = self.arrays
-        scores = rows @ coef.T.astype(np.float64)
-        scores -= scores.max(1, keepdims=True)
-        index = np.arange(len(labels))
-        right = scores[index, labels].copy()
-        np.exp(scores, out=scores)
-        total = scores.sum(1, keepdims=True)
-        objective = float(np.mean(np.log(total[:, 0]) - right) + reg * np.sum(coef.astype(np.float64) ** 2))
-        scores /= total
-        scores[index, labels] -= 1
-        gradient = scores.T @ rows / len(labels) + 2 * reg * coef
-        return objective, float(np.sum(gradient**2) / (4 * reg) / objective)
+    def certify(self, folder: Path, coef: Any, reg: float) -> tuple[float, float]:
+        """(objective, relative gap) of weights (c, d), recomputed in float64 by numpy."""
+        rows: Floats = np.load(folder / "float64.npy", mmap_mode="r")
+        return CERTIFICATES[self.loss](rows, self.labels, coef, reg)
+
+    def judge(self, folder: Path, points: tuple[PathPoint, ...]) -> list[dict[str, Any]]:
+        """Recompute every certificate; refuse points that did not get where they say they did."""
+        judged = []
+        for point in points:
+            objective, gap = self.certify(folder, point.coef.cpu().numpy(), point.reg)
+            judged.append(
+                {
+                    "reg": point.reg, "status": point.status.key, "passes": point.passes,
+                    "objective": point.objective, "relative_gap": point.relative_gap,
+                    "independent_objective": objective, "independent_relative_gap": gap,
+                }
+            )  # fmt: skip
+            if abs(objective / point.objective - 1) > OBJECTIVE_AGREEMENT:
+                raise WrongAnswerError(f"{self.loss}, reg {point.reg:g}: objective {point.objective} is {objective}.")
+            if not max(gap, point.relative_gap) <= self.tol:
+                raise WrongAnswerError(
+                    f"{self.loss}, reg {point.reg:g}: relative gap {point.relative_gap:.2e}, recomputed {gap:.2e}, "
+                    f"is over {self.tol:g}."
+                )
+        return judged
 
 
-def open_data(name: str) -> Split:
-    return open_split(name)
+def softmax_path(train: Dataset) -> PathProblem:
+    return PathProblem("softmax", train, tuple(np.logspace(-5, -1, 9).tolist()), 1e-3)
+
+
+def hinge_path(train: Dataset) -> PathProblem:
+    return PathProblem("hinge", train, tuple(np.logspace(-3, 0, 7).tolist()), 5e-3)

@@ -42,7 +42,12 @@ def execute(notebook: NotebookNode, data: str) -> None:
     """Run all cells in a clean kernel, in place, on `data`. Raises nbclient's CellExecutionError if one fails."""
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}  # figures go inline
     client = NotebookClient(
-        notebook, timeout=CELL_SECONDS, kernel_name="python3", record_timing=False, extra_arguments=QUIET
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,
+        extra_arguments=QUIET,
     )
     client.execute(env=environment | {SWITCH: data})
 

@@ -62,8 +62,10 @@ def decode_image(path: Path, image_shape: ImageShape) -> NDArray[np.uint8]:
         with Image.open(path) as image:
             _check_size(image)
             flat = _flatten(ImageOps.exif_transpose(image), "L" if channels == 1 else "RGB")
-        if flat.size != (width, height):
-            flat = flat.resize((width, height), Image.Resampling.BILINEAR)
+        # lines first, then columns, by two calls: in one call the order, and with it the rounding, is Pillow's choice
+        # (13 takes columns first for some sizes), and the report's page has to do the same arithmetic
+        for size in ((width, flat.height), (width, height)):
+            flat = flat if flat.size == size else flat.resize(size, Image.Resampling.BILINEAR)
     except InputError as error:
         raise InputError(f"{path} {error}") from None
     except DECODE_ERRORS as error:

@@ -29,7 +29,7 @@ SCRIPTS = (
 )  # fmt: skip
 STYLES = ("vendor/uPlot.min.css", "assets/report.css", "assets/parts.css")
 MARK = '<meta name="generator" content="colinear">'
-MOST_CANDIDATE_BYTES = 3_200_000  # of candidates' templates in one page; runs that would exceed it show none
+MOST_CANDIDATE_BYTES = 3_500_000  # of candidates' templates in one page; runs that would exceed it show none
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:

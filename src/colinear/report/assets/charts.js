@@ -86,7 +86,7 @@
           cursor: { show: false },
           legend: { show: false },
           scales: { x: { time: false, range: () => x.range }, y: { range: () => y.range } },
-          axes: [axis(x, false, colours, Math.max(3, width / 80)), axis(y, true, colours, height / 50)],
+          axes: [axis(x, false, colours, Math.max(3, width / 80)), axis(y, true, colours, height / 36)],
           series: [{}, { paths: () => null, points: { show: false } }],
           hooks: { draw: [(u) => paint(u, colours)] },
         },

@@ -17,7 +17,7 @@
       const end = Math.min(size, Math.trunc(center + stretch + 0.5));
       const raw = Array.from({ length: end - first }, (_, i) => Math.max(0, 1 - Math.abs((i + first - center + 0.5) * (1 / stretch))));
       const sum = raw.reduce((a, b) => a + b, 0);
-      return { first, weights: raw.map((weight) => Math.trunc(0.5 + (sum !== 0 ? weight * (1 / sum) : weight) * ONE)) };
+      return { first, weights: raw.map((weight) => Math.trunc(0.5 + (sum !== 0 ? weight / sum : weight) * ONE)) };
     });
   };
 

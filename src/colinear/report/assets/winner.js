@@ -96,7 +96,7 @@
   const mistakes = (panel) => {
     if (!panel.mistakes || !panel.mistakes.rows.length) return null;
     const { rows, sprite, kind } = panel.mistakes;
-    const sure = (value) => (kind === "probability" ? C.percent(value, 0) : `margin ${C.short(value)}`);
+    const sure = (value) => (kind === "probability" ? C.percent(value, 0) : `margin ${C.fixed(value, 2)}`);
     const items = rows.map(([truth, taken, confidence], i) => C.el("span", { class: "mistake" },
       sprite && C.tile(sprite, i, `${panel.classes[truth]} taken for ${panel.classes[taken]}`),
       C.el("small", {}, C.el("b", { title: panel.classes[taken] }, panel.classes[taken]), C.el("span", { title: panel.classes[truth] }, `is ${panel.classes[truth]}`), C.el("em", {}, sure(confidence)))));

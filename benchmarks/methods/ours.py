@@ -1,0 +1,75 @@
+"""This package: the search in its variants, its answer check, and the exact path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from benchmarks.machine import now
+from benchmarks.problems import CourseSearch, PathProblem
+from colinear.losses import LOSSES
+from colinear.search.result import SearchResult
+from colinear.search.sgd_search import INITIAL_SCALE, SGDSearch
+from colinear.solvers import path as path_solver
+from colinear.solvers.lbfgs import MEMORY
+from colinear.solvers.sgd import SGD
+
+VARIANTS: dict[str, tuple[int | None, float | None]] = {  # eta of halving, share of the subspace
+    "full": (None, None),
+    "halving": (3, None),
+    "subspace": (None, 0.985),
+    "halving + subspace": (3, 0.985),
+}
+
+
+def search(problem: CourseSearch, loss: str, variant: str) -> tuple[float, SearchResult]:
+    """The whole search of one loss: scaling, subspace, training, scoring on validation and training rows."""
+    eta, subspace = VARIANTS[variant]
+    sgd = SGD(problem.steps, problem.batch(loss))
+    device = problem.split.train.labels.device
+    started = now(device)
+    result = SGDSearch(loss, problem.settings, sgd, problem.seed, eta, subspace).run(*problem.features())
+    return now(device) - started, result
+
+
+def differences(problem: CourseSearch, loss: str, steps: int, singles: int = 5) -> list[float]:
+    """|W_together - W_alone| / |W_alone| of `singles` candidates, on the same rows from the same start."""
+    train, sgd = problem.features()[0], SGD(steps, problem.batch(loss))
+    generator = torch.Generator(train.device).manual_seed(problem.seed)
+    start = INITIAL_SCALE * torch.randn(train.n_classes, train.n_features, generator=generator, device=train.device)
+    rates = torch.tensor([c.learning_rate for c in problem.settings], dtype=torch.float64)
+    regs = torch.tensor([c.reg for c in problem.settings], dtype=torch.float64)
+
+    def weights(members: Tensor) -> Tensor:
+        rows = torch.Generator(train.device).manual_seed(problem.seed + 1)
+        state = sgd.start(start, rates[members], regs[members], rows)
+        return sgd.advance(state, train, LOSSES[loss], steps).coef.double()
+
+    together = weights(torch.arange(len(rates)))
+    chosen = torch.linspace(0, len(rates) - 1, min(singles, len(rates))).round().long()
+    alone = torch.cat([weights(member.view(1)) for member in chosen])
+    apart = (together[chosen] - alone).flatten(1).norm(dim=1) / alone.flatten(1).norm(dim=1)
+    return [float(value) for value in apart]
+
+
+def solve(problem: PathProblem) -> tuple[float, path_solver.Path]:
+    """All strengths, from raw rows: scaling and spectrum included."""
+    device = problem.train.labels.device
+    started = now(device)
+    path = path_solver.solve_path(problem.train, LOSSES[problem.loss], problem.regs, tol=problem.tol)
+    return now(device) - started, path
+
+
+@contextmanager
+def batches_of(width: int, problem: PathProblem) -> Iterator[None]:
+    """Let the path batch at most `width` strengths; the other groups start from the last one solved."""
+    kept = path_solver.BATCH_BYTES
+    numbers = problem.train.n_classes * (problem.train.n_features + 1)
+    path_solver.BATCH_BYTES = width * (2 * MEMORY + 8) * numbers * 4
+    try:
+        yield
+    finally:
+        path_solver.BATCH_BYTES = kept

@@ -1,0 +1,331 @@
+"""The report page without a browser: what it holds, how it is escaped, how large it is."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from tests.reporting import HOSTILE, colour_split, digits_split, run, table_split
+
+from colinear.checks import InputError
+from colinear.cli.app import app
+from colinear.cli.tuning import tune_settings
+from colinear.metrics import reliability
+from colinear.model import LinearModel
+from colinear.report import record_run, write_comparison, write_report
+from colinear.report.command import repeat_command
+from colinear.report.page import json_for_html, make_page
+from colinear.report.record import decimate, load_record, record_name
+from colinear.report.sprites import make_sprite, shrink_templates, stretch
+from colinear.report.statistics import calibration_error, class_table, count_bins
+from colinear.search.runfolder import RunFolder
+from colinear.search.settings import Settings
+from colinear.search.tune import LossRun
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of both losses by SGD on classes with hostile names."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    run(folder, digits_split(), losses=("hinge", "softmax"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "exact"
+    run(folder, digits_split(), "exact")
+    return folder
+
+
+def data_of(page: Path) -> Any:
+    [text] = re.findall(r'<script id="data" type="application/json">(.*?)</script>', page.read_text(), re.DOTALL)
+    return json.loads(text)
+
+
+def open_sprite(sprite: dict[str, Any]) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(sprite["src"].removeprefix("data:image/png;base64,"))))
+
+
+def test_names_reach_the_page_only_as_escaped_json(digits: Path) -> None:
+    text = (digits / "report.html").read_text()
+    assert tuple(data_of(digits / "report.html")["panels"][0]["classes"]) == HOSTILE
+    for name in HOSTILE[:2]:
+        assert name not in text
+    assert "\u2028" not in text
+    assert text.count("<script") == text.count("</script>") == 1 + len(re.findall(r"<script>", text))
+
+
+def test_a_hostile_title_is_text() -> None:
+    page = make_page("</title><script>alert(1)</script>", [])
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+
+
+@pytest.mark.parametrize("text", ["</script>", "<!--", "]]>", "a\u2028b\u2029", "&lt;", "\ud800", "naïve"])
+def test_json_for_html_is_ascii_json_without_markup(text: str) -> None:
+    written = json_for_html({text: text})
+    assert written.isascii()
+    assert not set(written) & set("<>&")
+    assert json.loads(written) == {text: text}
+
+
+def test_the_policy_allows_the_pages_own_scripts_and_nothing_else(digits: Path) -> None:
+    text = (digits / "report.html").read_text()
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert policy is not None
+    assert "default-src 'none'" in policy[1]
+    assert "unsafe" not in policy[1]
+    assert policy[1].count("sha256-") == text.count("<script>") + text.count("<style>")
+    outside = re.findall(r'(?:src|href)="(?!data:)([^"]*)"', text.replace("\\", ""))
+    assert outside == []
+
+
+def test_the_panels_hold_the_run(digits: Path) -> None:
+    results = json.loads((digits / "results.json").read_text())
+    panels = data_of(digits / "report.html")["panels"]
+    assert [panel["loss"] for panel in panels] == ["hinge", "softmax"]
+    for panel, entry in zip(panels, results["runs"], strict=True):
+        assert panel["trials"] == entry["trials"]
+        assert panel["test"]["accuracy"] == entry["test_accuracy"]
+        assert panel["confusion"] == entry["confusion_matrix"]
+        assert len(panel["candidates"]) == len(panel["curves"]["losses"]) == 5
+        assert panel["candidates"][0]["count"] == 4
+        wrong = panel["test"]["rows"] - sum(row[i] for i, row in enumerate(panel["confusion"]))
+        assert len(panel["mistakes"]["rows"]) == min(24, wrong)
+    assert "reliability" not in panels[0]  # a hinge score is no probability
+    assert sum(row[0] for row in panels[1]["reliability"]["bins"]) == panels[1]["test"]["rows"]
+
+
+def test_embedded_weights_are_the_models(digits: Path) -> None:
+    weights = data_of(digits / "report.html")["panels"][1]["weights"]
+    model = LinearModel.load(digits / "model-softmax.safetensors")
+    numbers = torch.frombuffer(bytearray(base64.b64decode(weights["weight"])), dtype=torch.float32)
+    assert torch.equal(numbers.view_as(model.weight), model.weight)
+    assert (weights["shape"], weights["range"]) == ([1, 8, 8], 16.0)
+
+
+def test_the_same_folder_gives_the_same_bytes(digits: Path) -> None:
+    before = (digits / "report.html").read_bytes()
+    assert write_report(digits).read_bytes() == before
+
+
+def test_the_exact_path_has_gaps_and_no_curves(exact: Path) -> None:
+    [panel] = data_of(exact / "report.html")["panels"]
+    assert panel["trials"][panel["best"]]["relative_gap"] <= 1e-3
+    assert "curves" not in panel
+    assert len(panel["candidates"]) == 3
+
+
+def test_a_feature_table_shows_its_largest_weights(tmp_path: Path) -> None:
+    [panel] = data_of(run(tmp_path / "run", table_split(), "exact"))["panels"]
+    model = LinearModel.load(tmp_path / "run" / "model-softmax.safetensors")
+    assert not {"templates", "weights", "candidates"} & set(panel)
+    feature, weight = panel["largest"][1][0]
+    assert feature == int(model.weight[1].abs().argmax())
+    assert weight == pytest.approx(float(model.weight[1, feature]), rel=1e-3)
+    assert "sprite" not in panel["mistakes"]
+
+
+def test_a_record_outlives_a_resume_and_is_made_anew_without_one(tmp_path: Path) -> None:
+    split = colour_split()
+    run(tmp_path, split)
+    folder = RunFolder(tmp_path)
+    before = (tmp_path / record_name("softmax")).read_bytes()
+    entry = json.loads((tmp_path / "results.json").read_text())["runs"][0]
+    model = LinearModel.load(tmp_path / "model-softmax.safetensors")
+    resumed = LossRun("softmax", model, entry, None, None)
+    record_run(folder, resumed, split)
+    assert (tmp_path / record_name("softmax")).read_bytes() == before
+    folder.remove(record_name("softmax"))
+    record_run(folder, resumed, split)
+    record = load_record(folder, "softmax")
+    assert record is not None
+    assert "templates" not in record.tensors
+    assert len(record.tensors["correct"]) == split.train.n_samples
+    assert "candidates" not in data_of(write_report(tmp_path))["panels"][0]
+
+
+def test_a_page_can_be_made_without_records(tmp_path: Path) -> None:
+    run(tmp_path, colour_split())
+    RunFolder(tmp_path).remove(record_name("softmax"))
+    [panel] = data_of(write_report(tmp_path))["panels"]
+    assert "curves" not in panel
+    assert panel["templates"]["count"] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("results.json", b"{}", "damaged"),
+        ("results.json", b'{"schema": 99}', "schema 99"),
+        ("report-data/softmax.safetensors", b"nonsense", "damaged"),
+        ("settings.json", b"[]", "another version"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    run(tmp_path, colour_split())
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        write_report(tmp_path)
+
+
+def test_a_record_of_another_model_is_refused(tmp_path: Path) -> None:
+    run(tmp_path / "a", colour_split())
+    run(tmp_path / "b", colour_split(), seed=5)
+    model = "model-softmax.safetensors"
+    (tmp_path / "a" / model).write_bytes((tmp_path / "b" / model).read_bytes())
+    with pytest.raises(InputError, match="another softmax model"):
+        write_report(tmp_path / "a")
+
+
+def test_no_run_is_no_report(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no results.json"):
+        write_report(tmp_path)
+
+
+def test_compare_pairs_the_winners_of_the_same_rows(digits: Path, exact: Path, tmp_path: Path) -> None:
+    run(tmp_path / "other", colour_split())
+    page = data_of(write_comparison([digits, exact, tmp_path / "other"], tmp_path / "out.html"))
+    assert [panel["run"] for panel in page["panels"]] == ["digits", "digits", "exact", "other"]
+    pairs = page["comparison"]["pairs"]
+    assert [(pair["first"], pair["second"]) for pair in pairs] == [(0, 1), (0, 2), (1, 2)]
+    assert page["comparison"]["untested"] == 3
+    for pair in pairs:
+        accuracies = [page["panels"][pair[key]]["test"]["accuracy"] for key in ("first", "second")]
+        assert pair["difference"] == pytest.approx(accuracies[0] - accuracies[1])
+        assert 0 < pair["p_value"] <= 1
+
+
+def test_compare_replaces_pages_only(digits: Path, exact: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.html"
+    write_comparison([digits, exact], out)
+    write_comparison([exact, digits], out)
+    assert data_of(out)["panels"][0]["run"] == "exact"
+    out.write_text("my own notes")
+    with pytest.raises(InputError, match="no page of colinear"):
+        write_comparison([digits, exact], out)
+    assert out.read_text() == "my own notes"
+    with pytest.raises(InputError, match="at least two different runs"):
+        write_comparison([digits, digits], tmp_path / "new.html")
+
+
+def test_fifty_candidates_on_cifar_sized_images_stay_below_five_megabytes() -> None:
+    coef = torch.randn(50, 10, 3072, generator=torch.Generator().manual_seed(0))  # noise: nothing to compress
+    templates = shrink_templates(coef, (3, 32, 32))
+    assert templates.shape == (50, 10, 3, 32, 32)
+    sprites = [make_sprite(one, levels=64) for one in templates]
+    assert sum(len(sprite["src"]) for sprite in sprites) < 1_750_000  # a loss: two fit, with all the rest
+
+
+def test_candidates_beyond_the_budget_go_without_pictures() -> None:
+    large = {"candidates": [{"src": "x" * 2_000_000}]}
+    page = make_page("t", [large, large])
+    assert page.count("x" * 2_000_000) == 1
+
+
+def test_large_images_are_averaged_down() -> None:
+    templates = shrink_templates(torch.ones(2, 30, 64), (1, 8, 8), most_bytes=700)
+    assert templates.shape == (2, 20, 1, 4, 4)
+
+
+def test_stretch_shows_zero_in_the_middle_and_the_unknown_too() -> None:
+    rows = torch.tensor([[0.0, -2.0, 1.0], [0.0, 0.0, 0.0], [math.nan, 1.0, 2.0]])
+    assert stretch(rows).tolist() == [[128, 1, 192], [128, 128, 128], [128, 128, 128]]
+    assert stretch(rows[:1], symmetric=False).tolist() == [[170, 0, 255]]
+
+
+def test_a_sprite_holds_its_pictures_in_order() -> None:
+    pictures = torch.arange(5 * 3 * 2 * 4, dtype=torch.uint8).view(5, 3, 2, 4)
+    sprite = make_sprite(pictures)
+    image = open_sprite(sprite)
+    for number, picture in enumerate(pictures):
+        left, top = number % sprite["columns"] * 4, number // sprite["columns"] * 2
+        assert image.getpixel((left + 3, top + 1)) == tuple(picture[:, 1, 3].tolist())
+
+
+def test_a_signed_sprite_is_blue_against_white_at_zero_and_red_for() -> None:
+    image = open_sprite(make_sprite(torch.tensor([[[[1, 128, 255]]]], dtype=torch.uint8), signed=True)).convert("RGB")
+    against, zero, for_it = (image.getpixel((x, 0)) for x in range(3))
+    assert (against, zero, for_it) == ((5, 48, 97), (247, 247, 247), (103, 0, 31))
+
+
+def test_decimation_keeps_means_and_leaves_out_what_is_not_finite() -> None:
+    history = torch.full((2, 10), math.inf)
+    history[0] = torch.arange(10.0)
+    history[1, 0] = 4.0
+    losses, steps = decimate(history, points=5)
+    assert losses[0].tolist() == [0.5, 2.5, 4.5, 6.5, 8.5]
+    assert steps.tolist() == [1.5, 3.5, 5.5, 7.5, 9.5]
+    assert losses[1, 0] == 4.0
+    assert losses[1, 1:].isnan().all()
+
+
+def test_bins_are_those_of_the_metrics() -> None:
+    generator = torch.Generator().manual_seed(0)
+    probabilities = torch.rand(500, 3, generator=generator, dtype=torch.float64).mul(4).softmax(1)
+    labels = torch.randint(0, 3, (500,), generator=generator)
+    sure, taken = probabilities.max(1)
+    expected = reliability(probabilities, labels)
+    bins = count_bins(sure, taken == labels)
+    torch.testing.assert_close(bins[:, 0], expected.counts.double())
+    torch.testing.assert_close(bins[:, 1], expected.confidence, equal_nan=True)
+    torch.testing.assert_close(bins[:, 2], expected.accuracy, equal_nan=True)
+    assert calibration_error(bins) == pytest.approx(expected.calibration_error)
+
+
+def test_class_table_says_none_where_there_are_no_rows() -> None:
+    table = class_table(torch.tensor([[3, 1, 0], [0, 0, 0], [0, 0, 2]]))
+    assert table[0] == {
+        "rows": 4, "recall": 0.75, "precision": 1.0, "f1": pytest.approx(6 / 7), "taken_for": 1, "taken_count": 1,
+    }  # fmt: skip
+    assert (table[1]["recall"], table[1]["precision"], table[1]["taken_for"]) == (None, 0.0, None)
+
+
+SETTINGS = [
+    Settings(data="digits"),
+    Settings(data="my data.npy", losses=("hinge",), label="y; rm -rf ~", seed=7, device="cpu"),
+    Settings(data="digits", solver="sgd", candidates=3, learning_rates=(1e-5, 0.3), batch_size=7, eta=4, momentum=0.9),
+    Settings(data="cifar10", solver="sgd", schedule="cosine", subspace=0.985, precision="high", averaging=0.25),
+    Settings(data="digits", regs=(1e-4, 0.05), tol=1e-4, refit=True, augment="mirror,shift:1", standardize=True),
+    Settings(data="digits", cv=4, intercept_scaling=10.0, max_passes=50, data_dir="some where"),
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=range(len(SETTINGS)))
+def test_the_command_repeats_the_settings(settings: Settings) -> None:
+    import shlex
+
+    import typer
+
+    from colinear.cli.commands import given_options
+    from colinear.search.regs import parse_regs
+
+    words = shlex.split(repeat_command(settings))[2:]
+    command = typer.main.get_command(app).commands["tune"]  # type: ignore[attr-defined]
+    context = command.make_context("tune", words)
+    again = tune_settings(context.params, given_options(context))
+    regs = context.params["regs"]
+    values = {**again.to_json(), "regs": None if regs is None else parse_regs(regs, 1)}
+    assert values == settings.to_json()
+
+
+def test_the_program_writes_both_pages(digits: Path, exact: Path, tmp_path: Path, capsys: Any) -> None:
+    from colinear.cli.app import main
+
+    for words in (["report", str(digits)], ["compare", str(digits), str(exact), "--out", str(tmp_path / "c.html")]):
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        assert not left.value.code
+    assert capsys.readouterr().out.split() == [
+        "Written:", str(digits / "report.html"), "Written:", str(tmp_path / "c.html"),
+    ]  # fmt: skip
+    assert len(data_of(tmp_path / "c.html")["panels"]) == 3

@@ -1,0 +1,244 @@
+"""The report in a real browser, from a file, without a network. Skipped where there is no Chromium with its driver."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.browsing import find_browser, open_browser
+from tests.reporting import HOSTILE, colour_split, digits_split, run, table_split
+
+from colinear.datasets import read_image
+from colinear.model import LinearModel
+from colinear.report import write_comparison
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(find_browser() is None, reason="needs chromium and chromedriver"),
+]
+TOLERANCE = 1e-4  # of scores: float32 sums in another order
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs on grey digits (both losses by SGD, and exact), colour images and a feature table."""
+    root = tmp_path_factory.mktemp("runs")
+    run(root / "sgd", digits_split(), losses=("hinge", "softmax"))
+    run(root / "exact", digits_split(), "exact")
+    run(root / "colour", colour_split(), "exact")
+    run(root / "table", table_split(), "exact")
+    write_comparison([root / "sgd", root / "exact"], root / "compare.html")
+    return root
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with open_browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+def visit(browser: Any, page: Path) -> Any:
+    browser.get(page.as_uri())
+    return browser
+
+
+def find(browser: Any, selector: str) -> Any:
+    return browser.find_element("css selector", selector)
+
+
+def find_all(browser: Any, selector: str) -> list[Any]:
+    found: list[Any] = browser.find_elements("css selector", selector)
+    return found
+
+
+def resize(browser: Any, width: int) -> None:
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600},
+    )
+
+
+def text_of(browser: Any, selector: str) -> list[str]:
+    return [str(node.get_property("textContent")) for node in find_all(browser, selector)]
+
+
+PAGES = ("sgd/report.html", "exact/report.html", "colour/report.html", "table/report.html", "compare.html")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_opens_without_network_or_console_errors(browser: Any, runs: Path, page: str) -> None:
+    visit(browser, runs / page)
+    titles = text_of(browser, ".sheet h2")
+    assert [title for title in titles if title != "Side by side"][:5] == [
+        "The search", "All candidates", "The winner", "The objective", "Try it",
+    ]  # fmt: skip
+    assert len(find_all(browser, ".sheet:not(.away) .chart canvas")) >= 1
+    assert browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)") == []
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_page_never_scrolls_sideways(browser: Any, runs: Path, page: str, width: int) -> None:
+    resize(browser, width)
+    visit(browser, runs / page)
+    assert (
+        browser.execute_script("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        <= 0
+    )
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_hostile_names_show_as_text(browser: Any, runs: Path) -> None:
+    visit(browser, runs / "sgd" / "report.html")
+    shown = text_of(browser, ".sheet:not(.away) .templates small")
+    assert tuple(shown) == HOSTILE
+    assert tuple(text_of(browser, ".sheet:not(.away) .matrix tbody th")) == HOSTILE
+    visit(browser, runs / "table" / "report.html")
+    assert text_of(browser, "h1") == ["<b>table</b>"]
+
+
+def test_a_column_sorts_both_ways(browser: Any, runs: Path) -> None:
+    visit(browser, runs / "sgd" / "report.html")
+    trials = json.loads((runs / "sgd" / "results.json").read_text())["runs"][0]["trials"]
+    rates = sorted(trial["learning_rate"] for trial in trials)
+
+    def column() -> list[float]:
+        cells = text_of(browser, ".sheet:not(.away) .candidates tbody td:nth-child(2)")
+        return [float(cell.replace("−", "-")) for cell in cells]
+
+    button = find_all(browser, ".sheet:not(.away) .candidates th button")[1]
+    button.click()
+    assert column() == pytest.approx(rates, rel=1e-2)
+    button.click()
+    assert column() == pytest.approx(rates[::-1], rel=1e-2)
+
+
+def locate(browser: Any, number: int) -> list[float]:
+    """Where candidate `number` of the first panel lies in its chart, in pixels from the chart's middle."""
+    script = """
+        const box = document.querySelector(".sheet:not(.away) .search .chart");
+        const trial = JSON.parse(document.getElementById("data").textContent).panels[0].trials[arguments[0]];
+        const over = box.querySelector(".u-over"), u = box.chart.u;
+        const x = u.valToPos(Math.log10(trial.learning_rate), "x"), y = u.valToPos(Math.log10(trial.reg), "y");
+        return [x - over.clientWidth / 2, y - over.clientHeight / 2];
+    """
+    place: list[float] = browser.execute_script(script, number)
+    return place
+
+
+def test_hover_tells_and_click_shows_a_candidate(browser: Any, runs: Path) -> None:
+    from selenium.webdriver import ActionChains
+
+    visit(browser, runs / "sgd" / "report.html")
+    entry = json.loads((runs / "sgd" / "results.json").read_text())["runs"][0]
+    number = entry["order"][-1]
+    over = find(browser, ".sheet:not(.away) .search .u-over")
+    x, y = locate(browser, number)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", over)
+    ActionChains(browser).move_to_element_with_offset(over, round(x), round(y)).perform()
+    tip = find(browser, ".sheet:not(.away) .search .tip")
+    assert tip.is_displayed()
+    [share] = re.findall(r"validation ([\d.]+) %", tip.text)
+    assert float(share) == pytest.approx(100 * entry["trials"][number]["val_accuracy"], abs=0.051)
+    ActionChains(browser).click().perform()
+    assert find(browser, ".sheet:not(.away) .closely h3").text.startswith(f"Candidate {number + 1}")
+    assert len(find_all(browser, ".sheet:not(.away) .closely .tiles canvas")) == len(HOSTILE)
+    assert len(find_all(browser, ".sheet:not(.away) .closely .chart canvas")) == 1
+    assert browser.get_log("browser") == []
+
+
+def test_a_row_shows_its_candidate_and_a_card_its_loss(browser: Any, runs: Path) -> None:
+    visit(browser, runs / "sgd" / "report.html")
+    find_all(browser, ".card")[1].click()
+    assert find(browser, ".sheet:not(.away)").get_attribute("data-panel") == "1"
+    entry = json.loads((runs / "sgd" / "results.json").read_text())["runs"][1]
+    find_all(browser, ".sheet:not(.away) .candidates tbody tr")[2].click()
+    heading = find(browser, ".sheet:not(.away) .closely h3").text
+    assert heading.startswith(f"Candidate {entry['order'][2] + 1}")
+
+
+def test_the_colours_change_with_a_button(browser: Any, runs: Path) -> None:
+    visit(browser, runs / "exact" / "report.html")
+    before = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+    find(browser, ".theme").click()
+    assert browser.execute_script("return getComputedStyle(document.body).backgroundColor") != before
+
+
+PICTURES = {
+    "the model's own size": (8, 8, "L"),
+    "smaller": (5, 3, "RGB"),
+    "larger": (61, 47, "RGB"),
+    "large grey": (300, 211, "L"),
+    "one direction": (8, 40, "RGB"),
+}
+
+
+def draw_picture(path: Path, width: int, height: int, mode: str) -> Path:
+    generator = np.random.default_rng(width)
+    shape = (height, width) if mode == "L" else (height, width, 3)
+    Image.fromarray(generator.integers(0, 256, shape).astype(np.uint8)).save(path)
+    return path
+
+
+def try_it(browser: Any, picture: Path, n_classes: int) -> tuple[str, torch.Tensor]:
+    """Give a picture to 'Try it' of the shown loss; returns its label and the scores in the order of the classes."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    find(browser, ".sheet:not(.away) .drop input").send_keys(str(picture))
+    selector = ".sheet:not(.away) .scorebar"
+    WebDriverWait(browser, 10).until(lambda _: len(find_all(browser, selector)) == n_classes)
+    bars = {
+        int(bar.get_attribute("data-class")): float(bar.get_attribute("data-score"))
+        for bar in find_all(browser, selector)
+    }
+    [label] = text_of(browser, ".sheet:not(.away) .verdict .label")
+    return label, torch.tensor([bars[number] for number in range(n_classes)])
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize(
+    ("name", "panel", "loss"), [("sgd", 0, "hinge"), ("sgd", 1, "softmax"), ("colour", 0, "softmax")]
+)
+def test_try_it_scores_as_the_model_does(
+    browser: Any, runs: Path, tmp_path: Path, kind: str, name: str, panel: int, loss: str
+) -> None:
+    model = LinearModel.load(runs / name / f"model-{loss}.safetensors")
+    picture = draw_picture(tmp_path / "<img onerror=alert(1)>.png", *PICTURES[kind])
+    assert model.image_shape is not None
+    raw = read_image(picture, model.image_shape, value_range=model.value_range)
+    expected = model.scores(raw.unsqueeze(0)).squeeze(0)
+    visit(browser, runs / name / "report.html")
+    find_all(browser, ".card")[panel].click()
+    label, scores = try_it(browser, picture, model.n_classes)
+    assert label == model.class_names[int(expected.argmax())]
+    torch.testing.assert_close(scores, expected, atol=TOLERANCE, rtol=0)
+    assert browser.get_log("browser") == []
+
+
+def test_pixels_and_bias_add_up_to_the_score_of_the_chosen_class(browser: Any, runs: Path, tmp_path: Path) -> None:
+    visit(browser, runs / "sgd" / "report.html")
+    _, scores = try_it(browser, draw_picture(tmp_path / "a.png", 8, 8, "L"), 4)
+    bar = find(browser, ".sheet:not(.away) .scorebar[data-class='2']")
+    bar.click()
+    words = find(browser, ".sheet:not(.away) .sum").get_property("textContent").replace("−", "-").rsplit(" = ", 2)
+    pixels, sign, bias = words[1].removeprefix("pixels ").replace(" bias ", " ").split(" ")
+    assert float(words[2]) == pytest.approx(float(scores[2]), abs=TOLERANCE)
+    assert float(pixels) + float(sign + bias) == pytest.approx(float(scores[2]), abs=2 * TOLERANCE)
+
+
+def test_a_file_that_is_no_image_gets_a_sentence(browser: Any, runs: Path, tmp_path: Path) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    (tmp_path / "<b>notes.txt").write_text("no image")
+    visit(browser, runs / "colour" / "report.html")
+    find(browser, ".sheet:not(.away) .drop input").send_keys(str(tmp_path / "<b>notes.txt"))
+    WebDriverWait(browser, 10).until(lambda _: find_all(browser, ".trouble"))
+    assert find(browser, ".trouble").text.startswith("<b>notes.txt cannot be read")
