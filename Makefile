@@ -1,12 +1,11 @@
 # make demo    tune both classifiers on the bundled digits (no network once installed)
 # make test    every test and doctest          make check   format, lint, types, import directions
-# make notebook        execute the notebook on CIFAR-10 and store it (minutes)
 # make bench   the timed comparisons           make docs    the manual, warnings as errors
 PYTHON ?= python3
 BIN := .venv/bin
 export MPLBACKEND := Agg
 
-.PHONY: demo test check bench docs notebook clean
+.PHONY: demo test check bench docs clean
 demo: .venv/.base
 	$(BIN)/colinear tune digits
 
@@ -21,9 +20,6 @@ check: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks.run $(ARGS)
-
-notebook: .venv/.dev
-	$(BIN)/python notebooks/build.py
 
 docs: .venv/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

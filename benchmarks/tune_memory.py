@@ -30,18 +30,26 @@ Path(sys.argv[1]).write_text(json.dumps({"peak_mb": round(peak / 1e6), "status":
 """
 
 
-def measure_tune(data: str, steps: int, extra: tuple[str, ...] = ()) -> dict[str, Any]:
+def measure_tune(data: str, steps: int) -> dict[str, Any]:
     """Run the command and return {command, peak_mb, target_mb}.
 
     Buffers are allocated before the first step and the loss history takes 4 bytes a step and candidate, so a few
     hundred steps have the peak of 5,000.
     """
-    with tempfile.TemporaryDirectory(prefix="colinear-bench-") as name:
-        report = Path(name) / "peak.json"
-        options = ["tune", data, "--solver", "sgd", "--steps", str(steps), *extra]
-        command = [sys.executable, "-c", CHILD, str(report), *options, "--quiet", "--out", str(Path(name) / "run")]
-        subprocess.run(command, check=True)
-        result = json.loads(report.read_text())
+    options = ["tune", data, "--solver", "sgd", "--steps", str(steps)]
+    command = f"colinear {' '.join(options)}"
+    with tempfile.TemporaryDirectory(prefix="colinear-bench-") as folder:
+        result = peak_of([*options, "--quiet", "--out", str(Path(folder) / "run")])
     if result["status"]:
-        raise SystemExit(f"colinear {' '.join(options)} ended with status {result['status']}.")
-    return {"command": f"colinear {' '.join(options)}", "peak_mb": result["peak_mb"], "target_mb": TARGET_MB}
+        raise SystemExit(f"{command} ended with status {result['status']}.")
+    return {"command": command, "peak_mb": result["peak_mb"], "target_mb": TARGET_MB}
+
+
+def peak_of(arguments: list[str]) -> dict[str, int]:
+    """Run the program in a process of its own: {peak_mb, status}."""
+    with tempfile.TemporaryDirectory(prefix="colinear-bench-") as folder:
+        report = Path(folder) / "peak.json"
+        # what the program prints is dropped, its errors are shown
+        subprocess.run([sys.executable, "-c", CHILD, str(report), *arguments], check=True, stdout=subprocess.DEVNULL)
+        result: dict[str, int] = json.loads(report.read_text())
+    return result

@@ -1,0 +1,155 @@
+"""Each problem's code at toy size on the digits; nothing about speed is asserted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from benchmarks.certificates import CERTIFICATES, hinge_certificate, write_rows
+from benchmarks.machine import spread
+from benchmarks.methods.course import course_hinge, course_softmax
+from benchmarks.methods.loops import mean_hinge
+from benchmarks.methods.ours import batches_of, solve
+from benchmarks.problems import CourseSearch, WrongAnswerError, hinge_path, softmax_path
+from benchmarks.run import main
+from benchmarks.tune_memory import peak_of
+
+from colinear.datasets import Features, Split, fit_scaling, open_split
+from colinear.losses import LOSSES
+from colinear.reference import hinge_loops, softmax_loops
+
+SEARCH = ("--candidates", "4", "--steps", "12", "--repeats", "1", "--baseline-steps", "3", "--check-steps", "4")
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    return open_split("digits")
+
+
+def run(out: Path, *arguments: str) -> dict[str, Any]:
+    main([*arguments, "--data", "digits", "--device", "cpu", "--out", str(out)])
+    report: dict[str, Any] = json.loads((out / f"{arguments[0]}-cpu.json").read_text())
+    return report
+
+
+def test_course_search_reports_every_variant_beside_the_baseline(tmp_path: Path) -> None:
+    report = run(tmp_path, "course-search", *SEARCH)
+    assert set(report["variants"]) == {"full", "halving", "subspace", "halving + subspace"}
+    for variant in report["variants"].values():
+        assert variant["n"] == 1
+        assert variant["speedup"] == pytest.approx(report["baseline"]["seconds"] / variant["median"])
+        assert all(0 < part["best_validation_accuracy"] <= 1 for part in variant["losses"].values())
+    snippets = report["baseline"]["losses"]["hinge"]["snippet"]
+    assert snippets["n"] == len(report["variants"]) + 1  # one before, and one after each variant
+    assert report["baseline"]["losses"]["hinge"]["seconds"] == pytest.approx(snippets["median"] / 3 * 4 * 12, rel=1e-3)
+    assert {"threads", "cpu", "commit", "versions"} <= set(report["environment"])
+
+
+def test_path_reports_recomputed_gaps_ratios_and_stopped_peers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = run(tmp_path, "path", "--repeats", "1", "--peers", "newton-cg", "--batching")
+    peer = report["peers"]["newton-cg"]
+    assert 0 < peer["independent_relative_gap"] < 0.01
+    assert report["softmax"]["n"] == 2  # one before the peers, one after
+    assert len(report["softmax"]["points"]) == 9
+    assert len(report["hinge"]["points"]) == 7
+    assert [run["strengths_a_batch"] for run in report["batching"]] == [1, 3, 9]
+    ratio = report["ratios"]["softmax"]["all_here_to_one_of_peer"]
+    assert ratio == pytest.approx(report["softmax"]["median"] / peer["median"])
+    assert "newton-cg" in capsys.readouterr().out
+
+    report = run(tmp_path, "path", "--repeats", "1", "--peers", "lbfgs", "--limit", "0.01")
+    assert report["peers"]["lbfgs"]["stopped_after_seconds"] == 0.01
+    assert report["ratios"] == {}
+    assert "stopped at the limit" in capsys.readouterr().out
+
+
+def test_memory_reads_the_peak_of_the_program_itself() -> None:
+    asked, refused = peak_of(["--version"]), peak_of(["tune", "--nonsense"])
+    assert (asked["status"], refused["status"]) == (0, 2)
+    assert asked["peak_mb"] > 1
+
+
+@pytest.mark.parametrize(("step", "loops"), [(course_softmax, softmax_loops), (course_hinge, hinge_loops)])
+def test_baseline_computes_the_course_loss(step: Any, loops: Any) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.randn(5, 3, generator=generator, dtype=torch.float64)
+    rows = torch.randn(7, 5, generator=generator, dtype=torch.float64)
+    labels = torch.randint(3, (7,), generator=generator)
+    value, gradient = step(weights, rows, labels, 0.1)
+    expected, slope = loops(weights, rows, labels, 0.1)
+    assert float(value) == pytest.approx(float(expected))
+    torch.testing.assert_close(gradient, slope)
+    if step is course_hinge:
+        penalty = 0.1 * float(weights.square().sum())
+        assert float(mean_hinge(rows @ weights, labels)) + penalty == pytest.approx(float(value))
+
+
+def test_rows_of_peers_are_the_rows_that_colinear_trains_on(split: Split, tmp_path: Path) -> None:
+    write_rows(split.train, tmp_path / "rows.npy")
+    expected = Features(split.train, fit_scaling(split.train), torch.float64).gather(slice(None))
+    np.testing.assert_allclose(np.load(tmp_path / "rows.npy"), expected.numpy(), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("problem_of", [softmax_path, hinge_path])
+def test_wrong_answers_are_refused(problem_of: Any, split: Split) -> None:
+    problem = replace(problem_of(split.train), regs=(1e-1,))
+    _, path = solve(problem)
+    point = path.points[0]
+    with problem.written() as folder:
+        assert problem.judge(folder, (point,))[0]["status"] == "converged"
+        for wrong in (replace(point, objective=point.objective * 0.999), replace(point, coef=0.9 * point.coef)):
+            with pytest.raises(WrongAnswerError, match=r"reg 0\.1"):
+                problem.judge(folder, (wrong,))
+        away = replace(point, coef=0.9 * point.coef)
+        objective, _ = problem.certify(folder, away.coef.numpy(), away.reg)
+        with pytest.raises(WrongAnswerError, match="relative gap"):
+            problem.judge(folder, (replace(away, objective=objective),))
+
+
+def test_independent_hinge_gap_bounds_the_distance_to_a_better_solution(split: Split, tmp_path: Path) -> None:
+    problem = replace(hinge_path(split.train), regs=(1e-1,))
+    write_rows(split.train, tmp_path / "rows.npy")
+    rows = np.load(tmp_path / "rows.npy")
+    rough, fine = (solve(replace(problem, tol=tol))[1].points[0] for tol in (5e-2, 1e-5))
+    objective, gap = hinge_certificate(rows, problem.labels, rough.coef.numpy(), 1e-1)
+    assert objective - fine.objective <= gap * objective
+    assert hinge_certificate(rows, problem.labels, fine.coef.numpy(), 1e-1)[1] <= 2e-5
+
+
+def test_k_at_once_is_refused_if_it_differs_from_each_alone(split: Split) -> None:
+    problem = CourseSearch(split)
+    problem.check({"hinge": [0.0, 9e-6]})
+    for wrong in (2e-5, float("nan")):
+        with pytest.raises(WrongAnswerError, match="hinge"):
+            problem.check({"softmax": [0.0], "hinge": [wrong]})
+
+
+def test_narrow_batches_need_more_passes_and_are_put_back(split: Split) -> None:
+    problem = softmax_path(split.train)
+    together = solve(problem)[1].passes
+    with batches_of(1, problem):
+        assert solve(problem)[1].passes > together
+    assert solve(problem)[1].passes == together
+
+
+def test_unknown_problems_and_missing_packages_are_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        main(["speed"])
+    assert "choose from course-search, path, memory" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="there is no 'nowhere'"):
+        main(["path", "--data", "nowhere", "--out", str(tmp_path)])
+
+
+def test_spread_states_n() -> None:
+    assert spread([3.0, 1.0, 2.0]) == {"median": 2.0, "min": 1.0, "max": 3.0, "n": 3, "seconds": [3.0, 1.0, 2.0]}
+
+
+def test_every_loss_has_an_independent_certificate() -> None:
+    assert set(CERTIFICATES) == set(LOSSES)
