@@ -93,13 +93,12 @@ def _snippet(way: CourseWay, options: SearchOptions, clockings: _Clockings) -> f
 
 def _run(problem: CourseSearch, variant: str) -> dict[str, Any]:
     """One run of a variant, all losses."""
-    run: dict[str, Any] = {"losses": {}}
-    for loss in problem.losses:
-        seconds, result = search(problem, loss, variant)
-        best = result.trials[result.order[0]]
-        run["losses"][loss] = {"seconds": seconds, "best_validation_accuracy": best.val_accuracy}
-    run["seconds"] = sum(part["seconds"] for part in run["losses"].values())
-    return run
+    total, found = search(problem, variant)
+    losses = {
+        loss: {"seconds": seconds, "best_validation_accuracy": result.winner.val_accuracy}
+        for loss, (seconds, result) in found.items()
+    }
+    return {"seconds": total, "losses": losses}
 
 
 def _baseline(problem: CourseSearch, options: SearchOptions, clockings: _Clockings) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import colinear
 FLOORS = (
     ("checks",),
     ("datasets", "metrics", "model"),
-    ("export", "gradcheck", "losses", "reference", "selfcheck"),
+    ("export", "gradcheck", "losses", "products", "reference", "selfcheck"),
     ("objective",),
     ("solvers",),
     ("estimators", "search"),

@@ -16,6 +16,7 @@ from colinear.search.sgd_search import INITIAL_SCALE, SGDSearch
 from colinear.solvers import path as path_solver
 from colinear.solvers.lbfgs import MEMORY
 from colinear.solvers.sgd import SGD
+from colinear.solvers.spectrum import Projection
 
 VARIANTS: dict[str, tuple[int | None, float | None]] = {  # eta of halving, share of the subspace
     "full": (None, None),
@@ -25,14 +26,24 @@ VARIANTS: dict[str, tuple[int | None, float | None]] = {  # eta of halving, shar
 }
 
 
-def search(problem: CourseSearch, loss: str, variant: str) -> tuple[float, SearchResult]:
-    """The whole search of one loss: scaling, subspace, training, scoring on validation and training rows."""
+def search(problem: CourseSearch, variant: str) -> tuple[float, dict[str, tuple[float, SearchResult]]]:
+    """The whole search: scaling, subspace, training of every loss, scoring on validation and training rows.
+
+    Returns  seconds of all, and for each loss its own seconds and result.
+    """
     eta, subspace = VARIANTS[variant]
-    sgd = SGD(problem.steps, problem.batch(loss))
     device = problem.split.train.labels.device
     started = now(device)
-    result = SGDSearch(loss, problem.settings, sgd, problem.seed, eta, subspace).run(*problem.features())
-    return now(device) - started, result
+    train, validation = problem.features()
+    projection = None if subspace is None else Projection.fit(train, validation, subspace, problem.seed)
+    found = {}
+    for loss in problem.losses:
+        begun = now(device)
+        sgd = SGD(problem.steps, problem.batch(loss))
+        search = SGDSearch(loss, problem.settings, sgd, problem.seed, eta, subspace)
+        result = search.run(train, validation, projection=projection)
+        found[loss] = now(device) - begun, result
+    return now(device) - started, found
 
 
 def differences(problem: CourseSearch, loss: str, steps: int, singles: int = 5) -> list[float]:

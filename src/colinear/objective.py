@@ -20,6 +20,7 @@ from colinear.datasets.base import Dataset
 from colinear.datasets.features import CHUNK_ROWS, Features
 from colinear.losses import Loss
 from colinear.model import LinearModel
+from colinear.products import MOST_SUMMANDS, byte_second_moment, pass_products, suits_bytes
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,13 @@ class Objective:
         flat = coef.reshape(k * c, d)
         sums = torch.zeros(4, k, dtype=torch.float64, device=coef.device)  # value, original, dual, weight
         gradient, curvature = torch.zeros_like(coef), coef.new_zeros(k, c, c)
-        for rows, chunk in features.chunks(self.chunk_rows):
+        products = pass_products(features, flat)
+        for rows in features.ranges(self.chunk_rows):
             weights = self._weights(rows, held_out, coef.dtype)
-            scores = (flat @ chunk.mT).view(k, c, -1)  # (k, c, b)
-            part = loss.sums_(scores, features.labels[rows], weights)
-            gradient.view(k * c, d).addmm_(scores.view(k * c, -1), chunk)
+            products.load(rows)
+            scores = products.scores_into(coef.new_empty(k * c, rows.stop - rows.start))
+            part = loss.sums_(scores.view(k, c, -1), features.labels[rows], weights)
+            products.add_gradient_(gradient.view(k * c, d), scores)
             curvature += part.curvature
             sums += torch.stack((part.value, part.original, part.dual, self._total_weight(weights, rows, k)))
         for total in (sums, gradient, curvature):
@@ -114,7 +117,8 @@ class Objective:
         """
         correct, counted = torch.zeros(2, len(coef), dtype=torch.int64, device=coef.device)
         for rows, scores in self.scores(coef):
-            right = scores.argmax(1) == self.features.labels[rows]  # (k, b); ties go to the lowest class
+            # max gives the lowest class among ties, as argmax does, in a tenth of its time along this dimension
+            right = scores.max(1).indices == self.features.labels[rows]  # (k, b)
             if held_out is not None:
                 mine = self._held(rows, held_out) | (held_out == -1).unsqueeze(1)
                 right &= mine
@@ -131,19 +135,38 @@ class Objective:
         correct, counted = self.count_correct(coef)
         return correct.double() / counted
 
+    def kept_weight(self, held_out: Tensor) -> Tensor:
+        """Total weight of the rows that each candidate learns from, (k,) float64: those outside its fold `held_out`."""
+        if self.folds is None:
+            raise InputError("held_out needs folds: give the Objective the fold of each row.")
+        weights = (
+            torch.ones(len(self.folds), device=self.folds.device) if self.row_weights is None else self.row_weights
+        )
+        folds, candidate = torch.unique(held_out, return_inverse=True)
+        kept = [torch.where(self.folds == fold, 0, weights).sum(dtype=torch.float64) for fold in folds]
+        total = torch.stack(kept)[candidate]
+        _all_reduce_(total)
+        return total
+
     def scores(self, coef: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Walk the rows: (row range, scores (k, c, b))."""
         k, c, d = coef.shape
         features = self.features.at(coef.dtype)
-        for rows, chunk in features.chunks(self.chunk_rows):
-            yield rows, (coef.reshape(k * c, d) @ chunk.mT).view(k, c, -1)
+        products = pass_products(features, coef.reshape(k * c, d))
+        for rows in features.ranges(self.chunk_rows):
+            products.load(rows)
+            scores = products.scores_into(coef.new_empty(k * c, rows.stop - rows.start))
+            yield rows, scores.view(k, c, -1)
 
     def second_moment(self, rows: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """G = weighted mean of x x^T over the given rows, (d, d)."""
-        d = self.features.n_features
-        moment = torch.zeros(d, d, dtype=dtype, device=self.features.device)
-        for weighted, chunk in self._weighted_rows(rows, dtype):
-            moment.addmm_(weighted.mT, chunk)
+        features, d = self.features.at(dtype), self.features.n_features
+        if self.row_weights is None and suits_bytes(features) and len(rows) <= MOST_SUMMANDS:
+            moment = byte_second_moment(features, rows, self.chunk_rows)
+        else:
+            moment = torch.zeros(d, d, dtype=dtype, device=features.device)
+            for weighted, chunk in self._weighted_rows(rows, dtype):
+                moment.addmm_(weighted.mT, chunk)
         _all_reduce_(moment)
         return moment / self._sampled_weight(rows)
 

@@ -158,15 +158,20 @@ class Features:
         out = self._rows(len(raw))
         values = out[:, : raw.shape[1]]
         if self._scale.ndim == 0:
-            torch.add(self._minus_shift, raw, alpha=float(self.scaling.scale), out=values)
+            values.copy_(raw)  # converting first is twice as fast as adding bytes to floats
+            torch.add(self._minus_shift, values, alpha=float(self.scaling.scale), out=values)
         else:
             torch.mul(raw, self._scale, out=values).add_(self._minus_shift)
         return out
 
+    def ranges(self, size: int = CHUNK_ROWS) -> Iterator[slice]:
+        """Ranges of `size` rows that cover all rows in order."""
+        for start in range(0, self.n_samples, size):
+            yield slice(start, min(start + size, self.n_samples))
+
     def chunks(self, size: int = CHUNK_ROWS) -> Iterator[tuple[slice, Tensor]]:
         """Walk all rows in order: (row range, scaled features)."""
-        for start in range(0, self.n_samples, size):
-            rows = slice(start, min(start + size, self.n_samples))
+        for rows in self.ranges(size):
             yield rows, self.gather(rows)
 
     def _rows(self, count: int) -> Tensor:

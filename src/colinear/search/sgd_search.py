@@ -23,7 +23,7 @@ from colinear.search.halving import plan_rungs
 from colinear.search.result import Progress, RungResult, SearchResult, Trial
 from colinear.solvers.sgd import SGD, SGDState
 from colinear.solvers.solution import Status
-from colinear.solvers.spectrum import Subspace
+from colinear.solvers.spectrum import Projection, Subspace
 
 INITIAL_SCALE = 1e-6  # the course's: weights start as 1e-6 * normal numbers
 REPORTS = 100  # reporting points of a search; validation is scored at every fifth
@@ -113,13 +113,17 @@ class SGDSearch:
         report: Callable[[Progress], None] | None = None,
         keeper: Keeper | None = None,
         position: SearchPosition | None = None,
+        projection: Projection | None = None,
     ) -> SearchResult:
-        """Search from the start, or from `position`; `report` and `keeper` are called at reporting points."""
+        """Search from the start, or from `position`; `report` and `keeper` are called at reporting points.
+
+        projection : the rows in the subspace if an earlier search on them has made it.
+        """
         started = time.perf_counter()
         basis = None
         if self.subspace is not None:
-            basis = Subspace.fit(train, self.subspace, seed=self.seed)
-            train, validation = basis.project(train), basis.project(validation)
+            projection = projection or Projection.fit(train, validation, self.subspace, self.seed)
+            basis, train, validation = projection.subspace, projection.train, projection.validation
         position = position or self._start(train, basis)
         self._train(position, train, validation, report or (lambda _: None), keeper or (lambda *_: None))
         seconds = time.perf_counter() - started

@@ -17,6 +17,7 @@ from torch import Tensor
 from colinear.checks import InputError, check_choice, check_count, check_number
 from colinear.datasets.features import Features
 from colinear.losses import Loss
+from colinear.products import step_products
 from colinear.solvers.precision import PRECISIONS, MatmulPrecision, matmul_precision
 from colinear.solvers.solution import Status
 
@@ -158,10 +159,13 @@ class _Stepper:
         column = (k, 1, 1)
         rates = self.state.learning_rates
         # per candidate and step: what coef is multiplied by, what the summed gradient is, and the averaging weight
-        self.decay, self.rate = (coef.new_empty(column) for _ in range(2))
+        self.decay, self.rate = coef.new_empty(column), coef.new_empty(column)
+        self.factor = coef.new_empty(k, c, 1)
+        self._mean = coef.new_full((1, 1), 1.0 / batch)
         self.mixing = coef.new_zeros(())
         self._rates, self._regs = rates.view(column), self.state.regs.view(column)
         self._penalty = self.state.regs.to(coef.dtype)
+        self._products = step_products(self.features, self.loss, block=BLOCK_ROWS)
         self._set_rates(self.state.step)
 
     def record(self) -> None:
@@ -204,6 +208,7 @@ class _Stepper:
     def _set_rates(self, step: int) -> None:
         rates = self._rates * self.sgd.rate_factor(step)
         self.rate.copy_(rates)
+        self.factor.copy_(rates * (-1.0 / self.sgd.batch_size))
         self.decay.copy_(1 - 2 * rates * self._regs)
 
     def _step(self) -> None:
@@ -211,22 +216,20 @@ class _Stepper:
         k, c, d = coef.shape
         batch = self.sgd.batch_size
         flat, scores = coef.view(k * c, d), self.scores.view(k * c, batch)
-        chunk = self.features.gather(self.rows)  # (b, d)
-        for start in range(0, batch, BLOCK_ROWS):
-            part = slice(start, start + BLOCK_ROWS)
-            torch.mm(flat, chunk[part].mT, out=scores[:, part])
+        self._products.hold(flat)
+        self._products.load(self.rows)
+        self._products.scores_into(scores)
         data = self.loss.value_and_gradient_(self.scores, self.features.labels[self.rows])  # (k,) float64
         norms = torch.linalg.vector_norm(coef.view(k, c * d), dim=1)
         self.losses.copy_(data / batch + self._penalty * norms * norms)
         if self.state.velocity is None:
-            self.scores *= self.rate * (-1.0 / batch)
             coef *= self.decay
-            flat.addmm_(scores, chunk)
+            self._products.add_gradient_(flat, scores, self.factor.view(k * c, 1))
         else:
             velocity = self.state.velocity
             velocity *= self.sgd.momentum
             velocity += 2 * self._penalty.view(k, 1, 1) * coef
-            velocity.view(k * c, d).addmm_(scores, chunk, alpha=1.0 / batch)
+            self._products.add_gradient_(velocity.view(k * c, d), scores, self._mean)
             coef -= self.rate * velocity
         if self.state.average is not None:
             self.state.average.lerp_(coef, self.mixing)

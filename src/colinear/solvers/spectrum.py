@@ -143,3 +143,17 @@ class Subspace:
     def summary(self) -> dict[str, Any]:
         """Directions kept, of how many, and the share they hold: for results.json."""
         return {"directions": self.n_outputs, "of": self.n_inputs, "share": self.share}
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Training and validation rows in the principal subspace of the training rows: made once for several searches."""
+
+    subspace: Subspace
+    train: Features
+    validation: Features
+
+    @classmethod
+    def fit(cls, train: Features, validation: Features, share: float, seed: int = 0) -> Projection:
+        subspace = Subspace.fit(train, share, seed)
+        return cls(subspace, subspace.project(train), subspace.project(validation))

@@ -1,0 +1,227 @@
+"""The two products every solver lives on, for one batch of rows x after another:
+
+    scores = W x^T        target += factor * slopes x
+
+`FloatProducts` scales the rows to floats and multiplies. `ByteProducts` leaves images as they are stored: a float32
+number is three signed bytes of a 24-bit fixed-point number, products of bytes are exact in int32, and processors that
+multiply tiles of bytes (Intel AMX) do them an order of magnitude faster than float32.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from colinear.datasets.features import Features
+from colinear.losses import Loss
+
+FEWEST_COLUMNS = 256  # below, splitting numbers costs more than the products save
+DIGITS = 3  # signed bytes of a fixed-point number
+TOP = 2**22 - 2**16  # largest fixed-point magnitude: the three digits and their carries stay below 2^22
+# added to a float of magnitude < 2^22: the nearest integer stands in the mantissa's bits, its bytes shifted to >= 0
+MAGIC = 1.5 * 2**23 + 2**15 + 2**7
+MOST_SUMMANDS = 2**17 - 1  # products of two bytes that int32 can add up
+MOST_CLASSES = 128  # the hinge's slopes are whole numbers in [1 - classes, 1]: one byte
+
+
+class Products(Protocol):
+    """Products of one weight matrix (m, d) with batches of scaled rows (b, d)."""
+
+    def hold(self, coef: Tensor) -> None:
+        """Use the weights (m, d) as they are now until they are held anew."""
+        ...
+
+    def load(self, rows: Tensor | slice) -> None:
+        """Make the rows with these numbers the batch."""
+        ...
+
+    def scores_into(self, out: Tensor) -> Tensor:
+        """coef x^T, (m, b), written to `out`."""
+        ...
+
+    def add_gradient_(self, target: Tensor, slopes: Tensor, factor: Tensor | None = None) -> None:
+        """target (m, d) += factor (m, 1) * slopes x, with slopes (m, b), which are overwritten."""
+        ...
+
+
+class FloatProducts:
+    """Rows scaled to the features' precision; `block` rows at most go into one product of scores."""
+
+    def __init__(self, features: Features, block: int | None = None) -> None:
+        self.features, self.block = features, block
+
+    def hold(self, coef: Tensor) -> None:
+        self._coef = coef
+
+    def load(self, rows: Tensor | slice) -> None:
+        self._chunk = self.features.gather(rows)
+
+    def scores_into(self, out: Tensor) -> Tensor:
+        width = self.block or len(self._chunk)
+        for start in range(0, len(self._chunk), width):
+            part = slice(start, start + width)
+            torch.mm(self._coef, self._chunk[part].mT, out=out[:, part])
+        return out
+
+    def add_gradient_(self, target: Tensor, slopes: Tensor, factor: Tensor | None = None) -> None:
+        target.addmm_(slopes if factor is None else slopes.mul_(factor), self._chunk)
+
+
+class ByteProducts:
+    """Rows of uint8 images kept as bytes v = raw - 128; numbers beside them as three signed bytes each.
+
+    x = scale v + constant, so that  W x^T = scale W v^T + W constant  and  slopes x = scale slopes v + sum(slopes)
+    constant.  The bytes of `constant` stand below those of the rows, so that both products are one.
+    Error    of a score: 2^-23 max|W| sum_j |v_j|, the rounding to fixed point, beside float32's eps in the final sums:
+             not more than the rounding of a float32 product. Sums of bytes are exact and depend on no order, so
+             that the same row of W has the same scores whatever else is in the matrix.
+    whole    : slopes are whole numbers in [-127, 127] (the hinge's) and need one byte only.
+    """
+
+    def __init__(self, features: Features, *, whole: bool = False) -> None:
+        self.features, self.whole = features, whole
+        scaling = features.scaling
+        self._pixels, self._scale, self._bias = len(scaling.shift), float(scaling.scale), scaling.bias
+        self._buffers: dict[str, Tensor] = {}
+        constant = (128 * scaling.scale - scaling.shift).float().unsqueeze(0)  # (1, p)
+        self._constant_digits, unit = self._split("constant", constant)
+        # what a sum over the constant's digit i counts, beside a sum over v
+        self._constant_units = unit[0, 0] / self._scale * 256.0 ** torch.arange(DIGITS)
+        self._constant = torch.full((features.n_features,), scaling.bias)
+        self._constant[: self._pixels] = constant[0]
+
+    def hold(self, coef: Tensor) -> None:
+        self._held, unit = self._split("coef", coef[:, : self._pixels])
+        self._unit = unit * self._scale
+        self._bias_scores = coef[:, -1:] * self._bias if self._bias else None
+
+    def load(self, rows: Tensor | slice) -> None:
+        raw = self.features.dataset.take(rows)
+        below = self._buffer("rows", (len(raw) + DIGITS, self._pixels), torch.int8)
+        torch.bitwise_xor(raw, 128, out=below[: len(raw)].view(torch.uint8))
+        below[len(raw) :] = self._constant_digits
+        self._rows = below
+
+    def scores_into(self, out: Tensor) -> Tensor:
+        sums = self._multiply("scores", self._held, self._rows.mT).view(DIGITS, len(out), -1)  # (3, m, b + 3)
+        offset = _combined(sums[..., -DIGITS:]) @ self._constant_units  # (m,)
+        _combined(sums[..., :-DIGITS], out)
+        out += offset.unsqueeze(1)
+        out *= self._unit
+        return out if self._bias_scores is None else out.add_(self._bias_scores)
+
+    def add_gradient_(self, target: Tensor, slopes: Tensor, factor: Tensor | None = None) -> None:
+        totals = slopes.sum(1, keepdim=True)
+        shape, rows = (len(slopes), self._pixels), self._rows[:-DIGITS]
+        moved = self._buffer("moved", shape, torch.float32)
+        if self.whole:
+            unit = totals.new_full((1, 1), self._scale)
+            moved.copy_(self._multiply("gradient", slopes.to(torch.int8), rows))
+        else:
+            digits, unit = self._split("slopes", slopes)
+            unit = unit * self._scale
+            _combined(self._multiply("gradient", digits, rows).view(DIGITS, *shape), moved)
+        if factor is not None:
+            unit, totals = unit * factor, totals * factor
+        target[:, : self._pixels].addcmul_(moved, unit)
+        target.addcmul_(totals, self._constant)
+
+    def _split(self, name: str, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Signed bytes (3 m, n), least significant first, and the unit (m, 1): value = unit * sum_i 256^i digit_i.
+
+        A row with a number that is not finite has a unit that is not finite.
+        """
+        m, n = values.shape
+        largest = torch.maximum(values.amax(1, keepdim=True), -values.amin(1, keepdim=True))
+        largest.clamp_(min=torch.finfo(values.dtype).tiny * TOP)
+        fixed = self._buffer(f"{name}.fixed", (m, n), torch.float32)
+        torch.mul(values, TOP / largest, out=fixed).add_(MAGIC)
+        planes = fixed.view(torch.int8).view(m, n, 4)
+        digits = self._buffer(f"{name}.digits", (DIGITS, m, n), torch.int8)
+        digits[0].copy_(fixed.view(torch.int32))  # keeps the lowest byte, with vector instructions
+        for number in range(1, DIGITS):
+            digits[number].copy_(planes[..., number])
+        digits[: DIGITS - 1].bitwise_xor_(-128)
+        digits[DIGITS - 1].sub_(64)
+        return digits.view(DIGITS * m, n), largest / TOP
+
+    def _multiply(self, name: str, a: Tensor, b: Tensor) -> Tensor:
+        out = self._buffer(name, (len(a), b.shape[1]), torch.int32)
+        return torch._int_mm(a, b, out=out)
+
+    def _buffer(self, name: str, shape: tuple[int, ...] | torch.Size, dtype: torch.dtype) -> Tensor:
+        held = self._buffers.get(name)
+        if held is None or held.shape != shape:
+            held = self._buffers[name] = torch.empty(shape, dtype=dtype)
+        return held
+
+
+def byte_second_moment(features: Features, rows: Tensor, size: int) -> Tensor:
+    """Sum of x x^T over the given rows of uint8 images, (d, d) float32, by exact sums of products of bytes.
+
+    sum x x^T = scale^2 V^T V + u c^T + c u^T + n c c^T   with  x = scale v + c,  u = scale sum(v)
+    """
+    scaling, p = features.scaling, features.dataset.n_features
+    moment = torch.zeros(p, p, dtype=torch.int32)
+    part = torch.empty_like(moment)
+    total = torch.zeros(1, p, dtype=torch.int32)
+    for start in range(0, len(rows), size):
+        signed = features.dataset.take(rows[start : start + size]).bitwise_xor(128).view(torch.int8)
+        moment += torch._int_mm(signed.mT, signed, out=part)
+        total += torch._int_mm(signed.new_ones(1, len(signed)), signed)
+    scale, n = float(scaling.scale), len(rows)
+    constant = torch.full((features.n_features,), scaling.bias, dtype=torch.float64)
+    constant[:p] = 128 * scaling.scale - scaling.shift
+    lifted = torch.zeros_like(constant)
+    lifted[:p] = scale * total[0]
+    half = torch.outer((lifted + n / 2 * constant).float(), constant.float())
+    result = half + half.mT
+    result[:p, :p].add_(moment, alpha=scale**2)
+    return result
+
+
+def _combined(sums: Tensor, out: Tensor | None = None) -> Tensor:
+    """sum_i 256^i sums_i of (3, ...) int32, in float32."""
+    low, middle, high = sums
+    out = low.float() if out is None else out.copy_(low)
+    return out.add_(middle, alpha=256.0).add_(high, alpha=65536.0)
+
+
+def step_products(features: Features, loss: Loss, *, block: int | None = None) -> Products:
+    """What multiplies a new matrix with every batch (SGD). block : of `FloatProducts`.
+
+    Splitting the weights costs as much as the float32 scores of about 200 rows: only the hinge, whose slopes are bytes
+    already, gains.
+    """
+    whole = loss.kinked and not loss.smoothed and features.n_classes <= MOST_CLASSES
+    return ByteProducts(features, whole=True) if whole and suits_bytes(features) else FloatProducts(features, block)
+
+
+def pass_products(features: Features, coef: Tensor) -> Products:
+    """What multiplies the weights (m, d) with all rows, chunk by chunk: bytes wherever that is possible."""
+    products: Products = ByteProducts(features) if suits_bytes(features) else FloatProducts(features)
+    products.hold(coef)
+    return products
+
+
+def suits_bytes(features: Features) -> bool:
+    """Whether the rows are bytes, scaled all alike to float32, on a processor that multiplies tiles of bytes."""
+    return (
+        features.device.type == "cpu"
+        and features.dtype == torch.float32
+        and features.dataset.dtype == torch.uint8
+        and features.scaling.scale.ndim == 0
+        and FEWEST_COLUMNS <= features.dataset.n_features <= MOST_SUMMANDS
+        and has_byte_tiles()
+    )
+
+
+@lru_cache(maxsize=1)
+def has_byte_tiles() -> bool:
+    """Whether PyTorch can multiply int8 matrices with AMX here."""
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("amx_int8")) and hasattr(torch, "_int_mm") and sys.byteorder == "little"
