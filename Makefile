@@ -1,11 +1,12 @@
 # make demo    tune both classifiers on the bundled digits (no network once installed)
 # make test    every test and doctest          make check   format, lint, types, import directions
 # make bench   the timed comparisons           make docs    the manual, warnings as errors
+# make notebook  execute the notebook on CIFAR-10 and store it
 PYTHON ?= python3
 BIN := .venv/bin
 export MPLBACKEND := Agg
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test check bench docs notebook clean
 demo: .venv/.base
 	$(BIN)/colinear tune digits
 
@@ -23,6 +24,9 @@ bench: .venv/.dev
 
 docs: .venv/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+notebook: .venv/.dev
+	$(BIN)/python notebooks/build.py $(ARGS)
 
 .venv/.python:
 	$(PYTHON) -m venv .venv

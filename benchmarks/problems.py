@@ -15,7 +15,7 @@ from benchmarks.certificates import CERTIFICATES, Floats, Labels, write_rows
 from colinear.datasets import Dataset, Features, Split, fit_scaling
 from colinear.search.candidates import Candidate, draw_candidates
 from colinear.search.settings import COURSE_BATCH, LOSS_NAMES
-from colinear.solvers.path import PathPoint
+from colinear.solvers.solution import PathPoint
 
 AGREEMENT = 1e-5  # relative; K candidates at once and each alone differ by rounding only
 OBJECTIVE_AGREEMENT = 1e-6  # relative; the package's objective and the independent one are of the same rows

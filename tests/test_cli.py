@@ -192,6 +192,20 @@ def test_cross_validation_shows_its_spread_in_80_columns(
     assert re.search(r"validation +± +status", said.out)
 
 
+@pytest.mark.usefixtures("without_figures")
+def test_one_is_singular(colinear: Program, tmp_path: Path) -> None:
+    said = colinear("tune", "digits", "--loss", "softmax", "--regs", "0.1", "--out", tmp_path / "run")
+    assert "softmax: 1 strength\n" in said.err
+    assert "softmax: 1 strength " in said.out.replace("\n", " ")
+
+
+def test_a_fit_that_diverges_is_told_its_own_rate(colinear: Program, tmp_path: Path) -> None:
+    options = ("--loss", "softmax", "--solver", "sgd", "--steps", "60", "--lr", "1e9", "--reg", "1", "-q")
+    said = colinear("fit", "digits", *options, "--out", tmp_path / "m.safetensors")
+    assert_refused(said, "softmax diverged at learning rate 1e+09. Lower it, for example --lr 1e+07.")
+    assert not (tmp_path / "m.safetensors").exists()
+
+
 # mistakes --------------------------------------------------------------------------------------------------------
 
 
@@ -217,6 +231,13 @@ def test_cross_validation_shows_its_spread_in_80_columns(
         (["tune", "digits", "--regs", "1:2"], ["--regs", "LOW:HIGH:COUNT"]),
         (["tune", "digits", "--tol", "0"], ["--tol"]),
         (["tune", "digits", "--cv", "1"], ["--cv"]),
+        (["tune", "digits", "--cv", "2", "--refit"], ["--cv", "--refit", "training and validation rows"]),
+        (["tune", "digits", "--shots", "0"], ["--shots", ">= 1"]),
+        (["tune", "digits", "--shots", "200"], ["--shots", "smallest class", "'8'", "122"]),
+        (["tune", "digits", "--shots", "2", "--tries", "0"], ["--tries", ">= 1"]),
+        (["tune", "digits", "--tries", "3"], ["--tries", "--shots"]),
+        (["tune", "digits", "--shots", "2", "--cv", "2"], ["--shots", "--cv", "validation rows"]),
+        (["tune", "digits", "--shots", "2", "--refit"], ["--shots", "--refit"]),
         (["tune", "digits", "--augment", "rotate"], ["rotate", "mirror"]),
         (["tune", "digits", "--device", "abacus", "--steps", "5"], ["abacus"]),
         (["tune", "digits", "--solver", "exact", "--lr", "1:2"], ["--lr", "--solver sgd"]),
@@ -291,7 +312,7 @@ def test_the_options_defaults_are_those_of_settings() -> None:
     defaults = dict(zip(commands.tune.__code__.co_varnames[1:], commands.tune.__defaults__ or (), strict=False))
     same = ("tol", "max_passes", "refit", "cv", "candidates", "steps", "batch_size", "subspace", "momentum",
             "schedule", "averaging", "standardize", "intercept_scaling", "augment", "seed", "device", "label",
-            "data_dir", "regs")  # fmt: skip
+            "data_dir", "regs", "shots", "tries")  # fmt: skip
     assert {name: defaults[name] for name in same} == {name: getattr(settings, name) for name in same}
     assert defaults["matmul_precision"] == settings.precision
     assert parse_range("--lr", defaults["lr"]) == settings.learning_rates

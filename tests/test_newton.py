@@ -7,10 +7,11 @@ import torch
 from sklearn.datasets import load_wine
 from torch.testing import assert_close
 
+from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features, fit_scaling, load_digits
 from colinear.losses import Hinge
 from colinear.objective import Objective
-from colinear.solvers.newton import solve_newton, suits_newton
+from colinear.solvers.newton import Newton, _Candidate, solve_newton, suits_newton
 from colinear.solvers.path import solve_path
 from colinear.solvers.solution import Status
 
@@ -60,6 +61,41 @@ def test_a_spent_budget_is_a_status_with_its_gap() -> None:
     assert point.status is Status.BUDGET_SPENT
     assert point.passes <= 5
     assert point.relative_gap > 1e-8
+
+
+def test_one_pass_is_the_certificate_of_the_start() -> None:
+    objective = wine(standardize=True)
+    near = solve_newton(objective, [1e-2, 1.0], tol=1e-8)
+    again = solve_newton(objective, [1e-2, 1.0], tol=1e-8, start=near.coef, max_passes=1)
+    assert [point.passes for point in again.points] == [1, 1]
+    assert torch.equal(again.coef, near.coef)
+    assert [point.objective for point in again.points] == [point.objective for point in near.points]
+
+
+def test_the_hessian_is_that_of_the_gradient() -> None:
+    candidate = _Candidate(Newton(wine(standardize=True)), 0.1, None, 1e-3, 100)
+    coef = 0.1 * torch.randn(3, 14, generator=torch.Generator().manual_seed(0)).double()
+    width = 1.0
+
+    def gradient(at: torch.Tensor) -> torch.Tensor:
+        margins = candidate._margins(at @ candidate.rows.mT) + 1
+        margins = margins.scatter(0, candidate.true, 0.0)
+        return candidate._slopes(margins, width)[0] @ candidate.rows
+
+    margins = (candidate._margins(coef @ candidate.rows.mT) + 1).scatter(0, candidate.true, 0.0)
+    hessian = candidate._hessian(candidate._slopes(margins, width)[1]).view(42, 42)
+    steps = 1e-7 * torch.eye(42).double().view(42, 3, 14)
+    numeric = torch.stack([(gradient(coef + s) - gradient(coef - s)).flatten() / 2e-7 for s in steps])
+    assert_close(hessian, numeric, rtol=0, atol=1e-6)
+    assert_close(hessian, hessian.mT)
+
+
+def test_arguments_that_cannot_be_are_refused() -> None:
+    objective = wine(standardize=True, folds=torch.zeros(178, dtype=torch.int64))
+    with pytest.raises(InputError, match="reg must be a finite number > 0"):
+        solve_newton(objective, [0.0])
+    with pytest.raises(InputError, match="fold 0 leaves none"):
+        solve_newton(objective, [0.1], held_out=torch.tensor([0]))
 
 
 def test_large_problems_are_not_for_it() -> None:

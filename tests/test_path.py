@@ -10,17 +10,20 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 from tests.problems import Reference, as_features, draw_features, draw_rows, matrix, reference_of
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.datasets import ArrayDataset, Features
+from colinear.datasets import ArrayDataset, Features, fit_scaling
 from colinear.losses import LOSSES, Hinge, Softmax
 from colinear.objective import Objective
-from colinear.solvers import Status, spectrum
+from colinear.solvers import Status, descent, spectrum
 from colinear.solvers import path as path_module
-from colinear.solvers.path import PathPoint, solve_path
+from colinear.solvers.path import solve_path
+from colinear.solvers.solution import PathPoint
+from colinear.solvers.threads import one_thread_if
 
 every_loss = pytest.mark.parametrize("name", ["softmax", "hinge"])
 REGS = [1e-1, 1e-2, 3e-2]
@@ -150,9 +153,8 @@ def test_certificates_hold_on_two_hundred_nasty_problems() -> None:
         assert point.passes == path.passes <= 150
         assert_certified(point, reference_of(name, features, reg), tol, hinge.asked)
         reached[name] += point.status is Status.CONVERGED
-    # the others say that they did not; a hinge at a tight tolerance on columns of very unequal scale is the hard case
-    assert reached["softmax"] >= 95
-    assert reached["hinge"] >= 40
+    assert reached["softmax"] >= 97, reached
+    assert reached["hinge"] >= 97, reached
 
 
 # One solve for many
@@ -181,7 +183,7 @@ def test_groups_that_do_not_fit_in_memory_at_once_find_the_same_optima(
 ) -> None:
     features, regs = draw_features(90, 6, 4), [1e-2, 1.0, 2e-2, 3.0, 1e-1]
     whole = solve_path(features, LOSSES[name], regs, tol=TOL[name])
-    monkeypatch.setattr(path_module, "BATCH_BYTES", 2 * 28 * 4 * 7 * 8)  # two strengths a group
+    monkeypatch.setattr(path_module, "BATCH_BYTES", 2 * 28 * 4 * 7 * 8)  # two strengths a group, in float64
     seen: list[tuple[int, int, int, float]] = []
     grouped = solve_path(features, LOSSES[name], regs, tol=TOL[name], report=lambda *now: seen.append(now))
     for one, other in zip(whole.points, grouped.points, strict=True):
@@ -191,6 +193,13 @@ def test_groups_that_do_not_fit_in_memory_at_once_find_the_same_optima(
     finished = [done for done, _, _, _ in seen]
     assert finished == sorted(finished)
     assert (seen[-1][:2], {of for _, of, _, _ in seen}) == ((5, 5), {5})
+
+
+def test_groups_are_as_wide_in_float32_as_the_float64_end_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, regs = draw_features(90, 6, 4, dtype=torch.float32), [1e-2, 1.0, 2e-2]
+    monkeypatch.setattr(path_module, "BATCH_BYTES", 2 * 28 * 4 * 7 * 8)
+    grouped = solve_path(features, Softmax(), regs)
+    assert grouped.passes == max(grouped.points[1].passes, grouped.points[2].passes) + grouped.points[0].passes
 
 
 @every_loss
@@ -227,6 +236,67 @@ def test_a_truncated_spectrum_only_costs_passes(name: str, dtype: torch.dtype, m
     point = solve_path(features, Softmax() if name == "softmax" else hinge, [0.1], tol=1e-2).points[0]
     assert point.status is Status.CONVERGED
     assert_certified(point, reference_of(name, features, 0.1), 1e-2, hinge.asked)
+
+
+# What L-BFGS leaves open goes to Newton's method
+
+
+def raw_wine(dtype: torch.dtype = torch.float64) -> Features:
+    """Columns of very unequal scale: L-BFGS crawls."""
+    X, y = load_wine(return_X_y=True)
+    data = ArrayDataset(torch.from_numpy(X), torch.from_numpy(y), ("a", "b", "c"))
+    return Features(data, fit_scaling(data, center=False), dtype)
+
+
+def without_newton(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(descent, "suits_newton", lambda objective: False)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_hinge_where_lbfgs_crawls_is_finished_by_newton(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    features, hinge, regs = raw_wine(dtype), RecordingHinge(), [1e-1, 1e-4]
+    seen: list[tuple[int, int, int, float]] = []
+    path = solve_path(features, hinge, regs, tol=1e-4, report=lambda *now: seen.append(now))
+    for reg, point in zip(regs, path.points, strict=True):
+        assert point.status is Status.CONVERGED
+        assert point.passes <= 300
+        assert_certified(point, reference_of("hinge", features, reg), 1e-4, hinge.asked)
+    finished = [done for done, _, _, _ in seen]
+    assert finished == sorted(finished)
+    assert seen[-1] == (2, 2, path.passes, 0.0)
+    without_newton(monkeypatch)
+    assert Status.CONVERGED is not solve_path(features, Hinge(), regs, tol=1e-4).points[1].status
+
+
+@pytest.mark.parametrize("budget", [6, 7, 9, 30, 60])
+def test_newton_keeps_to_the_limit_and_never_loses_what_lbfgs_had(budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    features, hinge = raw_wine(), RecordingHinge()
+    path = solve_path(features, hinge, [1e-4], tol=1e-9, max_passes=budget)
+    assert (path.passes, path.points[0].passes) == (budget, budget)
+    assert path.points[0].status is Status.BUDGET_SPENT
+    assert_certified(path.points[0], reference_of("hinge", features, 1e-4), 1e-9, hinge.asked)
+    without_newton(monkeypatch)
+    before = solve_path(features, Hinge(), [1e-4], tol=1e-9, max_passes=min(2 * budget // 3, descent.PATIENCE[0]))
+    assert path.points[0].relative_gap <= before.points[0].relative_gap
+
+
+def test_a_softmax_never_goes_to_newton(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = solve_path(raw_wine(), Softmax(), [1e-4], max_passes=30)
+    without_newton(monkeypatch)
+    assert torch.equal(solve_path(raw_wine(), Softmax(), [1e-4], max_passes=30).coef, whole.coef)
+
+
+def test_the_number_of_threads_is_put_back() -> None:
+    threads, seen = torch.get_num_threads(), []
+    try:
+        torch.set_num_threads(2)
+        solve_path(raw_wine(), Hinge(), [1e-2], report=lambda *_: seen.append(torch.get_num_threads()))
+        with pytest.raises(KeyboardInterrupt), one_thread_if(True):
+            raise KeyboardInterrupt
+        assert torch.get_num_threads() == 2
+        assert set(seen) == {1}
+    finally:
+        torch.set_num_threads(threads)
 
 
 # Budgets, precision, inputs
@@ -295,3 +365,18 @@ def test_the_global_generator_is_left_alone() -> None:
 def test_arguments_that_cannot_be_are_refused(regs: list[float], options: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         solve_path(draw_features(5, 2, 2), Softmax(), regs, **options)  # type: ignore[arg-type]
+
+
+@every_loss
+def test_a_fold_that_leaves_nothing_to_learn_from_is_refused(name: str) -> None:
+    features, folds = draw_features(6, 2, 2), torch.tensor([0, 0, 0, 1, 1, 1])
+    weights = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
+    for objective in (Objective(features, folds=folds * 0), Objective(features, weights, folds)):
+        with pytest.raises(
+            InputError, match=r"held_out must leave rows of weight > 0 to learn from; fold 0 leaves none"
+        ):
+            solve_path(objective, LOSSES[name], [0.1, 0.1], held_out=torch.tensor([-1, 0]))
+    with pytest.raises(InputError, match="held_out needs folds"):
+        solve_path(features, LOSSES[name], [0.1], held_out=torch.tensor([0]))
+    with pytest.raises(InputError, match=r"one fold for each of the 2 strengths; got shape \(1,\)"):
+        solve_path(Objective(features, folds=folds), LOSSES[name], [0.1, 0.1], held_out=torch.tensor([0]))

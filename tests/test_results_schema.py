@@ -20,7 +20,10 @@ RUNS = {
     "exact": (*EXACT,),
     "exact-cv": (*EXACT, "--cv", "3", "--loss", "softmax"),
     "exact-refit": (*EXACT, "--refit", "--loss", "softmax"),
+    "exact-shots": (*EXACT, "--shots", "3", "--tries", "2"),
+    "exact-one-try": (*EXACT, "--shots", "3", "--tries", "1", "--loss", "softmax"),
     "sgd": (*SMALL,),
+    "sgd-shots": (*SMALL, "--shots", "3", "--tries", "2", "--loss", "softmax"),
     "sgd-halving-subspace": (*SUBSPACE, "--candidates", "12"),
     "sgd-diverged": (*SMALL, "--lr", "1e-2:1e6", "--seed", "1", "--candidates", "12"),
 }
@@ -70,6 +73,9 @@ def test_the_runs_show_what_the_schema_is_about(results: dict[str, Any]) -> None
     assert {run["loss"] for run in results["exact"]["runs"]} == {"hinge", "softmax"}
     assert all("folds" in run["details"] for run in results["exact-cv"]["runs"])
     assert all("refit" in run["details"] for run in results["exact-refit"]["runs"])
+    assert [record["count"] for record in results["exact-shots"]["tries"]] == [2, 2]
+    assert results["exact-one-try"]["tries"][0]["test_spread"] is None
+    assert results["sgd-shots"]["tries"][0]["each"][0]["winner"]["learning_rate"] > 0
     halved = results["sgd-halving-subspace"]["runs"]
     assert all(run["rungs"] and "subspace" in run["details"] for run in halved)
     diverged = [t for run in results["sgd-diverged"]["runs"] for t in run["trials"] if t["status"] == "diverged"]
@@ -85,6 +91,12 @@ def test_a_missing_or_unknown_name_breaks_the_schema(results: dict[str, Any], na
         holder = run["trials"][0] if place == "status" else run
         holder[f"{place}_"] = holder.pop(place)
         assert problems(broken), place
+
+
+def test_runs_are_empty_only_with_tries_and_tries_only_with_shots(results: dict[str, Any]) -> None:
+    assert problems({**results["exact"], "runs": []})
+    assert problems({**results["exact"], "tries": results["exact-shots"]["tries"], "runs": []})
+    assert problems({**results["exact-shots"], "runs": results["exact"]["runs"]})
 
 
 def test_json_on_stdout_is_results_json_and_where_it_is(

@@ -79,7 +79,7 @@ def batches_of(width: int, problem: PathProblem) -> Iterator[None]:
     """Let the path batch at most `width` strengths; the other groups start from the last one solved."""
     kept = path_solver.BATCH_BYTES
     numbers = problem.train.n_classes * (problem.train.n_features + 1)
-    path_solver.BATCH_BYTES = width * (2 * MEMORY + 8) * numbers * 4
+    path_solver.BATCH_BYTES = width * (2 * MEMORY + 8) * numbers * 8  # float64
     try:
         yield
     finally:

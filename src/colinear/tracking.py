@@ -21,6 +21,15 @@ CURVE_POINTS = 1000  # of a loss curve; longer ones are averaged over equal span
 MOST_TRIALS = 200  # of a loss, best first, that get a line in the table of hyperparameters
 
 
+def find_writer() -> Any:
+    """PyTorch's class that writes event files. Raises `InputError` if tensorboard is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise InputError("--log-dir needs tensorboard: pip install 'colinear[tracking]'.") from None
+    return SummaryWriter
+
+
 class TensorBoardLog:
     """A `Listener` that writes event files to `folder`; use it as a context, so that they are closed.
 
@@ -28,21 +37,18 @@ class TensorBoardLog:
     When it is finished: LOSS/winner/minibatch_loss over steps (SGD); LOSS/path/{train_accuracy, val_accuracy, gap}
     over the rank of the strength, weakest first (exact); LOSS/winner/{train, val, test}_accuracy, relative_gap; and a
     run of its own for each trial, with its hyperparameters and accuracies, for the HPARAMS page.
-    `figure` adds pictures, `settings` the settings as text.
+    `figure` adds pictures, `settings` the settings as text, `tries` the accuracies of a few-shot run.
     Raises `InputError` if tensorboard is not installed or the folder cannot be made.
     """
 
     stopping = False
 
     def __init__(self, folder: str | Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise InputError("--log-dir needs tensorboard: pip install 'colinear[tracking]'.") from None
+        writer = find_writer()
         self.folder = Path(folder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._writer: Any = SummaryWriter(str(self.folder))
+            self._writer: Any = writer(str(self.folder))
         except OSError as error:
             raise InputError(f"log folder {folder} cannot be made: {error.strerror}. Pass another place.") from None
         self._loss = ""
@@ -63,6 +69,12 @@ class TensorBoardLog:
         """A figure of the run, such as ('figures/hinge-loss.png', its bytes)."""
         with Image.open(io.BytesIO(png)) as picture:
             self._writer.add_image(Path(name).stem, np.asarray(picture.convert("RGB")), dataformats="HWC")
+
+    def tries(self, record: Mapping[str, Any]) -> None:
+        """What the tries of a few-shot run found: LOSS/tries/{val, test}_accuracy over the number of the try."""
+        for number, one in enumerate(record["each"], 1):
+            self._scalar(f"{record['loss']}/tries/val_accuracy", one["winner"]["val_accuracy"], number)
+            self._scalar(f"{record['loss']}/tries/test_accuracy", one["test_accuracy"], number)
 
     def started(self, loss: str, total: int, unit: str) -> None:
         self._loss = loss

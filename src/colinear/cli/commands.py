@@ -79,6 +79,8 @@ def tune(
     standardize: o.Standardize = False,
     intercept_scaling: o.InterceptScaling = 1.0,
     augment: o.Augment = None,
+    shots: o.Shots = None,
+    tries: o.Tries = 5,
     data_dir: o.DataDir = None,
     label: o.Label = None,
     out: Annotated[
@@ -96,6 +98,7 @@ def tune(
             metavar="RUN", help="Go on with a run that was stopped, by its settings.", rich_help_panel=o.RUN_PANEL
         ),
     ] = None,
+    log_dir: o.LogDir = None,
     seed: o.Seed = 0,
     device: o.Device = "auto",
     quiet: o.Quiet = False,

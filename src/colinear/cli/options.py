@@ -81,6 +81,21 @@ Label = Annotated[
         metavar="NAME", help="Where a feature file has its labels: column, key or file.", rich_help_panel=DATA_PANEL
     ),
 ]
+Shots = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K", help="Few-shot: train on K rows of each class, several times.", rich_help_panel=FEATURES_PANEL
+    ),
+]
+Tries = Annotated[
+    int, typer.Option(metavar="N", help="With --shots: so many draws of the rows.", rich_help_panel=FEATURES_PANEL)
+]
+LogDir = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Write TensorBoard event files too; also with --resume.", rich_help_panel=RUN_PANEL
+    ),
+]
 Seed = Annotated[
     int, typer.Option(min=0, metavar="N", help="Draws rows, settings and first weights.", rich_help_panel=RUN_PANEL)
 ]

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -27,6 +27,14 @@ def _describe(progress: result.Progress) -> str:
     return "  ".join(parts)
 
 
+def _count(number: int, unit: str) -> str:
+    """
+    >>> _count(1, "strengths"), _count(5000, "steps")
+    ('1 strength', '5,000 steps')
+    """
+    return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
+
+
 class Watcher:
     """Tells how a run goes, as `search.tune.Listener` asks for; shows each loss's table when it is finished."""
 
@@ -39,7 +47,7 @@ class Watcher:
         self._task = TaskID(0)
         self._loss, self._unit, self._quarter = "", "", 0
 
-    def __enter__(self) -> Watcher:
+    def __enter__(self) -> Self:
         """From here on the first Ctrl-C asks the search to stop at its next report, the second stops at once."""
         if threading.current_thread() is threading.main_thread():
             self._handler = signal.signal(signal.SIGINT, self._interrupt)
@@ -63,12 +71,12 @@ class Watcher:
         if self.output.quiet:
             return
         if not self.output.err.is_terminal:
-            self.output.note(f"{loss}: {total:,} {unit}")
+            self.output.note(f"{loss}: {_count(total, unit)}")
             return
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
-            TextColumn(f"{{task.completed:,.0f}}/{{task.total:,.0f}} {unit}"),
+            TextColumn(f"{{task.completed:,.0f}}/{_count(total, unit)}"),
             TextColumn("{task.fields[detail]}"),
             TimeRemainingColumn(),
             console=self.output.err,
@@ -88,12 +96,16 @@ class Watcher:
         quarter = progress.done * LOG_SHARES // max(1, progress.total)
         if quarter > self._quarter:
             self._quarter = quarter
-            self.output.note(f"{self._loss}: {progress.done:,} {self._unit}" + (f", {detail}" if detail else ""))
+            self.output.note(f"{self._loss}: {_count(progress.done, self._unit)}" + (f", {detail}" if detail else ""))
 
     def finished(self, run: LossRun) -> None:
         self._close()
         self.finished_losses.append(run.loss)
         show_run(self.output, run.entry, self.top)
+
+    def mute(self) -> None:
+        """Let a log have no lines about the progress of this search."""
+        self._quarter = LOG_SHARES
 
     def _close(self) -> None:
         if self._bar is not None:

@@ -118,4 +118,4 @@ def test_sentence(entry: Entry) -> str:
 def score_sentence(what: str, accuracy: float, interval: tuple[float, float], rows: int) -> str:
     """An accuracy with its interval, in 80 columns."""
     low, high = interval
-    return f"{what} {accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}, {rows:,} rows)"
+    return f"{what} {accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}, {rows:,} row{'s' * (rows != 1)})"

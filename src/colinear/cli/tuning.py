@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import tempfile
 import time
 from collections.abc import Mapping
@@ -11,19 +10,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from colinear.checks import InputError, check_number
 from colinear.cli.console import Output
+from colinear.cli.following import heard, open_log, stop
 from colinear.cli.progress import Transfer, Watcher
-from colinear.datasets import open_split
+from colinear.cli.tries import refuse_try, run_tries
+from colinear.datasets import draw_shots, open_split
 from colinear.datasets.base import Split
-from colinear.model import LinearModel
 from colinear.search.candidates import Range, check_range
+from colinear.search.finished import finished_runs
 from colinear.search.regs import parse_regs
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import LOSS_NAMES, Settings
 from colinear.search.tune import LossRun, sgd_search, tune
+from colinear.tracking import TensorBoardLog, find_writer
 
 Values = Mapping[str, Any]
 SGD_ONLY = (
@@ -31,29 +31,38 @@ SGD_ONLY = (
     "matmul_precision",
 )  # fmt: skip
 EXACT_ONLY = ("regs", "tol", "max_passes", "refit", "cv")
-STOPPED = 128 + signal.SIGINT
 
 
 def run_tune(values: Values, given: Mapping[str, str]) -> None:
     """Run or resume a search, show it, and write its figures."""
     output = Output(quiet=values["quiet"], as_json=values["json"])
+    if values["log_dir"] is not None:
+        find_writer()
     if values["resume"] is not None:
-        path = Path(values["resume"])
-        settings = _settings_of(path, given)
+        path: Path | None = Path(values["resume"])
+        settings = _settings_of(Path(values["resume"]), given)
         split = _open(settings, output)
     else:
         settings = tune_settings(values, given)
         out = None if values["out"] is None else Path(values["out"])
         _refuse_used(out)
         split = _open(settings, output)
+        rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
         if values["regs"] is not None:
-            settings = replace(settings, regs=parse_regs(values["regs"], split.train.n_samples))
-        path = out or _default_folder(settings.data)
-    with RunFolder(path) as folder:
+            settings = replace(settings, regs=parse_regs(values["regs"], rows.n_samples))
+        path = out
+    with (
+        open_log(values["log_dir"], settings) as log,
+        RunFolder(path or _default_folder(settings.data)) as folder,
+    ):
+        path = folder.path
         if values["resume"] is None:
             _refuse_used(path)
-        runs = _finished_runs(settings, split, folder, output) or _tune(settings, split, folder, output)
-        names = _write_figures(runs, split, folder)
+        if settings.shots is not None:
+            run_tries(settings, split, folder, output, log)
+            return
+        runs = _finished_runs(settings, split, folder, output, log) or _tune(settings, split, folder, output, log)
+        names = _write_figures(runs, split, folder, log)
         report = _write_report(runs, split, folder)
         results = folder.read_json("results.json")
     models = ", ".join(f"model-{run.loss}.safetensors" for run in runs)
@@ -102,6 +111,8 @@ def tune_settings(values: Values, given: Mapping[str, str]) -> Settings:
         parse_regs(values["regs"], 1)
     if "eta" in given and not values["halving"]:
         raise InputError("--eta belongs to --halving. Add --halving, or leave --eta out.")
+    if "tries" in given and values["shots"] is None:
+        raise InputError("--tries belongs to --shots K. Add --shots, or leave --tries out.")
     settings = Settings(
         **_shared_settings(values),
         losses=losses,
@@ -113,6 +124,8 @@ def tune_settings(values: Values, given: Mapping[str, str]) -> Settings:
         subspace=values["subspace"],
         refit=values["refit"],
         cv=values["cv"],
+        shots=values["shots"],
+        tries=values["tries"],
     )
     _check_settings(settings)
     return settings
@@ -180,28 +193,27 @@ def _open(settings: Settings, output: Output) -> Split:
         return open_split(settings.data, settings.data_dir, label=settings.label, seed=settings.seed, progress=transfer)
 
 
-def _tune(settings: Settings, split: Split, folder: RunFolder, output: Output) -> list[LossRun]:
+def _tune(
+    settings: Settings, split: Split, folder: RunFolder, output: Output, log: TensorBoardLog | None
+) -> list[LossRun]:
     """Search; Ctrl-C says what is kept and how to go on."""
     from colinear.report.record import Recorder
 
     with Watcher(output) as watcher:
         try:
-            return tune(settings, split, folder, Recorder(watcher, folder, split))
+            return tune(settings, split, folder, Recorder(heard(watcher, log), folder, split))
         except KeyboardInterrupt:
-            kept = ", ".join(watcher.finished_losses) or "no loss yet"
-            watcher.__exit__(None, None, None)
-            output.note(f"\nStopped. Finished and kept in {folder.path}: {kept}.".lstrip())
-            output.note(f"Go on with: colinear tune --resume {folder.path}")
-            raise typer.Exit(STOPPED) from None
+            stop(watcher, folder, ", ".join(watcher.finished_losses) or "no loss yet")
 
 
 def _settings_of(path: Path, given: Mapping[str, str]) -> Settings:
     """The settings that the run in `path` was started with; nothing else may be asked of it."""
-    others = [text for name, text in given.items() if name not in ("resume", "quiet", "json")]
+    others = [text for name, text in given.items() if name not in ("resume", "quiet", "json", "log_dir")]
     if others:
         raise InputError(
             f"--resume goes on with the run's own settings; leave out {', '.join(others)}, or start a new run."
         )
+    refuse_try(path)
     try:
         text = (path / "settings.json").read_bytes()
     except OSError:
@@ -234,27 +246,15 @@ def _default_folder(data: str) -> Path:
     raise InputError(f"runs/ holds 999 runs named {name}. Pass --out.")
 
 
-def _finished_runs(settings: Settings, split: Split, folder: RunFolder, output: Output) -> list[LossRun]:
+def _finished_runs(
+    settings: Settings, split: Split, folder: RunFolder, output: Output, log: TensorBoardLog | None
+) -> list[LossRun]:
     """The runs of a folder whose every loss is finished, shown again; nothing if there is work left."""
-    if not (folder.path / "results.json").is_file() or any((folder.path / "checkpoints").glob("*")):
-        return []
-    results = folder.read_json("results.json")
-    try:
-        entries = results["runs"]
-        same = results["dataset"]["fingerprint"] == split.train.fingerprint
-        whole = tuple(entry["loss"] for entry in entries) == settings.losses
-    except (KeyError, TypeError):
-        raise InputError(f"{folder.path / 'results.json'} is damaged. Start a new run.") from None
-    if not whole:
-        return []
-    if not same:
-        raise InputError(f"{folder.path} is a run on other data than {settings.data} holds now. Start a new run.")
-    output.note(f"{folder.path} is finished already.")
-    runs = []
-    for entry in entries:
-        model = LinearModel.load(folder.path / f"model-{entry['loss']}.safetensors")
-        runs.append(LossRun(entry["loss"], model, entry, None, None))
-        Watcher(output).finished(runs[-1])
+    runs = finished_runs(settings, split, folder)
+    if runs:
+        output.note(f"{folder.path} is finished already.")
+    for run in runs:
+        heard(Watcher(output), log).finished(run)
     return runs
 
 
@@ -267,9 +267,14 @@ def _write_report(runs: list[LossRun], split: Split, folder: RunFolder) -> Path:
     return write_report(folder.path)
 
 
-def _write_figures(runs: list[LossRun], split: Split, folder: RunFolder) -> list[str]:
+def _write_figures(runs: list[LossRun], split: Split, folder: RunFolder, log: TensorBoardLog | None) -> list[str]:
     from colinear.report.figures import write_figures  # matplotlib takes half a second to import
 
-    written = write_figures(runs, split, folder.write)
+    def write(name: str, png: bytes) -> None:
+        folder.write(name, png)
+        if log is not None:
+            log.figure(name, png)
+
+    written = write_figures(runs, split, write)
     earlier = (f"figures/{path.name}" for path in (folder.path / "figures").glob("*.png"))
     return written + sorted(set(earlier) - set(written))  # loss curves stay from before a resume

@@ -17,6 +17,7 @@ from colinear.datasets.features import Features, Scaling, fit_scaling
 from colinear.datasets.folders import load_folder
 from colinear.datasets.images import read_image
 from colinear.datasets.labels import encode_labels, match_classes
+from colinear.datasets.shots import draw_shots
 from colinear.datasets.splits import open_dataset, open_split
 from colinear.datasets.tables import load_features, load_table
 
@@ -31,6 +32,7 @@ __all__ = [
     "Scaling",
     "Source",
     "Split",
+    "draw_shots",
     "encode_labels",
     "find_cifar10",
     "fingerprint",

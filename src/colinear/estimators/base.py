@@ -19,7 +19,7 @@ from colinear.datasets.features import Features, Scaling
 from colinear.estimators.fitting import Fit, on_host, pick_device, strength_of_cost
 from colinear.estimators.inputs import as_matrix, as_weights, encode_classes, total_weights
 from colinear.objective import Objective
-from colinear.solvers.path import Path, PathPoint
+from colinear.solvers.solution import Path, PathPoint
 
 EXACT_PASSES = 1000  # where max_iter is None
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from sklearn.exceptions import ConvergenceWarning
 
-from colinear.solvers.path import PathPoint
-from colinear.solvers.solution import Status
+from colinear.solvers.solution import PathPoint, Status
 
 _ADVICE = {
     Status.BUDGET_SPENT: "Raise max_iter, set standardize=True, regularize more (larger reg, smaller C) or raise tol.",

@@ -13,7 +13,7 @@ from colinear.checks import InputError, check_choice, check_count, check_number
 from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, plain, softmax_rows
 from colinear.estimators.certificates import warn_uncertified
 from colinear.estimators.fitting import Fit, solve_exact, strength_of_cost
-from colinear.solvers.path import Path
+from colinear.solvers.solution import Path
 
 SGD_PASSES = 20  # where max_iter is None
 

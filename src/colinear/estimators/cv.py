@@ -19,8 +19,8 @@ from colinear.estimators.fitting import Fit, solve_exact, strength_of_cost
 from colinear.estimators.folds import FoldBatch, batch_splits, deal_splits
 from colinear.search.candidates import rank_candidates
 from colinear.search.path_search import default_regs
-from colinear.solvers.path import Path, PathPoint
 from colinear.solvers.preconditioner import Preconditioner
+from colinear.solvers.solution import Path, PathPoint
 from colinear.solvers.spectrum import Spectrum
 
 COSTS = (1e-4, 1e4)  # ends of the range that a whole number for Cs spans, scikit-learn's

@@ -16,11 +16,10 @@ from colinear.datasets.base import ArrayDataset
 from colinear.datasets.features import CHUNK_ROWS, Features, Scaling, fit_scaling
 from colinear.losses import LOSSES
 from colinear.objective import Objective
-from colinear.solvers.newton import solve_newton, suits_newton
-from colinear.solvers.path import Path, PathPoint, solve_path
+from colinear.solvers.path import solve_path
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.sgd import SGD
-from colinear.solvers.solution import Status
+from colinear.solvers.solution import Path, PathPoint, Status
 from colinear.solvers.spectrum import sample_rows
 
 SGD_AVERAGING = 0.5  # the second half of the iterates is averaged
@@ -138,9 +137,7 @@ def solve_exact(
     start: Tensor | None = None,
     preconditioner: Preconditioner | None = None,
 ) -> Path:
-    """Every strength to its certificate: Newton's method for a hinge that is small enough for it, else the path."""
-    if LOSSES[loss].kinked and suits_newton(objective):
-        return solve_newton(objective, regs, tol=tol, max_passes=max_passes, held_out=held_out, start=start)
+    """Every strength to its certificate, with the loss of that name."""
     return solve_path(
         objective, LOSSES[loss], regs, tol=tol, max_passes=max_passes, held_out=held_out, start=start,
         preconditioner=preconditioner, seed=seed,

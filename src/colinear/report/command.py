@@ -16,6 +16,7 @@ SGD = {
 }  # fmt: skip
 SHARED = {
     "standardize": "--standardize", "intercept_scaling": "--intercept-scaling", "augment": "--augment",
+    "shots": "--shots", "tries": "--tries",
     "data_dir": "--data-dir", "label": "--label", "seed": "--seed", "device": "--device",
 }  # fmt: skip
 
@@ -33,6 +34,8 @@ def repeat_command(settings: Settings) -> str:
     words += ["--solver", settings.solver]
     for name, option in {**(EXACT if settings.solver == "exact" else SGD), **SHARED}.items():
         value = getattr(settings, name)
+        if name == "tries" and settings.shots is None:
+            continue
         if name == "eta" and value is not None:
             words.append("--halving")
         if value is True:

@@ -39,6 +39,10 @@ def read_panels(path: Path) -> list[Json]:
     try:
         if results["schema"] != SCHEMA:
             raise InputError(f"{path / 'results.json'} has schema {results['schema']!r}; this version reads {SCHEMA}.")
+        if results.get("tries"):
+            raise InputError(
+                f"{path} is a few-shot run, and each of its tries has a page of its own. Name one: {path / 'try-1'}."
+            )
         settings = Settings.from_json(folder.read_json("settings.json"))
         panels = [_panel(folder, results, entry, settings) for entry in results["runs"]]
     except (KeyError, TypeError, IndexError, AttributeError) as error:

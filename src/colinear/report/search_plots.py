@@ -139,7 +139,7 @@ def search_figure(entry: Entry) -> Figure:
         figure.colorbar(points, ax=both, label="accuracy", fraction=0.05, pad=0.02)
     handles, names = both[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=9)
-    figure.suptitle(f"{entry['loss']}: {len(trials)} settings", fontsize=12)
+    figure.suptitle(f"{entry['loss']}: {len(trials)} setting{'s' * (len(trials) != 1)}", fontsize=12)
     return figure
 
 

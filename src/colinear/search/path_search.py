@@ -19,9 +19,10 @@ from colinear.objective import Objective
 from colinear.search.candidates import rank_candidates
 from colinear.search.regs import parse_regs
 from colinear.search.result import Progress, SearchResult, Trial
-from colinear.solvers.newton import solve_newton, suits_newton
-from colinear.solvers.path import Path, Report, solve_path
+from colinear.solvers.descent import Report
+from colinear.solvers.path import solve_path
 from colinear.solvers.preconditioner import Preconditioner
+from colinear.solvers.solution import Path
 from colinear.solvers.spectrum import Spectrum
 
 DEFAULT_REGS = {"softmax": "1e-5:1e-1:9", "hinge": "1e-3:1:7"}  # half-decades
@@ -51,11 +52,15 @@ class PathSearch:
         validation: Features,
         *,
         refit_on: Features | None = None,
+        spectrum: Spectrum | None = None,
         report: Callable[[Progress], None] | None = None,
     ) -> SearchResult:
-        """Compare strengths on `validation`; the winner's weights come from `refit_on` if that is given."""
+        """Compare strengths on `validation`; the winner's weights come from `refit_on` if that is given.
+
+        spectrum : of the training rows, if an earlier search on them has made it.
+        """
         started = time.perf_counter()
-        objective, preconditioner = self._prepare(train)
+        objective, preconditioner = self._prepare(train, spectrum)
         path = self._solve(objective, preconditioner, self.regs, report=_Relay(report, 0, len(self.regs)))
         accuracies = Objective(validation).accuracy(path.coef.to(train.dtype)).tolist()
         trials = self._trials(path, objective, accuracies, None)
@@ -80,6 +85,7 @@ class PathSearch:
         plain: Features,
         n_folds: int,
         *,
+        spectrum: Spectrum | None = None,
         report: Callable[[Progress], None] | None = None,
     ) -> SearchResult:
         """Compare strengths by stratified folds; every weight returned was trained on all rows.
@@ -91,7 +97,7 @@ class PathSearch:
         started = time.perf_counter()
         total = len(self.regs) * (n_folds + 1)
         folds = assign_folds(plain.labels, n_folds, self.seed)
-        objective, preconditioner = self._prepare(train)
+        objective, preconditioner = self._prepare(train, spectrum)
         whole = self._solve(objective, preconditioner, self.regs, report=_Relay(report, 0, total))
         copies = train.n_samples // plain.n_samples
         masked = Objective(train, folds=folds.repeat(copies))
@@ -116,9 +122,9 @@ class PathSearch:
         order = tuple(rank_candidates(accuracies, self.regs))
         return SearchResult(self.loss, "exact", trials, order, whole.coef, details=details, seconds=seconds)
 
-    def _prepare(self, train: Features) -> tuple[Objective, Preconditioner]:
+    def _prepare(self, train: Features, spectrum: Spectrum | None) -> tuple[Objective, Preconditioner]:
         objective = Objective(train)
-        return objective, Preconditioner(Spectrum.fit(objective, self.seed))
+        return objective, Preconditioner(spectrum or Spectrum.fit(objective, self.seed))
 
     def _solve(
         self,
@@ -130,11 +136,6 @@ class PathSearch:
         start: Tensor | None = None,
         report: Report | None = None,
     ) -> Path:
-        if self.loss == "hinge" and suits_newton(objective):  # exact to rounding where L-BFGS crawls
-            path = solve_newton(objective, regs, tol=self.tol, max_passes=self.max_passes, held_out=held_out)
-            if report is not None:
-                report(len(regs), len(regs), path.passes, 0.0)
-            return path
         return solve_path(
             objective, LOSSES[self.loss], regs, tol=self.tol, max_passes=self.max_passes, held_out=held_out,
             start=start, preconditioner=preconditioner, seed=self.seed, report=report,

@@ -18,7 +18,7 @@ class Settings:
     """Settings of a tuning run; the defaults are the command line's.
 
     data .. seed : what is trained on.   candidates .. subspace : the course's search (solver 'sgd').
-    regs .. cv : the exact path (solver 'exact').
+    regs .. cv : the exact path (solver 'exact').   shots, tries : few-shot runs, None for all training rows.
     """
 
     data: str
@@ -50,6 +50,9 @@ class Settings:
     refit: bool = False
     cv: int | None = None
 
+    shots: int | None = None
+    tries: int = 5  # of a few-shot run
+
     def __post_init__(self) -> None:
         for loss in self.losses:
             check_choice("loss", loss, LOSS_NAMES)
@@ -73,6 +76,20 @@ class Settings:
             check_number("--regs", reg, above=0)
         if self.cv is not None:
             check_count("--cv", self.cv, 2)
+            if self.refit:
+                raise InputError("--cv trains the winner on training and validation rows anyway. Leave --refit out.")
+        check_count("--tries", self.tries)
+        if self.shots is not None:
+            self._check_shots(self.shots)
+
+    def _check_shots(self, shots: int) -> None:
+        check_count("--shots", shots)
+        for name, given in (("--cv", self.cv is not None), ("--refit", self.refit)):
+            if given:
+                raise InputError(
+                    f"--shots trains on {shots} rows of each class and selects on the validation rows; {name} would "
+                    f"train on these too. Leave {name} out."
+                )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -26,7 +26,8 @@ from colinear.solvers.solution import Status
 from colinear.solvers.spectrum import Projection, Subspace
 
 INITIAL_SCALE = 1e-6  # the course's: weights start as 1e-6 * normal numbers
-REPORTS = 100  # reporting points of a search; validation is scored at every fifth
+REPORTS = 100  # reporting points of a search, or more: validation is scored at every fifth
+LONGEST_SILENCE = 250  # steps between two reporting points at most: Ctrl-C waits for the next
 
 
 @dataclass
@@ -164,7 +165,7 @@ class SGDSearch:
         state, steps, loss = position.state, self.sgd.steps, LOSSES[self.loss]
         rungs = plan_rungs(len(self.candidates), steps, self.eta) if self.eta else []
         at_rung = {rung.step: rung.stayed for rung in rungs}
-        every = max(1, steps // REPORTS)
+        every = max(1, min(steps // REPORTS, LONGEST_SILENCE))
         best = math.nan
         while state.step < steps:
             ahead = [step for step in at_rung if step > state.step]

@@ -17,16 +17,18 @@ from colinear.datasets.features import Features, Scaling, fit_scaling
 from colinear.datasets.joined import JoinedDataset
 from colinear.metrics import confusion_matrix
 from colinear.model import LinearModel
-from colinear.objective import label_rows
+from colinear.objective import Objective, label_rows
 from colinear.search.candidates import draw_candidates
 from colinear.search.path_search import PathSearch, default_regs
 from colinear.search.result import Progress, SearchResult, plain_number
 from colinear.search.results import TestScore, loss_json, results_json, versions
+from colinear.search.rowspace import search_row_space, suits_row_space
 from colinear.search.runfolder import RunFolder, check_identity
 from colinear.search.settings import COURSE_BATCH, LOSS_NAMES, Settings
 from colinear.search.sgd_search import SearchPosition, SGDSearch
 from colinear.solvers.sgd import SGD
 from colinear.solvers.solution import Status
+from colinear.solvers.spectrum import Projection, Spectrum
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -76,6 +78,7 @@ class Prepared:
     rows once each;   augmentation : None, or what makes the copies.
     """
 
+    settings: Settings
     split: Split
     scaling: Scaling
     augmentation: Augmentation | None
@@ -85,7 +88,7 @@ class Prepared:
         scaling = fit_scaling(
             split.train, standardize=settings.standardize, intercept_scaling=settings.intercept_scaling
         )
-        return cls(split, scaling, None if settings.augment is None else parse_augment(settings.augment))
+        return cls(settings, split, scaling, None if settings.augment is None else parse_augment(settings.augment))
 
     @cached_property
     def train(self) -> Features:
@@ -94,6 +97,22 @@ class Prepared:
     @cached_property
     def validation(self) -> Features:
         return self.see(self.split.validation)
+
+    @cached_property
+    def trained_on(self) -> Features:
+        """Rows that the exact path is solved on: with --cv, which needs no hold-out, validation rows too."""
+        return self.train if self.settings.cv is None else self.see(self.copies(self.everything))
+
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        """Of `trained_on`, for all losses."""
+        return Spectrum.fit(Objective(self.trained_on), self.settings.seed)
+
+    @cached_property
+    def projection(self) -> Projection | None:
+        """Training and validation rows in the principal subspace, for all losses; None without --subspace."""
+        share = self.settings.subspace
+        return None if share is None else Projection.fit(self.train, self.validation, share, self.settings.seed)
 
     @cached_property
     def everything(self) -> Dataset:
@@ -132,7 +151,7 @@ def tune(settings: Settings, split: Split, folder: RunFolder, listener: Listener
     """Search every loss of `settings`; after each one results.json and its model file are whole.
 
     A loss that an earlier process finished in this folder is taken from there; one that it had begun goes on
-    from its last checkpoint.
+    from its last checkpoint. All training rows of `split` are used: few-shot runs begin with `tries.tune_tries`.
     """
     listener = listener or Silent()
     split = split.to(pick_device(settings.device))
@@ -180,8 +199,18 @@ def _run_loss(
     else:
         result = _search_exact(loss, settings, prepared, listener)
     if result.winner.status is Status.DIVERGED:
-        raise InputError(f"every candidate of {loss} diverged. Lower the learning rates, for example --lr 1e-6:1e-3.")
+        raise InputError(_all_diverged(loss, settings))
     return finish_loss(result, settings, prepared, folder, identity, time.perf_counter() - started)
+
+
+def _all_diverged(loss: str, settings: Settings) -> str:
+    low, high = settings.learning_rates
+    one = settings.candidates == 1
+    what = f"{loss} diverged" if one else f"every candidate of {loss} diverged"
+    if low == high:
+        return f"{what} at learning rate {low:g}. Lower it, for example --lr {low / 100:g}."
+    lower = f"for example --lr {low / 100:g}:{high / 100:g}"
+    return f"{what}. Lower the learning rate{'s' * (not one)}, {lower}."
 
 
 def _search_sgd(
@@ -206,7 +235,10 @@ def _search_sgd(
     device = prepared.train.device
     position = None if parts is None else SearchPosition.from_parts(*parts, device)
     search = sgd_search(loss, settings)
-    return search.run(prepared.train, prepared.validation, report=listener.progressed, keeper=keep, position=position)
+    return search.run(
+        prepared.train, prepared.validation, report=listener.progressed, keeper=keep, position=position,
+        projection=prepared.projection,
+    )  # fmt: skip
 
 
 def _search_exact(loss: str, settings: Settings, prepared: Prepared, listener: Listener) -> SearchResult:
@@ -214,11 +246,16 @@ def _search_exact(loss: str, settings: Settings, prepared: Prepared, listener: L
     search = PathSearch(loss, regs, settings.tol, settings.max_passes, settings.seed)
     listener.started(loss, len(regs) * (1 + (settings.cv or 0)), "strengths" if settings.cv is None else "fits")
     if settings.cv is not None:
-        rows = prepared.everything
-        train, plain = prepared.see(prepared.copies(rows)), prepared.see(rows)
-        return search.cross_validate(train, plain, settings.cv, report=listener.progressed)
+        plain = prepared.see(prepared.everything)
+        return search.cross_validate(
+            prepared.trained_on, plain, settings.cv, spectrum=prepared.spectrum, report=listener.progressed
+        )
+    if not settings.refit and suits_row_space(prepared.train, prepared.validation):
+        return search_row_space(search, prepared.train, prepared.validation, report=listener.progressed)
     refit_on = prepared.see(prepared.copies(prepared.everything)) if settings.refit else None
-    return search.run(prepared.train, prepared.validation, refit_on=refit_on, report=listener.progressed)
+    return search.run(
+        prepared.train, prepared.validation, refit_on=refit_on, spectrum=prepared.spectrum, report=listener.progressed
+    )
 
 
 def sgd_search(loss: str, settings: Settings) -> SGDSearch:

@@ -1,8 +1,12 @@
-"""How a minimisation ended: one status per candidate, each with a sentence of advice."""
+"""What a minimisation ends with: a status per candidate with a sentence of advice, and points with certificates."""
 
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
 
 
 class Status(enum.Enum):
@@ -33,3 +37,40 @@ _ADVICE = {
     Status.DROPPED: "Lower eta or run without halving to keep it longer.",
     Status.DIVERGED: "Lower the learning rate.",
 }
+
+
+@dataclass(frozen=True, eq=False)
+class PathPoint:
+    """One strength: weights (c, d) on the scaled features, and how far from the optimum they are at most.
+
+    objective and gap are computed in float64 in a pass of their own;  relative_gap = gap / objective.
+    """
+
+    reg: float
+    coef: Tensor
+    objective: float
+    gap: float
+    passes: int
+    status: Status
+
+    @property
+    def relative_gap(self) -> float:
+        return self.gap / self.objective if self.gap else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Points in the order of the strengths asked for.
+
+    passes : how often the rows were read for them.  setup_seconds : scaling and spectrum;  seconds : all.
+    """
+
+    points: tuple[PathPoint, ...]
+    passes: int
+    setup_seconds: float
+    seconds: float
+
+    @property
+    def coef(self) -> Tensor:
+        """Weights of all points, (k, c, d)."""
+        return torch.stack([point.coef for point in self.points])

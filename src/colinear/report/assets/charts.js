@@ -5,10 +5,10 @@
   const all = new Set();
   const REACH = 28; // CSS pixels within which a point is found: a finger's width
 
-  /** Tick places in [low, high]; for a scale that shows log10 values, decades or 1, 2, 5 between them. */
+  /** Tick places in [low, high]; for a scale that shows log10 values, decades or a few numbers between them. */
   const ticks = (low, high, log, room) => {
     const span = high - low;
-    if (log && span >= 1.5) {
+    if (log && span >= 2.5) {
       const step = Math.max(1, Math.ceil(span / room));
       const first = Math.ceil(low - 1e-9);
       return Array.from({ length: Math.floor((high + 1e-9 - first) / step) + 1 }, (_, i) => first + i * step);
@@ -16,7 +16,7 @@
     if (log) {
       const places = [];
       for (let decade = Math.floor(low); decade <= high; decade++)
-        for (const lead of [1, 2, 5]) places.push(decade + Math.log10(lead));
+        for (const lead of span < 1.5 ? [1, 2, 5] : [1, 3]) places.push(decade + Math.log10(lead));
       return places.filter((place) => place >= low && place <= high);
     }
     const raw = span / room;

@@ -36,7 +36,7 @@
       for (const { number, x, y } of order) {
         const trial = panel.trials[number];
         if (lost(trial)) cross(x, y, 4, colours.faint);
-        else dot(x, y, number === panel.best ? 8 : 6, C.viridis(share.of(trial)), trial.status === "dropped" ? colours.paper : colours.ink, number === panel.best ? 2 : 0.75);
+        else dot(x, y, number === panel.best ? 8 : trial.status === "dropped" ? 4 : 6, C.viridis(share.of(trial)), colours.ink, number === panel.best ? 2 : 0.75);
         if (number === chosen.number) dot(x, y, 12, null, colours.accent, 2);
       }
     };
@@ -46,7 +46,7 @@
       points, draw, tip: tipOf(panel), pick: (point) => chosen.set(point.number), height: 340,
       label: "Every candidate by learning rate and strength of regularization; colour: validation accuracy. The table below has the same numbers.",
     });
-    const marks = [panel.trials.some(lost) && "× diverged", panel.rungs.length > 0 && "thin light rim: dropped at a rung"].filter(Boolean);
+    const marks = [panel.trials.some(lost) && "× diverged", panel.rungs.length > 0 && "small: dropped at a rung"].filter(Boolean);
     return { charts: [chart], node: C.el("div", {}, chart, ramp(share), marks.length > 0 && C.el("p", { class: "note key" }, marks.join("; "))) };
   };
 

@@ -58,7 +58,7 @@
 
   const perClass = (panel) => {
     if (!panel.per_class) return null;
-    const bar = (share) => [C.el("span", { class: "meter", "aria-hidden": "true" }, C.el("i", { css: { width: `${100 * (share || 0)}%` } })), C.percent(share)];
+    const bar = (share) => [C.el("span", { class: "meter", "aria-hidden": "true" }, C.el("i", { css: { width: `${100 * (share || 0)}%` } })), C.el("span", { class: "share" }, C.percent(share))];
     const { node } = C.table([
       { name: "class", read: ([name]) => name, show: ([name]) => C.el("span", { class: "clip", title: name }, name), text: true },
       { name: "recall", read: ([, one]) => one.recall, show: ([, one]) => bar(one.recall), down: true },

@@ -1,0 +1,126 @@
+"""Few-shot runs at the command line: `colinear tune --shots K --tries N`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from colinear.checks import InputError
+from colinear.cli.console import Output
+from colinear.cli.following import heard, open_log, stop
+from colinear.cli.progress import Watcher
+from colinear.cli.tables import FINE, as_accuracy, as_number, new_table
+from colinear.datasets.base import Split
+from colinear.search.path_search import default_regs
+from colinear.search.runfolder import RunFolder
+from colinear.search.settings import Settings
+from colinear.search.tries import try_name, tune_tries
+from colinear.search.tune import Listener, LossRun
+from colinear.solvers.solution import Status
+from colinear.tracking import TensorBoardLog
+
+
+class TryWatcher(Watcher):
+    """Watches all tries: a bar for each search on a terminal, one line for each that is finished in a log."""
+
+    def __init__(self, output: Output, tries: int) -> None:
+        super().__init__(output)
+        self.tries, self.number, self.finished_tries = tries, 0, 0
+
+    @property
+    def place(self) -> str:
+        return f"try {self.number} of {self.tries}"
+
+    def started(self, loss: str, total: int, unit: str) -> None:
+        if self.output.err.is_terminal:
+            super().started(f"{self.place}, {loss}", total, unit)
+        else:
+            self.mute()
+
+    def finished(self, run: LossRun) -> None:
+        self._close()
+        winner, test = run.entry["trials"][run.entry["best"]], run.entry["test_accuracy"]
+        scored = "" if test is None else f", test {as_accuracy(test)}"
+        self.output.note(
+            f"{self.place}, {run.loss}: reg {as_number(winner['reg'])}, "
+            f"validation {as_accuracy(winner['val_accuracy'])}{scored}"
+        )
+
+
+def run_tries(settings: Settings, split: Split, folder: RunFolder, output: Output, log: TensorBoardLog | None) -> None:
+    """Run or resume every try, and show their mean and spread. Ctrl-C says what is kept."""
+    from colinear.report.record import Recorder
+
+    with TryWatcher(output, settings.tries) as watcher:
+
+        @contextmanager
+        def listen(number: int, own: RunFolder, rows: Split) -> Iterator[Listener]:
+            watcher.number = number
+            with open_log(None if log is None else log.folder / try_name(number), settings) as its:
+                yield Recorder(heard(watcher, its), own, rows)
+            watcher.finished_tries = number
+
+        try:
+            results = tune_tries(settings, split, folder, listen)
+        except KeyboardInterrupt:
+            stop(watcher, folder, f"{watcher.finished_tries} of {settings.tries} tries")
+    if log is not None:
+        for record in results["tries"]:
+            log.tries(record)
+    show_tries(output, settings, results["tries"])
+    last = f" to {try_name(settings.tries)}/" if settings.tries > 1 else ""
+    output.say_path(f"Written to {folder.path}: results.json, {try_name(1)}/{last} (a run of its own each)")
+    output.say_path(f"Look at one: colinear report {folder.path / try_name(1)}")
+    output.emit({"folder": str(folder.path), "report": None, "figures": [], **results})
+
+
+def tries_table(settings: Settings, records: list[dict[str, Any]]) -> Table:
+    """Mean and standard deviation over tries, a line for each loss."""
+    rows, tries = (_count(settings.shots or 0, "row"), _count(settings.tries, "try", "tries"))
+    table = new_table(f"{rows} of each class, {tries}", ("loss", "validation", "±", "test", "±"), ("loss",))
+    for record in records:
+        numbers = (record[name] for name in ("val_accuracy", "val_spread", "test_accuracy", "test_spread"))
+        table.add_row(record["loss"], *(as_accuracy(number) for number in numbers))
+    return table
+
+
+def show_tries(output: Output, settings: Settings, records: list[dict[str, Any]]) -> None:
+    """The table, and what needs advice: winners that missed the tolerance or stand at an end of the range."""
+    output.show(tries_table(settings, records))
+    if settings.tries > 1:
+        output.say("Means over tries, ± standard deviation of one try.")
+    for record in records:
+        winners = [one["winner"] for one in record["each"]]
+        for status, count in Counter(winner["status"] for winner in winners).items():
+            known = Status[status.upper()]
+            if known not in FINE:
+                output.say(f"{record['loss']}: {count} of {len(winners)} winners {known.value}. {known.advice}")
+        if settings.solver == "exact":
+            _show_ends(output, record["loss"], winners, settings.regs or default_regs(record["loss"]))
+    output.say()
+
+
+def _show_ends(output: Output, loss: str, winners: list[Mapping[str, Any]], regs: tuple[float, ...]) -> None:
+    if len(regs) < 3:
+        return
+    for side, end in (("weakest", min(regs)), ("strongest", max(regs))):
+        count = sum(winner["reg"] == end for winner in winners)
+        if count:
+            output.say(f"{loss}: {count} of {len(winners)} tries chose the {side} strength tried: widen --regs.")
+
+
+def refuse_try(path: Path) -> None:
+    """Raise `InputError` if `path` is one try of a few-shot run: it is resumed with its whole run."""
+    place = path.resolve()
+    if re.fullmatch(r"try-\d+", place.name) and (place.parent / "settings.json").is_file():
+        raise InputError(f"{path} is one try of a few-shot run. Resume the whole: --resume {path.parent}.")
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -1,0 +1,231 @@
+"""One batch of strengths, from start to certificate, for the exact path.
+
+Preconditioned L-BFGS takes all of them at once: in the features' precision, then in float64, where every
+certificate is computed anew. What it leaves open goes to Newton's method, where the problem is small enough for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from colinear.losses import Hinge, Loss
+from colinear.objective import Evaluation, Objective
+from colinear.solvers.lbfgs import SHORTEST_STEP, History, LineSearch, dot
+from colinear.solvers.newton import Newton, suits_newton
+from colinear.solvers.preconditioner import Preconditioner
+from colinear.solvers.solution import PathPoint, Status
+
+FIRST_WIDTH = 1.0  # the margin itself: everything near the margin is curved
+WARM_WIDTH = 0.1  # from weights near an optimum: 1.0 leads away from it, a third more work on digits' five folds
+NARROWER = (0.03, 0.3)  # bounds of how much the smoothing shrinks at a time
+AIM = 0.4  # share of the tolerance left to the smoothing, whose part of the gap falls with the width squared
+SETTLED = 0.3  # share of the gap below which the smoothed problem counts as solved
+STALE_STEPS = 5  # accepted steps in a row without a decrease beyond rounding: the precision is exhausted
+PATIENCE = (20, 150)  # bounds of the passes after which Newton's method takes over, where it can
+STEP_FLOPS = 1e6  # one pass more for so many flops of a Newton step: small problems crawl longer than they need
+FEWEST_FOR_BOTH = 6  # passes in all, below which there is no use in sharing them
+
+Report = Callable[[int, int, int, float], None]  # finished, of, passes, largest relative gap still open
+
+
+@dataclass(frozen=True, eq=False)
+class Entrant:
+    """A candidate between two precisions: its number, weights (c, d), smoothing and passes so far."""
+
+    number: int
+    coef: Tensor
+    width: float
+    passes: int
+
+
+@dataclass
+class _Lineup:
+    """The candidates still open: their numbers, settings and state of the line search."""
+
+    numbers: Tensor  # (a,) int64
+    regs: Tensor  # (a,) float64
+    held_out: Tensor | None
+    widths: Tensor  # (a,) float64, smoothing
+    search: LineSearch
+    history: History
+    stale: Tensor  # (a,) int64
+    narrowed: Tensor  # (a,) bool: the next pair would mix two smoothings
+    passes: Tensor  # (a,) int64
+
+    def entrant(self, row: int) -> Entrant:
+        """What the candidate in this row of the line-up takes along when it leaves."""
+        coef = self.search.coef[row].clone()
+        return Entrant(int(self.numbers[row]), coef, float(self.widths[row]), int(self.passes[row]))
+
+    def keep(self, members: Tensor) -> None:
+        for name in ("regs", "widths", "stale", "narrowed"):
+            setattr(self, name, getattr(self, name)[members])
+        for name in ("numbers", "passes"):  # kept on the host
+            setattr(self, name, getattr(self, name)[members.cpu()])
+        if self.held_out is not None:
+            self.held_out = self.held_out[members]
+        self.search.keep(members)
+        self.history.keep(members)
+
+
+@dataclass
+class Descent:
+    """One batch of strengths, from start to certificate; `found` takes the points, at the strengths' places."""
+
+    objective: Objective
+    loss: Loss
+    regs: Tensor
+    held_out: Tensor | None
+    tol: float
+    max_passes: int
+    preconditioner: Preconditioner
+    found: list[PathPoint | None]
+    report: Report | None
+    passes: int = 0
+    _waiting: list[Entrant] = field(default_factory=list)  # for float64
+    _ready: int = 0  # how many of them reached the tolerance
+    _open: list[tuple[PathPoint, Entrant]] = field(default_factory=list)  # for Newton's method
+
+    def __post_init__(self) -> None:
+        self.newton, self.limit = None, self.max_passes  # of L-BFGS
+        if isinstance(self.loss, Hinge) and self.max_passes >= FEWEST_FOR_BOTH and suits_newton(self.objective):
+            self.newton = Newton(self.objective, self.loss)
+            patience = min(max(self.newton.step_flops / STEP_FLOPS, PATIENCE[0]), PATIENCE[1])
+            self.limit = min(2 * self.max_passes // 3, int(patience))
+
+    def run(self, numbers: list[int], start: Tensor, width: float = FIRST_WIDTH) -> None:
+        """Solve in the features' precision, certify in float64 and go on there where needed; finish by Newton."""
+        entrants = [Entrant(n, coef, width, 0) for n, coef in zip(numbers, start, strict=True)]
+        if start.dtype != torch.float64 and self.limit > 1:  # a single pass is the certificate's
+            self._descend(entrants, last=False)
+            entrants = self._waiting
+        self._descend([replace(entrant, coef=entrant.coef.double()) for entrant in entrants], last=True)
+        while self.newton and self._open:
+            self._finish(self.newton, *self._open.pop(0))
+
+    def _descend(self, entrants: list[Entrant], *, last: bool) -> None:
+        """Take steps until every candidate has left."""
+        lineup = self._line_up(entrants)
+        self._release(lineup, last)
+        while len(lineup.numbers):
+            there = self._evaluate(lineup, lineup.search.trial())
+            self._move(lineup, there)
+            self._narrow(lineup)
+            self._release(lineup, last)
+            if len(lineup.numbers):
+                self._aim(lineup, lineup.search.turned)
+
+    def _line_up(self, entrants: list[Entrant]) -> _Lineup:
+        coef = torch.stack([entrant.coef for entrant in entrants])
+        numbers = torch.tensor([entrant.number for entrant in entrants])
+        device, k = coef.device, len(entrants)
+        held_out = None if self.held_out is None else self.held_out.cpu()[numbers].to(device)
+        widths = torch.tensor([entrant.width for entrant in entrants], dtype=torch.float64, device=device)
+        lineup = _Lineup(
+            numbers, self.regs[numbers].to(device), held_out, widths, LineSearch.at(coef), History(),
+            torch.zeros(k, dtype=torch.int64, device=device), torch.zeros(k, dtype=torch.bool, device=device),
+            torch.tensor([entrant.passes for entrant in entrants]),
+        )  # fmt: skip
+        lineup.search.here = self._evaluate(lineup, coef)
+        self._narrow(lineup)
+        self._aim(lineup, torch.ones(k, dtype=torch.bool, device=device))
+        return lineup
+
+    def _evaluate(self, lineup: _Lineup, coef: Tensor) -> Evaluation:
+        self.passes += 1
+        lineup.passes += 1
+        return self.objective.evaluate(coef, lineup.regs, self.loss.smooth(lineup.widths), lineup.held_out)
+
+    def _aim(self, lineup: _Lineup, turning: Tensor) -> None:
+        """New directions, full steps, for those that moved; steepest descent where L-BFGS points uphill."""
+        search, here = lineup.search, lineup.search.here
+
+        def precondition(gradient: Tensor) -> Tensor:
+            return self.preconditioner.apply(gradient, here.curvature, lineup.regs)
+
+        direction = lineup.history.direction(here.gradient, precondition)
+        slope = dot(here.gradient, direction)
+        uphill = ~(slope < 0) & turning
+        if bool(uphill.any()):
+            lineup.history.forget(uphill)
+            direction = torch.where(uphill.view(-1, 1, 1), -precondition(here.gradient), direction)
+            slope = dot(here.gradient, direction)
+        search.turn(direction, slope, turning)
+
+    def _move(self, lineup: _Lineup, there: Evaluation) -> None:
+        """Accept or shorten each candidate's step; remember the pairs of those that moved."""
+        search, here = lineup.search, lineup.search.here
+        accepted = search.accepts(there)
+        step = search.direction * search.step.to(search.direction.dtype).view(-1, 1, 1)
+        lineup.history.push(step, there.gradient - here.gradient, accepted & ~lineup.narrowed)
+        stale = accepted & (there.value >= here.value - search.noise())
+        lineup.stale = torch.where(accepted, torch.where(stale, lineup.stale + 1, 0), lineup.stale)
+        lineup.narrowed &= ~accepted
+        search.shorten(there, ~accepted)
+        search.advance(there, accepted)
+
+    def _narrow(self, lineup: _Lineup) -> None:
+        """Shrink the smoothing where the smoothed problem is solved well enough for its width.
+
+        The value at hand belongs to the old width; the original objective bounds the new one from above and
+        stands in for it in the next Armijo test, so that no pass is spent on it.
+        """
+        if not self.loss.kinked:
+            return
+        here = lineup.search.here
+        settled = (here.value_gap <= SETTLED * here.gap) & ~lineup.narrowed & (here.relative_gap > self.tol)
+        factor = (AIM * self.tol / here.relative_gap).sqrt().clamp(*NARROWER)
+        lineup.widths = torch.where(settled, lineup.widths * factor, lineup.widths)
+        lineup.narrowed |= settled
+        here.value.copy_(torch.where(settled, here.objective, here.value))
+
+    def _release(self, lineup: _Lineup, last: bool) -> None:
+        """Let go of candidates that are certified, out of passes, or at the end of this precision."""
+        here, search = lineup.search.here, lineup.search
+        converged = here.relative_gap <= self.tol * (1 if last else 0.95)
+        stalled = (search.step < SHORTEST_STEP) | (lineup.stale >= STALE_STEPS) | ~(search.slope < 0)
+        spent = self.passes >= self.limit - (0 if last else 1)  # one is kept for the certificate
+        leaving = converged | stalled | torch.full_like(converged, spent)
+        for row in leaving.nonzero().squeeze(1).tolist():
+            entrant = lineup.entrant(row)
+            if last:
+                status = Status.BUDGET_SPENT if spent else Status.STALLED
+                status = Status.CONVERGED if bool(converged[row]) else status
+                self._end(entrant, status, float(here.objective[row]), float(here.gap[row]))
+            else:
+                self._waiting.append(entrant)
+                self._ready += bool(converged[row])
+        if bool(leaving.any()):
+            lineup.keep((~leaving).nonzero().squeeze(1))
+        open_gaps = lineup.search.here.relative_gap
+        self._tell(0 if last else self._ready, float(open_gaps.max()) if len(open_gaps) else 0.0)
+
+    def _end(self, entrant: Entrant, status: Status, objective: float, gap: float) -> None:
+        """Record a point that L-BFGS ended at, or keep it for Newton's method."""
+        reg, number = float(self.regs[entrant.number]), entrant.number
+        point = PathPoint(reg, entrant.coef, objective, gap, entrant.passes, status)
+        if self.newton is None or status is Status.CONVERGED:
+            self.found[number] = point
+        else:
+            self._open.append((point, entrant))
+
+    def _finish(self, newton: Newton, point: PathPoint, entrant: Entrant) -> None:
+        """Go on by Newton's method from where L-BFGS ended; the better of both points is the result."""
+        held_out = None if self.held_out is None else self.held_out[entrant.number]
+        end = newton.solve(
+            point.reg, point.coef, tol=self.tol, max_passes=self.max_passes - point.passes, held_out=held_out,
+            width=entrant.width,
+        )  # fmt: skip
+        self.passes += end.passes
+        better = point if point.relative_gap < end.relative_gap else end
+        self.found[entrant.number] = replace(better, passes=point.passes + end.passes, status=end.status)
+        self._tell(0, max((waiting.relative_gap for waiting, _ in self._open), default=0.0))
+
+    def _tell(self, ready: int, worst: float) -> None:
+        if self.report is not None:
+            done = sum(point is not None for point in self.found) + ready
+            self.report(done, len(self.found), self.passes, worst)
