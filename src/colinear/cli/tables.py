@@ -86,8 +86,10 @@ def show_run(output: Output, entry: Entry, top: int = 10) -> None:
         known = Status[status.upper()]
         if known not in FINE:
             output.say(f"{count} of {len(entry['trials'])} {known.value}. {known.advice}")
+    winner = entry["trials"][entry["best"]]
+    if entry["solver"] == "sgd" and winner.get("relative_gap") is not None:
+        output.say(f"The winner {stopping_point(winner['relative_gap'])}.")
     if entry["solver"] == "exact":
-        winner = entry["trials"][entry["best"]]
         output.say(f"The winner, reg {as_number(winner['reg'])}, {distance(winner.get('relative_gap'))}.")
         regs = [trial["reg"] for trial in entry["trials"]]
         if len(regs) > 2 and winner["reg"] in (min(regs), max(regs)):
@@ -106,6 +108,17 @@ def distance(gap: float | None) -> str:
     if gap is None or gap > 1:
         return "may be far from its optimum: allow more passes"
     return f"is within {as_percent(gap)} of the optimum"
+
+
+def stopping_point(gap: float) -> str:
+    """How far from the optimum of its reg SGD is known to have stopped.
+
+    >>> stopping_point(0.12), stopping_point(3.0)
+    ('is within 12 % of the optimum for its reg', 'may be far from the optimum for its reg: the gap is > 100 %')
+    """
+    if gap > 1:
+        return f"may be far from the optimum for its reg: the gap is {as_percent(gap)}"
+    return f"is within {as_percent(gap)} of the optimum for its reg"
 
 
 def test_sentence(entry: Entry) -> str:

@@ -17,8 +17,9 @@ Solver = Literal["sgd", "exact"]
 class Trial:
     """One setting and what came of it. Accuracies are NaN where a candidate diverged.
 
-    `loss` is the mean loss of its last minibatches (SGD); `objective`, `relative_gap` and `passes` belong to the
-    exact path; `spread` is the standard deviation of the validation accuracy over folds.
+    `loss` is the mean loss of its last minibatches (SGD); `passes` belongs to the exact path, `objective` and
+    `relative_gap` to the exact path and to SGD's winner; `spread` is the standard deviation of the validation accuracy
+    over folds.
     """
 
     reg: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from colinear.datasets.augment import Augmentation, parse_augment
 from colinear.datasets.base import Dataset, Split
 from colinear.datasets.features import Features, Scaling, fit_scaling
 from colinear.datasets.joined import JoinedDataset
+from colinear.losses import LOSSES
 from colinear.metrics import confusion_matrix
 from colinear.model import LinearModel
 from colinear.objective import Objective, label_rows
@@ -26,6 +27,7 @@ from colinear.search.rowspace import search_row_space, suits_row_space
 from colinear.search.runfolder import RunFolder, check_identity
 from colinear.search.settings import COURSE_BATCH, LOSS_NAMES, Settings
 from colinear.search.sgd_search import SearchPosition, SGDSearch
+from colinear.solvers.certificate import certify
 from colinear.solvers.sgd import SGD
 from colinear.solvers.solution import Status
 from colinear.solvers.spectrum import Projection, Spectrum
@@ -235,10 +237,22 @@ def _search_sgd(
     device = prepared.train.device
     position = None if parts is None else SearchPosition.from_parts(*parts, device)
     search = sgd_search(loss, settings)
-    return search.run(
+    result = search.run(
         prepared.train, prepared.validation, report=listener.progressed, keeper=keep, position=position,
         projection=prepared.projection,
     )  # fmt: skip
+    return _with_certificate(result, prepared.train)
+
+
+def _with_certificate(result: SearchResult, train: Features) -> SearchResult:
+    """The result of SGD with its winner's objective, and how far from the optimum of its reg it stopped at most."""
+    winner = result.winner
+    if winner.status is Status.DIVERGED or winner.reg == 0:
+        return result
+    value, gap = certify(Objective(train), LOSSES[result.loss], result.winning_coef.to(train.device), winner.reg)
+    trials = list(result.trials)
+    trials[result.best] = replace(winner, objective=value, relative_gap=gap / value)
+    return replace(result, trials=tuple(trials))
 
 
 def _search_exact(loss: str, settings: Settings, prepared: Prepared, listener: Listener) -> SearchResult:

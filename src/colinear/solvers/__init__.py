@@ -1,8 +1,19 @@
 """Minimisers for K candidates at once."""
 
+from colinear.solvers.certificate import certify
 from colinear.solvers.newton import solve_newton, suits_newton
 from colinear.solvers.path import solve_path
 from colinear.solvers.sgd import SGD, SGDState
 from colinear.solvers.solution import Path, PathPoint, Status
 
-__all__ = ["SGD", "Path", "PathPoint", "SGDState", "Status", "solve_newton", "solve_path", "suits_newton"]
+__all__ = [
+    "SGD",
+    "Path",
+    "PathPoint",
+    "SGDState",
+    "Status",
+    "certify",
+    "solve_newton",
+    "solve_path",
+    "suits_newton",
+]

@@ -7,6 +7,7 @@
     const refit = panel.details && panel.details.refit;
     const gap = refit ? refit.relative_gap : panel.trials[panel.best].relative_gap;
     if (!C.known(gap)) return null;
+    if (gap > 1) return "perhaps far from the optimum (gap > 100 %)";
     const percent = 100 * gap;
     const shown = percent <= 0 ? "0" : percent < 0.001 ? percent.toExponential(0).replace("e", " e") : String(Number(percent.toPrecision(2)));
     return `within ${C.signed(shown)} % of the optimum`;
@@ -52,7 +53,7 @@
       C.el("span", { class: "big" }, C.percent(share, 2)),
       C.el("span", { class: "cardline" }, panel.test ? "test accuracy" : "validation accuracy"),
       under.map((text) => C.el("span", { class: "cardnote" }, text)),
-      C.el("span", { class: "cardnote strong" }, C.certificate(panel) || "SGD: no certificate of optimality"),
+      C.el("span", { class: "cardnote strong" }, C.certificate(panel) || "no certificate of optimality"),
       C.el("span", { class: "cardnote" }, `${C.setting(trial)} · best of ${panel.trials.length} in ${C.duration(panel.seconds)}`));
   };
 

@@ -1,0 +1,50 @@
+"""How far from the optimum weights are at most, whatever trained them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from colinear.checks import InputError
+from colinear.datasets import ArrayDataset, Features, fit_scaling
+from colinear.losses import Hinge, Loss, Softmax
+from colinear.objective import Objective
+from colinear.solvers import certify, solve_path
+
+
+def problem(seed: int) -> Objective:
+    generator = torch.Generator().manual_seed(seed)
+    rows, labels = torch.randn(40, 5, generator=generator, dtype=torch.float64), torch.arange(40) % 3
+    rows[:, 0] += labels
+    data = ArrayDataset(rows, labels, tuple("abc"))
+    return Objective(Features(data, fit_scaling(data), torch.float64))
+
+
+@given(
+    seed=st.integers(0, 1000), loss=st.sampled_from([Softmax(), Hinge()]), reg=st.sampled_from([1e-3, 1e-2, 1.0]),
+    scale=st.sampled_from([0.0, 0.1, 1.0, 10.0]),
+)  # fmt: skip
+def test_the_gap_is_never_smaller_than_the_distance(seed: int, loss: Loss, reg: float, scale: float) -> None:
+    objective = problem(seed)
+    best = solve_path(objective, loss, [reg], tol=1e-4).points[0]
+    noise = torch.randn(best.coef.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    value, gap = certify(objective, loss, best.coef + scale * noise, reg)
+    assert value - (best.objective - best.gap) <= gap + best.gap + 1e-9 * value
+    assert value - best.objective <= gap * (1 + 1e-9) + 1e-12
+
+
+def test_at_the_optimum_of_the_hinge_smoothed_slopes_prove_far_more_than_its_own() -> None:
+    objective, reg = problem(0), 1e-2
+    best = solve_path(objective, Hinge(), [reg], tol=1e-3).points[0]
+    gap = certify(objective, Hinge(), best.coef, reg)[1]
+    regs = torch.tensor([reg], dtype=torch.float64)
+    at_the_kinks = float(objective.evaluate(best.coef.unsqueeze(0), regs, Hinge()).gap)
+    assert gap < 0.2 * at_the_kinks
+    assert gap < 0.2 * best.objective
+
+
+def test_without_a_penalty_nothing_is_certified() -> None:
+    with pytest.raises(InputError, match="reg"):
+        certify(problem(0), Softmax(), torch.zeros(3, 6, dtype=torch.float64), 0.0)
