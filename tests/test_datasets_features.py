@@ -112,3 +112,12 @@ def test_other_widths_and_negative_intercepts_are_refused() -> None:
         Features(pictures(), fit_scaling(table()))
     with pytest.raises(InputError, match="intercept_scaling"):
         fit_scaling(table(), intercept_scaling=-1.0)
+
+
+def test_a_bright_constant_pixel_of_byte_images_keeps_its_scale_when_standardized() -> None:
+    rows = torch.randint(0, 256, (3000, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    rows[:, 1] = 253
+    scaling = fit_scaling(ArrayDataset(rows, torch.arange(3000) % 2, ("a", "b"), value_range=255.0), standardize=True)
+    assert float(scaling.scale[1]) == 1 / 255
+    exact = rows.double().std(0, correction=0)
+    assert torch.allclose(scaling.scale[[0, 2]], 1 / exact[[0, 2]], rtol=1e-10)

@@ -162,7 +162,7 @@ class Objective:
         """G = weighted mean of x x^T over the given rows, (d, d)."""
         features, d = self.features.at(dtype), self.features.n_features
         if self.row_weights is None and suits_bytes(features) and len(rows) <= MOST_SUMMANDS:
-            moment = byte_second_moment(features, rows, self.chunk_rows)
+            moment = byte_second_moment(features, rows, 4 * self.chunk_rows)
         else:
             moment = torch.zeros(d, d, dtype=dtype, device=features.device)
             for weighted, chunk in self._weighted_rows(rows, dtype):

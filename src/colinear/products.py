@@ -163,25 +163,23 @@ class ByteProducts:
 def byte_second_moment(features: Features, rows: Tensor, size: int) -> Tensor:
     """Sum of x x^T over the given rows of uint8 images, (d, d) float32, by exact sums of products of bytes.
 
-    sum x x^T = scale^2 V^T V + u c^T + c u^T + n c c^T   with  x = scale v + c,  u = scale sum(v)
+    sum x x^T = scale^2 V^T V + h c^T + c h^T   with  x = scale v + c,  h = scale sum(v) + n c / 2
     """
     scaling, p = features.scaling, features.dataset.n_features
-    moment = torch.zeros(p, p, dtype=torch.int32)
-    part = torch.empty_like(moment)
+    moment, part = torch.zeros(p, p, dtype=torch.int32), torch.empty(p, p, dtype=torch.int32)
     total = torch.zeros(1, p, dtype=torch.int32)
     for start in range(0, len(rows), size):
         signed = features.dataset.take(rows[start : start + size]).bitwise_xor(128).view(torch.int8)
         moment += torch._int_mm(signed.mT, signed, out=part)
         total += torch._int_mm(signed.new_ones(1, len(signed)), signed)
-    scale, n = float(scaling.scale), len(rows)
     constant = torch.full((features.n_features,), scaling.bias, dtype=torch.float64)
     constant[:p] = 128 * scaling.scale - scaling.shift
-    lifted = torch.zeros_like(constant)
-    lifted[:p] = scale * total[0]
-    half = torch.outer((lifted + n / 2 * constant).float(), constant.float())
-    result = half + half.mT
-    result[:p, :p].add_(moment, alpha=scale**2)
-    return result
+    half = len(rows) / 2 * constant
+    half[:p] += scaling.scale * total[0]
+    result = torch.zeros(features.n_features, features.n_features)
+    torch.mul(moment, float(scaling.scale) ** 2, out=result[:p, :p])
+    half, constant = half.float(), constant.float()
+    return result.addr_(half, constant).addr_(constant, half)
 
 
 def _combined(sums: Tensor, out: Tensor | None = None) -> Tensor:

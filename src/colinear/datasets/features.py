@@ -68,13 +68,16 @@ def fit_scaling(
     """
     total = float(dataset.n_samples if row_weights is None else row_weights.sum(dtype=torch.float64))
     first, second = torch.zeros(2, dataset.n_features, dtype=torch.float64)
+    # whole numbers below 256 sum exactly in float32 (2,048 * 255 < 2^24), nine times faster than in float64
+    whole = dataset.dtype == torch.uint8 and row_weights is None and not standardize
     origin = dataset.take(slice(0, 1)).double()  # sums of differences from a row: no cancellation on large means
+    if whole:
+        origin.zero_()
+    room = torch.empty(CHUNK_ROWS if whole else 0, dataset.n_features, device=dataset.labels.device)
     for start in range(0, dataset.n_samples, CHUNK_ROWS):
         raw = dataset.take(slice(start, start + CHUNK_ROWS))
         check_finite(raw, f"features of {dataset.name}", start)
-        # whole numbers below 256 sum exactly in float32 (2,048 * 255 < 2^24), nine times faster than in float64
-        whole = raw.dtype == torch.uint8 and row_weights is None
-        chunk = raw.float() - origin.float() if whole else raw.double() - origin
+        chunk = room[: len(raw)].copy_(raw) if whole else raw.double() - origin
         if row_weights is None:
             ones = chunk.new_ones(1, len(chunk))
         else:
