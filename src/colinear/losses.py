@@ -111,7 +111,7 @@ class Softmax:
     def _probabilities_(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Turn scores into probabilities in place; return the losses (k, n)."""
         scores -= scores.amax(1, keepdim=True)
-        right = scores.gather(1, _at(labels, scores)).squeeze(1)  # (k, n), score of the true class
+        right = _flat(scores).index_select(1, _truth(labels, scores))  # (k, n), score of the true class
         total = scores.exp_().sum(1, keepdim=True)  # (k, 1, n)
         scores /= total
         return total.squeeze(1).log_() - right
@@ -208,15 +208,15 @@ class Hinge:
 
 def _margins_(scores: Tensor, labels: Tensor) -> None:
     """Turn scores into max(0, s_j - s_y + 1), 0 for the true class, in place."""
-    true = _at(labels, scores)
-    scores += 1 - scores.gather(1, true)
-    scores.scatter_(1, true, 0.0)
+    truth, flat = _truth(labels, scores), _flat(scores)
+    scores += (1 - flat.index_select(1, truth)).unsqueeze(1)
+    flat.index_fill_(1, truth, 0.0)
     scores.clamp_(min=0)
 
 
 def _put_truth_(slopes: Tensor, labels: Tensor, weights: Tensor | None) -> None:
     """Put minus the sum of slopes in the true class's place, then weigh rows: the gradient, in place."""
-    slopes.scatter_(1, _at(labels, slopes), -slopes.sum(1, keepdim=True))
+    _flat(slopes).index_copy_(1, _truth(labels, slopes), -slopes.sum(1))
     if weights is not None:
         slopes *= weights.unsqueeze(-2)
 
@@ -228,13 +228,19 @@ def _total(values: Tensor, weights: Tensor | None) -> Tensor:
 
 def _subtract_truth_(scores: Tensor, labels: Tensor) -> None:
     """scores -= [j = y_i], in place."""
-    true = _at(labels, scores)
-    scores.scatter_add_(1, true, scores.new_full((), -1.0).expand(true.shape))
+    k, _, n = scores.shape
+    _flat(scores).index_add_(1, _truth(labels, scores), scores.new_ones(()).expand(k, n), alpha=-1)
 
 
-def _at(labels: Tensor, scores: Tensor) -> Tensor:
-    """Index of the true class for gather and scatter along dim 1: (k, 1, n), no memory."""
-    return labels.view(1, 1, -1).expand(scores.shape[0], 1, scores.shape[2])
+def _truth(labels: Tensor, scores: Tensor) -> Tensor:
+    """Where the true classes stand among the c n numbers of a candidate, (n,); half the time of gather and scatter."""
+    n = scores.shape[-1]
+    return labels * n + torch.arange(n, device=labels.device)
+
+
+def _flat(scores: Tensor) -> Tensor:
+    """The same numbers as (k, c n): writing there writes to `scores`, which have to be contiguous."""
+    return scores.view(len(scores), -1)
 
 
 LOSSES: dict[str, Loss] = {"softmax": Softmax(), "hinge": Hinge()}

@@ -38,6 +38,11 @@ class Scaling:
         """Number of columns after scaling: d, and one more if there is a bias column."""
         return len(self.shift) + (self.bias > 0)
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether scaled rows are the rows themselves."""
+        return not self.bias and bool((self.scale == 1).all()) and not bool(self.shift.any())
+
     def fold(self, coef: Tensor) -> tuple[Tensor, Tensor]:
         """Weights (..., c, d) and bias (..., c), float64, that give raw rows the scores `coef` gives scaled ones.
 
@@ -116,6 +121,7 @@ class Features:
     _scale: Tensor = field(init=False, repr=False)
     _minus_shift: Tensor = field(init=False, repr=False)
     _other: Features | None = field(init=False, repr=False, default=None)
+    _as_stored: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.scaling.shift) != self.dataset.n_features:
@@ -125,6 +131,7 @@ class Features:
         self._scale = self.scaling.scale.to(self.labels.device, self.dtype)
         self._minus_shift = -self.scaling.shift.to(self.labels.device, self.dtype)
         self._buffer = self._minus_shift.new_empty(0, self.n_features)
+        self._as_stored = self.scaling.is_identity
 
     @property
     def labels(self) -> Tensor:
@@ -156,8 +163,10 @@ class Features:
         return self._other
 
     def gather(self, rows: Tensor | slice) -> Tensor:
-        """Scaled features (len(rows), n_features), in the reused buffer."""
+        """Scaled features (len(rows), n_features), in the reused buffer, to be read only."""
         raw = self.dataset.take(rows)
+        if self._as_stored:
+            return raw.to(self.dtype)
         out = self._rows(len(raw))
         values = out[:, : raw.shape[1]]
         if self._scale.ndim == 0:
