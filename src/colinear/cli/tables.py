@@ -114,10 +114,10 @@ def stopping_point(gap: float) -> str:
     """How far from the optimum of its reg SGD is known to have stopped.
 
     >>> stopping_point(0.12), stopping_point(3.0)
-    ('is within 12 % of the optimum for its reg', 'may be far from the optimum for its reg: the gap is > 100 %')
+    ('is within 12 % of the optimum for its reg', 'has no useful certificate: its gap is > 100 %')
     """
     if gap > 1:
-        return f"may be far from the optimum for its reg: the gap is {as_percent(gap)}"
+        return f"has no useful certificate: its gap is {as_percent(gap)}"
     return f"is within {as_percent(gap)} of the optimum for its reg"
 
 

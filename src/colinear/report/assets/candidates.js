@@ -50,6 +50,8 @@
     const rank = new Map(panel.order.map((number, place) => [number, place + 1]));
     const number = (name, key, show, more = {}) => ({ name, read: (n) => trial(n)[key], show: (n) => show(trial(n)[key]), ...more });
     const has = (key) => panel.trials.some((one) => C.known(one[key]));
+    // SGD certifies its winner only, whose numbers stand beside the search
+    const several = (key) => has(key) && (panel.trials.length === 1 || panel.trials.filter((one) => C.known(one[key])).length > 1);
     const columns = [
       { name: "rank", read: (n) => rank.get(n), show: (n) => rank.get(n) },
       has("learning_rate") && number("learn. rate", "learning_rate", C.even),
@@ -57,8 +59,8 @@
       number("train", "train_accuracy", (v) => C.percent(v), { down: true }),
       number("val", "val_accuracy", (v) => C.percent(v), { down: true }),
       has("spread") && number("± folds", "spread", (v) => C.percent(v), { wide: true }),
-      has("objective") && number("objective", "objective", (v) => C.fixed(v, 4), { wide: true }),
-      has("relative_gap") && number("gap", "relative_gap", (v) => C.even(v, 2)),
+      several("objective") && number("objective", "objective", (v) => C.fixed(v, 4), { wide: true }),
+      several("relative_gap") && number("gap", "relative_gap", (v) => C.even(v, 2)),
       has("passes") && number("passes", "passes", C.count, { wide: true }),
       has("steps") && number("steps", "steps", C.count, { wide: true }),
       has("loss") && number("last loss", "loss", (v) => (C.known(v) && v < 1e4 ? C.fixed(v, 3) : C.even(v)), { wide: true }),

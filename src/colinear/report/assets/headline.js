@@ -7,7 +7,7 @@
     const refit = panel.details && panel.details.refit;
     const gap = refit ? refit.relative_gap : panel.trials[panel.best].relative_gap;
     if (!C.known(gap)) return null;
-    if (gap > 1) return "perhaps far from the optimum (gap > 100 %)";
+    if (gap > 1) return "no useful certificate: gap > 100 %";
     const percent = 100 * gap;
     const shown = percent <= 0 ? "0" : percent < 0.001 ? percent.toExponential(0).replace("e", " e") : String(Number(percent.toPrecision(2)));
     return `within ${C.signed(shown)} % of the optimum`;
