@@ -103,9 +103,10 @@ def test_bytes_are_used_for_plain_images_only(monkeypatch: pytest.MonkeyPatch) -
     features, coef = images(), torch.zeros(4, 301)
     narrow = images(pixels=64)
     floats = ArrayDataset(torch.randn(8, 300), torch.arange(8) % 2, ("a", "b"))
-    assert isinstance(step_products(features, Hinge()), ByteProducts)
-    assert isinstance(step_products(features, Softmax()), FloatProducts)
-    assert isinstance(step_products(features, Hinge(0.5)), FloatProducts)
+    assert isinstance(step_products(features, Hinge(), 32), ByteProducts)
+    assert isinstance(step_products(features, Softmax(), 32), FloatProducts)
+    assert isinstance(step_products(features, Hinge(0.5), 32), FloatProducts)
+    assert isinstance(step_products(features, Hinge(), 2**17), FloatProducts)  # int32 would overflow
     assert isinstance(pass_products(features, coef), ByteProducts)
     for other in (images(standardize=True), narrow, features.at(torch.float64), Features(floats, fit_scaling(floats))):
         assert isinstance(pass_products(other, torch.zeros(1, other.n_features)), FloatProducts)

@@ -168,7 +168,7 @@ class Objective:
             for weighted, chunk in self._weighted_rows(rows, dtype):
                 moment.addmm_(weighted.mT, chunk)
         _all_reduce_(moment)
-        return moment / self._sampled_weight(rows)
+        return moment.div_(self._sampled_weight(rows))
 
     def second_moment_times(self, matrix: Tensor, rows: Tensor) -> Tensor:
         """G matrix, (d, r), without forming G."""

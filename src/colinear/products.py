@@ -189,14 +189,16 @@ def _combined(sums: Tensor, out: Tensor | None = None) -> Tensor:
     return out.add_(middle, alpha=256.0).add_(high, alpha=65536.0)
 
 
-def step_products(features: Features, loss: Loss, *, block: int | None = None) -> Products:
+def step_products(features: Features, loss: Loss, batch_size: int, *, block: int | None = None) -> Products:
     """What multiplies a new matrix with every batch (SGD). block : of `FloatProducts`.
 
     Splitting the weights costs as much as the float32 scores of about 200 rows: only the hinge, whose slopes are bytes
     already, gains.
     """
     whole = loss.kinked and not loss.smoothed and features.n_classes <= MOST_CLASSES
-    return ByteProducts(features, whole=True) if whole and suits_bytes(features) else FloatProducts(features, block)
+    if whole and batch_size <= MOST_SUMMANDS and suits_bytes(features):
+        return ByteProducts(features, whole=True)
+    return FloatProducts(features, block)
 
 
 def pass_products(features: Features, coef: Tensor) -> Products:

@@ -165,7 +165,7 @@ class _Stepper:
         self.mixing = coef.new_zeros(())
         self._rates, self._regs = rates.view(column), self.state.regs.view(column)
         self._penalty = self.state.regs.to(coef.dtype)
-        self._products = step_products(self.features, self.loss, block=BLOCK_ROWS)
+        self._products = step_products(self.features, self.loss, batch, block=BLOCK_ROWS)
         self._set_rates(self.state.step)
 
     def record(self) -> None:

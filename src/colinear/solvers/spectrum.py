@@ -60,8 +60,8 @@ class Spectrum:
         rows = sample_rows(features.n_samples, count, seed, features.device)
         dtype = torch.float64 if d <= DOUBLE_UP_TO else features.dtype
         if rank == d:
-            values, vectors = torch.linalg.eigh(objective.second_moment(rows, dtype))
-            values, vectors = values.flip(0), vectors.flip(1)
+            values, vectors = torch.linalg.eigh(objective.second_moment(rows, dtype).neg_())
+            values = -values  # largest first
         else:
             values, vectors = _nystroem(objective, rows, rank, seed)
         floor = torch.finfo(values.dtype).eps * float(values[0].clamp(min=torch.finfo(values.dtype).tiny))
