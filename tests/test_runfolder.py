@@ -198,3 +198,17 @@ def test_identities_are_compared_as_json(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.save_checkpoint(NAME, (TENSORS, FACTS), IDENTITY)
     assert folder.load_checkpoint(NAME, json.loads(json.dumps(IDENTITY))) is not None
+
+
+def test_a_folder_goes_with_its_last_file(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "run") as folder:
+        folder.write("inner/a", b"1")
+        folder.write("inner/b", b"2")
+        folder.remove("inner/a")
+        assert [path.name for path in (folder.path / "inner").iterdir()] == ["b"]
+        (folder.path / "inner" / ".b.part").write_bytes(b"a kill came in between")
+        folder.remove("inner/b")
+        assert not (folder.path / "inner").exists()
+        folder.remove("inner/b")
+        folder.remove("settings.json")
+        assert folder.path.is_dir()

@@ -79,7 +79,7 @@ class RunFolder:
     def write(self, name: str, content: bytes) -> Path:
         """Write `name` whole: aside, fsynced, renamed. A full disk is an `InputError` that names what still stands."""
         target = self.path / name
-        aside = target.with_name(f".{target.name}.part")
+        aside = _aside(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with open(aside, "wb") as file:
@@ -144,9 +144,19 @@ class RunFolder:
         return tensors, facts
 
     def remove(self, name: str) -> None:
-        """Delete a file of this folder if it is there."""
-        with contextlib.suppress(FileNotFoundError):
-            (self.path / name).unlink()
+        """Delete a file of this folder, what a kill left of writing it, and the folder that is empty without them."""
+        target = self.path / name
+        for file in (target, _aside(target)):
+            with contextlib.suppress(FileNotFoundError):
+                file.unlink()
+        if target.parent != self.path:
+            with contextlib.suppress(OSError):  # not empty, or not there
+                target.parent.rmdir()
+
+
+def _aside(target: Path) -> Path:
+    """Where a file is written before it takes its name."""
+    return target.with_name(f".{target.name}.part")
 
 
 def check_identity(what: str, theirs: Any, mine: dict[str, Any]) -> None:
