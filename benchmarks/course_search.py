@@ -117,7 +117,7 @@ def _baseline(problem: CourseSearch, options: SearchOptions, clockings: _Clockin
 
 
 def _variant(runs: list[dict[str, Any]], baseline: dict[str, Any]) -> dict[str, Any]:
-    """Seconds with scaling, subspace, training and scoring included; ratios to the baseline of the same run."""
+    """Seconds with scaling, subspace, training and scoring (one loss: without what both share); ratios to the baseline."""
     seconds = spread([run["seconds"] for run in runs])
     losses = {
         loss: {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.program import SMALL, Program, Said
@@ -50,6 +52,19 @@ def colinear(capsys: pytest.CaptureFixture[str]) -> Program:
         return Said(int(left.value.code or 0), said.out, said.err)
 
     return run
+
+
+@pytest.fixture
+def without_tensorboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the extra `tracking` is not installed."""
+    real = builtins.__import__
+
+    def find(wanted: str, *rest: Any, **more: Any) -> Any:
+        if wanted.startswith("torch.utils.tensorboard"):
+            raise ImportError(wanted)
+        return real(wanted, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", find)
 
 
 @pytest.fixture

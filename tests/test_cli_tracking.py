@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 from pathlib import Path
 from typing import Any
@@ -82,18 +81,11 @@ def test_every_try_has_its_folder_of_events(colinear: Program, tmp_path: Path) -
         assert last(events, "softmax/winner/test_accuracy") == pytest.approx(one["test_accuracy"])
 
 
+@pytest.mark.usefixtures("without_tensorboard")
 def test_without_tensorboard_nothing_is_begun(
     colinear: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    real = builtins.__import__
-
-    def find(wanted: str, *rest: Any, **more: Any) -> Any:
-        if wanted.startswith("torch.utils.tensorboard"):
-            raise ImportError(wanted)
-        return real(wanted, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", find)
     assert_refused(colinear("tune", *OPTIONS, "--log-dir", "log"), "tensorboard", "pip install 'colinear[tracking]'")
     assert list(tmp_path.iterdir()) == []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import io
 import re
 from pathlib import Path
@@ -81,15 +80,8 @@ def test_long_curves_are_averaged_over_spans_and_gaps_left_out() -> None:
     assert points == [(4 * span + 4, 4 * span + 1.5) for span in range(CURVE_POINTS // 2)]
 
 
-def test_without_tensorboard_the_message_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def find(wanted: str, *rest: Any, **more: Any) -> Any:
-        if wanted.startswith("torch.utils.tensorboard"):
-            raise ImportError(wanted)
-        return real(wanted, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", find)
+@pytest.mark.usefixtures("without_tensorboard")
+def test_without_tensorboard_the_message_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=re.escape("pip install 'colinear[tracking]'")):
         TensorBoardLog(tmp_path)
 

@@ -137,13 +137,9 @@ class Objective:
 
     def kept_weight(self, held_out: Tensor) -> Tensor:
         """Total weight of the rows that each candidate learns from, (k,) float64: those outside its fold `held_out`."""
-        if self.folds is None:
-            raise InputError("held_out needs folds: give the Objective the fold of each row.")
-        weights = (
-            torch.ones(len(self.folds), device=self.folds.device) if self.row_weights is None else self.row_weights
-        )
+        weights = torch.ones(1, device=held_out.device) if self.row_weights is None else self.row_weights
         folds, candidate = torch.unique(held_out, return_inverse=True)
-        kept = [torch.where(self.folds == fold, 0, weights).sum(dtype=torch.float64) for fold in folds]
+        kept = [torch.where(self._fold_of_each == fold, 0, weights).sum(dtype=torch.float64) for fold in folds]
         total = torch.stack(kept)[candidate]
         _all_reduce_(total)
         return total
@@ -196,9 +192,14 @@ class Objective:
         return max(float(total), torch.finfo(torch.float32).tiny)
 
     def _held(self, rows: slice, held_out: Tensor) -> Tensor:
+        return self._fold_of_each[rows].unsqueeze(0) == held_out.unsqueeze(1)  # (k, b)
+
+    @property
+    def _fold_of_each(self) -> Tensor:
+        """The folds, or `InputError` for a candidate that holds one out of rows without any."""
         if self.folds is None:
             raise InputError("held_out needs folds: give the Objective the fold of each row.")
-        return self.folds[rows].unsqueeze(0) == held_out.unsqueeze(1)  # (k, b)
+        return self.folds
 
     def _total_weight(self, weights: Tensor | None, rows: slice, k: int) -> Tensor:
         if weights is None:

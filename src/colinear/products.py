@@ -3,7 +3,7 @@
     scores = W x^T        target += factor * slopes x
 
 `FloatProducts` scales the rows to floats and multiplies. `ByteProducts` leaves images as they are stored: a float32
-number is three signed bytes of a 24-bit fixed-point number, products of bytes are exact in int32, and processors that
+number is three signed bytes of a fixed-point number, products of bytes are exact in int32, and processors that
 multiply tiles of bytes (Intel AMX) do them an order of magnitude faster than float32.
 """
 
@@ -44,7 +44,7 @@ class Products(Protocol):
         ...
 
     def add_gradient_(self, target: Tensor, slopes: Tensor, factor: Tensor | None = None) -> None:
-        """target (m, d) += factor (m, 1) * slopes x, with slopes (m, b), which are overwritten."""
+        """target (m, d) += factor (m, 1) * slopes x, with slopes (m, b), which may be overwritten."""
         ...
 
 
