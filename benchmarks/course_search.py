@@ -117,7 +117,7 @@ def _baseline(problem: CourseSearch, options: SearchOptions, clockings: _Clockin
 
 
 def _variant(runs: list[dict[str, Any]], baseline: dict[str, Any]) -> dict[str, Any]:
-    """Seconds with scaling, subspace, training and scoring (one loss: without what both share); ratios to the baseline."""
+    """Seconds of all with scaling, subspace, training and scoring, of one loss without what both share; ratios."""
     seconds = spread([run["seconds"] for run in runs])
     losses = {
         loss: {

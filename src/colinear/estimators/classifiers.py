@@ -12,7 +12,9 @@ from torch import Tensor
 from colinear.checks import InputError, check_choice, check_count, check_number
 from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, plain, softmax_rows
 from colinear.estimators.certificates import warn_uncertified
-from colinear.estimators.fitting import Fit, solve_exact, strength_of_cost
+from colinear.estimators.fitting import Fit, strength_of_cost
+from colinear.losses import LOSSES
+from colinear.solvers.path import solve_path
 from colinear.solvers.solution import Path
 
 SGD_PASSES = 20  # where max_iter is None
@@ -79,7 +81,7 @@ class LinearClassifier(LinearClassifierBase):
             batch_size = check_count("batch_size", plain(self.batch_size))
             return fit.run_sgd(reg, self._passes(SGD_PASSES), batch_size, plain(self.learning_rate), seed, start)
         passes = self._passes(EXACT_PASSES)
-        return solve_exact(fit.objective, self._loss, [reg], tol=tol, max_passes=passes, start=start, seed=seed)
+        return solve_path(fit.objective, LOSSES[self._loss], [reg], tol=tol, max_passes=passes, start=start, seed=seed)
 
     def _strength(self, total_weight: float) -> float:
         if self.reg is not None and self.C is not None:
@@ -160,9 +162,8 @@ class HingeClassifier(LinearClassifier):
     Parameters and attributes are those of `SoftmaxClassifier`. There is no `predict_proba`: scores of a hinge are no
     log-probabilities; put `CalibratedClassifierCV` around it.
 
-    Problems with up to 1,500 weights and some 10,000 rows are solved by Newton's method (`solvers.newton`), larger ones
-    on the path; there weak regularization on features of unequal scale takes hundreds of passes, most of which
-    `standardize=True` saves.
+    Weak regularization on features of unequal scale takes hundreds of passes, most of which `standardize=True` saves.
+    Small problems (see `solvers.suits_newton`) are finished by Newton's method where that happens.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)

@@ -15,10 +15,12 @@ from torch import Tensor
 from colinear.checks import InputError, check_count, check_number
 from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, plain, softmax_rows
 from colinear.estimators.certificates import warn_uncertified
-from colinear.estimators.fitting import Fit, solve_exact, strength_of_cost
+from colinear.estimators.fitting import Fit, strength_of_cost
 from colinear.estimators.folds import FoldBatch, batch_splits, deal_splits
+from colinear.losses import LOSSES
 from colinear.search.candidates import rank_candidates
 from colinear.search.path_search import default_regs
+from colinear.solvers.path import solve_path
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import Path, PathPoint
 from colinear.solvers.spectrum import Spectrum
@@ -133,8 +135,8 @@ class _Comparison:
             total, seconds = total + path.passes, seconds + path.seconds
             points += path.points
         if whole is None:  # no splitter that trains on all other rows: a solve of its own
-            whole = solve_exact(
-                self.fit.objective, self.fit.loss, self.regs, tol=self.tol, max_passes=self.passes,
+            whole = solve_path(
+                self.fit.objective, LOSSES[self.fit.loss], self.regs, tol=self.tol, max_passes=self.passes,
                 preconditioner=preconditioner, seed=self.seed,
             )  # fmt: skip
             total, seconds, points = total + whole.passes, seconds + whole.seconds, points + list(whole.points)
@@ -151,8 +153,8 @@ class _Comparison:
             trained = batch.trained.to(device).double()
             row_weights = trained if row_weights is None else row_weights * trained
         folded = replace(objective, row_weights=row_weights, folds=batch.folds.to(device))
-        path = solve_exact(
-            folded, self.fit.loss, [reg for reg in self.regs for _ in held], tol=self.tol,
+        path = solve_path(
+            folded, LOSSES[self.fit.loss], [reg for reg in self.regs for _ in held], tol=self.tol,
             max_passes=self.passes, held_out=torch.tensor(held * len(self.regs), device=device),
             preconditioner=preconditioner, seed=self.seed,
         )  # fmt: skip

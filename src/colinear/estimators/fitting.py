@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,8 +15,6 @@ from colinear.datasets.base import ArrayDataset
 from colinear.datasets.features import CHUNK_ROWS, Features, Scaling, fit_scaling
 from colinear.losses import LOSSES
 from colinear.objective import Objective
-from colinear.solvers.path import solve_path
-from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.sgd import SGD
 from colinear.solvers.solution import Path, PathPoint, Status
 from colinear.solvers.spectrum import sample_rows
@@ -123,25 +120,6 @@ class Fit:
         end = self.objective.evaluate(result, regs.to(features.device), loss)
         point = PathPoint(reg, result[0].cpu(), float(end.objective[0]), float(end.gap[0]), passes, status)
         return Path((point,), passes + 1, setup, time.perf_counter() - began)
-
-
-def solve_exact(
-    objective: Objective,
-    loss: str,
-    regs: Sequence[float],
-    *,
-    tol: float,
-    max_passes: int,
-    seed: int,
-    held_out: Tensor | None = None,
-    start: Tensor | None = None,
-    preconditioner: Preconditioner | None = None,
-) -> Path:
-    """Every strength to its certificate, with the loss of that name."""
-    return solve_path(
-        objective, LOSSES[loss], regs, tol=tol, max_passes=max_passes, held_out=held_out, start=start,
-        preconditioner=preconditioner, seed=seed,
-    )  # fmt: skip
 
 
 def on_host(path: Path) -> Path:

@@ -58,7 +58,7 @@ def solve_path(
     Raises   `InputError` for strengths or limits that cannot be, and for a `held_out` that leaves no rows.
     Error    objective and gap are float64 throughout (relative error about 1e-13 n_features).
     Cost     one pass serves all strengths that are still open: 4 k c n d flops. Small problems use one thread.
-    Example  nine softmax strengths on CIFAR-10 take 17 passes; see benchmarks/results/path-cpu.json.
+    Example  nine softmax strengths on CIFAR-10 take 17 or 18 passes; see benchmarks/results/path-cpu.json.
 
     >>> from colinear.datasets import load_digits
     >>> from colinear.losses import Softmax
