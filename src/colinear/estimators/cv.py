@@ -20,10 +20,9 @@ from colinear.estimators.folds import FoldBatch, batch_splits, deal_splits
 from colinear.losses import LOSSES
 from colinear.search.candidates import rank_candidates
 from colinear.search.path_search import default_regs
-from colinear.solvers.path import solve_path
+from colinear.solvers.path import fit_preconditioner, solve_path
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import Path, PathPoint
-from colinear.solvers.spectrum import Spectrum
 
 COSTS = (1e-4, 1e4)  # ends of the range that a whole number for Cs spans, scikit-learn's
 
@@ -121,11 +120,12 @@ class _Comparison:
 
     def run(self, batches: list[FoldBatch], n_splits: int) -> tuple[Path, NDArray[np.float64], list[PathPoint]]:
         """The path on all rows, accuracies (strengths, splits), and every point that was solved."""
-        preconditioner = Preconditioner(Spectrum.fit(self.fit.objective, self.seed))
+        preconditioner = fit_preconditioner(self.fit.objective, self.seed)
         scores = np.empty((len(self.regs), n_splits))
         whole: Path | None = None
         points: list[PathPoint] = []
-        total, seconds, setup = 0, 0.0, preconditioner.spectrum.seconds
+        setup = 0.0 if preconditioner is None else preconditioner.spectrum.seconds
+        total, seconds = 0, 0.0
         for batch in batches:
             held = list(range(len(batch.splits))) + ([-1] if whole is None and batch.trained is None else [])
             path, found = self._solve(batch, held, preconditioner)
@@ -143,7 +143,7 @@ class _Comparison:
         return replace(whole, passes=total, setup_seconds=setup, seconds=seconds + setup), scores, points
 
     def _solve(
-        self, batch: FoldBatch, held: list[int], preconditioner: Preconditioner
+        self, batch: FoldBatch, held: list[int], preconditioner: Preconditioner | None
     ) -> tuple[Path, list[list[PathPoint]]]:
         """One solve of every pair of strength and held-out fold; points as [strength][fold]."""
         objective = self.fit.objective

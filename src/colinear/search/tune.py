@@ -23,14 +23,15 @@ from colinear.search.candidates import draw_candidates
 from colinear.search.path_search import PathSearch, default_regs
 from colinear.search.result import Progress, SearchResult, plain_number
 from colinear.search.results import TestScore, loss_json, results_json, versions
-from colinear.search.rowspace import search_row_space, suits_row_space
 from colinear.search.runfolder import RunFolder, check_identity
 from colinear.search.settings import COURSE_BATCH, LOSS_NAMES, Settings
 from colinear.search.sgd_search import SearchPosition, SGDSearch
 from colinear.solvers.certificate import certify
+from colinear.solvers.path import fit_preconditioner
+from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.sgd import SGD
 from colinear.solvers.solution import Status
-from colinear.solvers.spectrum import Projection, Spectrum
+from colinear.solvers.spectrum import Projection
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -106,9 +107,9 @@ class Prepared:
         return self.train if self.settings.cv is None else self.see(self.copies(self.everything))
 
     @cached_property
-    def spectrum(self) -> Spectrum:
+    def preconditioner(self) -> Preconditioner | None:
         """Of `trained_on`, for all losses."""
-        return Spectrum.fit(Objective(self.trained_on), self.settings.seed)
+        return fit_preconditioner(Objective(self.trained_on), self.settings.seed)
 
     @cached_property
     def projection(self) -> Projection | None:
@@ -262,13 +263,15 @@ def _search_exact(loss: str, settings: Settings, prepared: Prepared, listener: L
     if settings.cv is not None:
         plain = prepared.see(prepared.everything)
         return search.cross_validate(
-            prepared.trained_on, plain, settings.cv, spectrum=prepared.spectrum, report=listener.progressed
+            prepared.trained_on, plain, settings.cv, preconditioner=prepared.preconditioner, report=listener.progressed
         )
-    if not settings.refit and suits_row_space(prepared.train, prepared.validation):
-        return search_row_space(search, prepared.train, prepared.validation, report=listener.progressed)
     refit_on = prepared.see(prepared.copies(prepared.everything)) if settings.refit else None
     return search.run(
-        prepared.train, prepared.validation, refit_on=refit_on, spectrum=prepared.spectrum, report=listener.progressed
+        prepared.train,
+        prepared.validation,
+        refit_on=refit_on,
+        preconditioner=prepared.preconditioner,
+        report=listener.progressed,
     )
 
 

@@ -34,12 +34,13 @@ Report = Callable[[int, int, int, float], None]  # finished, of, passes, largest
 
 @dataclass(frozen=True, eq=False)
 class Entrant:
-    """A candidate between two precisions: its number, weights (c, d), smoothing and passes so far."""
+    """A candidate between two precisions: its number, weights (c, d), smoothing, passes so far, any step taken."""
 
     number: int
     coef: Tensor
     width: float
     passes: int
+    moved: bool = False
 
 
 @dataclass
@@ -55,14 +56,17 @@ class _Lineup:
     stale: Tensor  # (a,) int64
     narrowed: Tensor  # (a,) bool: the next pair would mix two smoothings
     passes: Tensor  # (a,) int64
+    moved: Tensor  # (a,) bool: took a step, in whichever precision
 
     def entrant(self, row: int) -> Entrant:
         """What the candidate in this row of the line-up takes along when it leaves."""
         coef = self.search.coef[row].clone()
-        return Entrant(int(self.numbers[row]), coef, float(self.widths[row]), int(self.passes[row]))
+        return Entrant(
+            int(self.numbers[row]), coef, float(self.widths[row]), int(self.passes[row]), bool(self.moved[row])
+        )
 
     def keep(self, members: Tensor) -> None:
-        for name in ("regs", "widths", "stale", "narrowed"):
+        for name in ("regs", "widths", "stale", "narrowed", "moved"):
             setattr(self, name, getattr(self, name)[members])
         for name in ("numbers", "passes"):  # kept on the host
             setattr(self, name, getattr(self, name)[members.cpu()])
@@ -100,7 +104,7 @@ class Descent:
     def run(self, numbers: list[int], start: Tensor, width: float = FIRST_WIDTH) -> None:
         """Solve in the features' precision, certify in float64 and go on there where needed; finish by Newton."""
         entrants = [Entrant(n, coef, width, 0) for n, coef in zip(numbers, start, strict=True)]
-        if start.dtype != torch.float64 and self.limit > 1:  # a single pass is the certificate's
+        if start.dtype != torch.float64 and self.limit > 2:  # float64 needs two: where it is, and a step
             self._descend(entrants, last=False)
             entrants = self._waiting
         self._descend([replace(entrant, coef=entrant.coef.double()) for entrant in entrants], last=True)
@@ -129,6 +133,7 @@ class Descent:
             numbers, self.regs[numbers].to(device), held_out, widths, LineSearch.at(coef), History(),
             torch.zeros(k, dtype=torch.int64, device=device), torch.zeros(k, dtype=torch.bool, device=device),
             torch.tensor([entrant.passes for entrant in entrants]),
+            torch.tensor([entrant.moved for entrant in entrants], device=device),
         )  # fmt: skip
         lineup.search.here = self._evaluate(lineup, coef)
         self._narrow(lineup)
@@ -165,6 +170,7 @@ class Descent:
         stale = accepted & (there.value >= here.value - search.noise())
         lineup.stale = torch.where(accepted, torch.where(stale, lineup.stale + 1, 0), lineup.stale)
         lineup.narrowed &= ~accepted
+        lineup.moved |= accepted
         search.shorten(there, ~accepted)
         search.advance(there, accepted)
 
@@ -189,7 +195,8 @@ class Descent:
         converged = here.relative_gap <= self.tol * (1 if last else 0.95)
         stalled = (search.step < SHORTEST_STEP) | (lineup.stale >= STALE_STEPS) | ~(search.slope < 0)
         spent = self.passes >= self.limit - (0 if last else 1)  # one is kept for the certificate
-        leaving = converged | stalled | torch.full_like(converged, spent)
+        # one step at least, however small the limit: else fits of one pass, each from the last one's end, never move
+        leaving = converged | stalled | (lineup.moved | (not last) if spent else torch.zeros_like(converged))
         for row in leaving.nonzero().squeeze(1).tolist():
             entrant = lineup.entrant(row)
             if last:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -63,12 +64,14 @@ class Path:
     """Points in the order of the strengths asked for.
 
     passes : how often the rows were read for them.  setup_seconds : scaling and spectrum;  seconds : all.
+    details : the sizes of what it was solved with, JSON-able: the spectrum, and the space of the rows if it was used.
     """
 
     points: tuple[PathPoint, ...]
     passes: int
     setup_seconds: float
     seconds: float
+    details: dict[str, Any] = field(default_factory=dict)
 
     @property
     def coef(self) -> Tensor:
