@@ -76,6 +76,14 @@ def as_path(given: str | Path) -> Path:
 
 def check_file(path: Path) -> int:
     """Return the size in bytes of a regular file that is not empty; raise `InputError` for anything else."""
+    size = check_regular(path)
+    if size == 0:
+        raise InputError(f"{shown_path(path)} is empty (0 bytes). Write it again.")
+    return size
+
+
+def check_regular(path: Path) -> int:
+    """Return the size in bytes of a regular file; raise `InputError` for anything else, before it is opened."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -86,8 +94,6 @@ def check_file(path: Path) -> int:
     if not stat.S_ISREG(found.st_mode):
         kind = next((name for holds, name in KINDS if holds(found.st_mode)), "something else")
         raise InputError(f"{shown_path(path)} must be a regular file; it is {kind}. Copy its content into one.")
-    if found.st_size == 0:
-        raise InputError(f"{shown_path(path)} is empty (0 bytes). Write it again.")
     return found.st_size
 
 

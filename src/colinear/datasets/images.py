@@ -19,7 +19,7 @@ from torch import Tensor
 
 from colinear.checks import InputError
 from colinear.datasets.base import ImageShape
-from colinear.datasets.doors import as_path, check_file, guarded, quiet, shown_path
+from colinear.datasets.doors import as_path, check_regular, guarded, quiet, shown_path
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")
@@ -65,7 +65,8 @@ def read_image(path: str | Path, image_shape: ImageShape, *, value_range: float 
     image_shape : (channels, height, width), channels 1 (grey) or 3 (red, green, blue); d is their product.
     value_range : the raw value of white (16 for the digits); 255 leaves pixels as they are.
     PNG, JPEG, BMP and WEBP are read. Any size is stretched to height x width with antialiasing (Pillow's bilinear
-    filter); EXIF orientation is followed, transparency lies on white, palettes and CMYK become RGB, 16-bit grey keeps its upper 8 bits.
+    filter); EXIF orientation is followed, transparency lies on white, palettes and CMYK become RGB, 16-bit grey
+    keeps its upper 8 bits.
     Raises `InputError` if the file is missing, no regular file, none of the four formats, damaged, larger than
     64 million pixels, or longer than 65,535 on one side. EXIF that cannot be read is passed over.
     """
@@ -81,7 +82,7 @@ def decode_image(path: Path, image_shape: ImageShape) -> NDArray[np.uint8]:
     channels, height, width = image_shape
     if channels not in (1, 3):
         raise InputError(f"pictures have 1 or 3 channels; got image shape {image_shape}. Give raw rows as .npy.")
-    check_file(path)
+    check_regular(path)
     with _opening(path) as image:
         _check_size(image, path, width)
         with _room.of(image.width * image.height):
@@ -98,7 +99,7 @@ def decode_image(path: Path, image_shape: ImageShape) -> NDArray[np.uint8]:
 def probe_image(path: Path) -> tuple[tuple[int, int], bool] | None:
     """Return ((height, width), is grey) from the file's header, or None if it is no readable image."""
     try:
-        check_file(path)
+        check_regular(path)
         with _opening(path) as image:
             _check_size(image, path)
             return (image.height, image.width), image.mode in GREY_MODES
