@@ -34,8 +34,9 @@ def read_parquet(path: Path, label: str | None) -> tuple[NDArray[Any], RawLabels
             "Name it with --label."
         )
     _check_cells(file.metadata, path)
-    # a dictionary: a long text that a small file names for every row is held once
-    table = parquet.ParquetFile(path, read_dictionary=[found]).read()
+    # text as a dictionary: what a small file names in every row is held once
+    texts = [found] if str(file.schema_arrow.field(found).type) in ("string", "large_string") else []
+    table = parquet.ParquetFile(path, read_dictionary=texts).read()
     labels = table.column(found)
     if labels.null_count:
         raise InputError(
@@ -52,9 +53,10 @@ def read_parquet(path: Path, label: str | None) -> tuple[NDArray[Any], RawLabels
 def _check_cells(metadata: Any, path: Path) -> None:
     """Hold the values that the footer announces against the size of the file: runs of one value take next to none."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    values = sum(group.column(place).num_values for group in groups for place in range(group.num_columns))
+    columns = [group.column(place) for group in groups for place in range(group.num_columns)]
+    values = sum(one.num_values * (8 if one.physical_type in ("DOUBLE", "INT64") else 4) for one in columns)
     inflated = sum(group.total_byte_size for group in groups)
-    check_room(path, max(8 * values, inflated), check_file(path), "the table")
+    check_room(path, max(values, inflated), check_file(path), "the table")
 
 
 def _is_list(kind: Any) -> bool:

@@ -7,6 +7,7 @@ one `InputError` of bounded length, and none of the parser's warnings reach the 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import warnings
@@ -20,6 +21,8 @@ FREE_BYTES = 256 << 20  # any file may ask for as much
 MOST_INFLATION = 500  # bytes of memory for a byte of file: news20 as dense float32 takes 360, zeros deflated 1,030
 WORDS = 60  # characters of a name or value from a file that are shown
 REASON = 160
+NO_MEMORY = ("can't allocate memory", os.strerror(errno.ENOMEM))  # how torch and the system say so
+LESS = "Give fewer rows or columns, or store float32 or uint8 as .npy, which is memory-mapped."
 PATH_SHOWN = 160
 KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -120,8 +123,7 @@ def check_memory(path: Path, needed: int, what: str = "its content") -> None:
     most = machine_memory()
     if needed > most:
         raise InputError(
-            f"{shown_path(path)}: {what} takes {_size(needed)}; this machine has {_size(most)} of memory. "
-            "Give fewer rows or columns, or store float32 or uint8 as .npy, which is memory-mapped."
+            f"{shown_path(path)}: {what} takes {_size(needed)}; this machine has {_size(most)} of memory. {LESS}"
         )
 
 
@@ -160,11 +162,8 @@ def guarded(path: Path, kind: str, advice: str = "It is damaged, cut short or of
     except InputError:
         raise
     except Exception as error:
-        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-            raise InputError(
-                f"{shown_path(path)} does not fit into memory. Store it as .npy, which is memory-mapped, "
-                "in float32 or uint8."
-            ) from None
+        if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
+            raise InputError(f"{shown_path(path)} does not fit into memory. {LESS}") from None
         reason = shown((str(error).strip() or type(error).__name__).splitlines()[0], REASON)
         raise InputError(f"{shown_path(path)} cannot be read as {kind} ({reason}). {advice}") from None
 

@@ -144,9 +144,9 @@ def _check_room(path: Path, count: int, shape: ImageShape, held: int | None) -> 
             f"{count} pictures of shape {shown(shape)} take {needed >> 30:.4g} GiB; sizes must be >= 1 and at most "
             f"{MAX_BYTES >> 30} GiB are held. Give another size."
         )
-    check_memory(path, needed, "all pixels")
+    check_memory(path, needed, "the matrix of pixels")
     if held is not None:
-        check_claim(path, needed, held, "all pixels")
+        check_claim(path, needed, held, "the matrix of pixels")
 
 
 def _decode_all(

@@ -6,6 +6,7 @@ programs (EPS runs Ghostscript) or open what the file names.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,10 @@ FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")
 MAX_PIXELS = 64_000_000  # larger than any camera picture that becomes a row of features; stops inflating bombs
 MAX_SIDE = 65_535  # JPEG's own limit; each line costs memory of its own: 1 x 64,000,000 took 3.7 GB and minutes
+MOST_SCANS = 100  # of a progressive JPEG of MAX_PIXELS, 6 s; encoders write 10 to 64
+SCAN_BYTES = 8  # no scan is shorter
+MARKER = re.compile(rb"\xff[\x02-\xcf\xd8-\xfe]")  # but those inside a scan: stuffing and restarts
+START_OF_IMAGE, END_OF_IMAGE, START_OF_SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -85,6 +90,7 @@ def decode_image(path: Path, image_shape: ImageShape) -> NDArray[np.uint8]:
     check_regular(path)
     with _opening(path) as image:
         _check_size(image, path, width)
+        _check_scans(image, path)
         with _room.of(image.width * image.height):
             image.load()  # before the EXIF is asked for: PNG may hold it behind the pixels
             flat = _flatten(_turned(image), "L" if channels == 1 else "RGB")
@@ -127,6 +133,26 @@ def _check_size(image: Image.Image, path: Path, width: int = 1) -> None:
             f"{shown_path(path)} has {image.width} x {image.height} pixels; at most {MAX_PIXELS:,} are read, and "
             f"{min(MAX_SIDE, MAX_PIXELS // max(width, 1)):,} on a side. Make it smaller first."
         )
+
+
+def _check_scans(image: Image.Image, path: Path) -> None:
+    """Refuse a JPEG of many scans: each has a hundred bytes and passes over all pixels, 1 ns for each.
+
+    Counted as libjpeg finds them, up to the end of the image: what follows it, such as a video, has any bytes.
+    """
+    pixels, size = image.width * image.height, check_regular(path)
+    if image.format not in ("JPEG", "MPO") or pixels * (size // SCAN_BYTES) <= MAX_PIXELS * MOST_SCANS:
+        return
+    content, at, scans = path.read_bytes(), 0, 0
+    while found := MARKER.search(content, at):
+        at = found.end()
+        if found[0] == END_OF_IMAGE:
+            break
+        if found[0] != START_OF_IMAGE:
+            scans += found[0] == START_OF_SCAN
+            at += int.from_bytes(content[at : at + 2], "big")
+        if scans * pixels > MAX_PIXELS * MOST_SCANS:
+            raise InputError(f"{shown_path(path)} has more than {scans - 1:,} scans. Save it again.")
 
 
 def _turned(image: Image.Image) -> Image.Image:

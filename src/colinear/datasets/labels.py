@@ -93,8 +93,11 @@ def _as_array(values: RawLabels, what: str) -> NDArray[Any]:
         if values.dtype.kind != "O":
             return values
         values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-    if not isinstance(values, np.ndarray | Sequence) or isinstance(values, str | bytes) or np.ndim(values) == 0:
-        raise InputError(f"{what} must be an array or a list, one label per row; got a {shown(type(values).__name__)}.")
+    listed_rows = values.ndim > 0 if isinstance(values, np.ndarray) else isinstance(values, Sequence)
+    if not listed_rows or isinstance(values, str | bytes):
+        raise InputError(
+            f"{what} must be an array or a list with one label per row; got {shown(type(values).__name__)}."
+        )
     kinds = {bool: "bool", np.bool_: "bool", str: "text", np.str_: "text"}
     first: str | None = None
     for row, value in enumerate(values):

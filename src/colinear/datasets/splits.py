@@ -23,7 +23,7 @@ from colinear.checks import InputError, check_choice, check_number
 from colinear.datasets.base import ArrayDataset, Dataset, Progress, Split, split_stratified, split_tail
 from colinear.datasets.cifar10 import META_FILE, load_cifar10
 from colinear.datasets.digits import load_digits
-from colinear.datasets.doors import as_path, shown_path
+from colinear.datasets.doors import as_path, shown, shown_path
 from colinear.datasets.folders import find_folder_parts, load_folder, load_folder_parts
 from colinear.datasets.tables import find_table_parts, load_table, load_table_parts
 
@@ -68,8 +68,8 @@ def open_split(
     parts = _open(data, data_dir, label, image_size, progress)
     if parts.train.n_classes < 2:
         raise InputError(
-            f"{parts.train.name} must have at least two classes to train on; "
-            f"it has only {parts.train.class_names[0]!r}."
+            f"{shown(parts.train.name)} must have at least two classes to train on; "
+            f"it has only {shown(repr(parts.train.class_names[0]))}."
         )
     if parts.test is not None and test is not None:
         raise InputError(f"{parts.train.name} has its own test rows; leave the test share out.")
@@ -139,7 +139,7 @@ def _open(
         return _Parts(train, test=test, from_tail=True)
     if not os.path.lexists(path):
         raise InputError(
-            f"data must be digits, cifar10, a feature file or a folder of images; there is no {shown_path(path)!r}. "
+            f"data must be digits, cifar10, a feature file or a folder of images; there is no '{shown_path(path)}'. "
             "Check the path."
         )
     if not os.path.isdir(path):

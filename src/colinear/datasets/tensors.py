@@ -14,7 +14,11 @@ from torch import Tensor
 from colinear.checks import InputError
 from colinear.datasets.doors import check_room, shown, shown_path
 from colinear.datasets.keys import pick_keys
+from colinear.datasets.unpickle import check_opcodes
 
+OLD_PICKLES = 5  # magic number, version, sizes of types, the content, the names of its storages
+SHARED_TUPLES = 24  # of at most 24 uses no tuple can be made whose hash takes more than 3^8 steps
+LONGEST_WORD = 10_000  # characters; torch needs half a second to search such a word in a message, and minutes for ten
 NUMBERS = frozenset(
     (
         torch.bool, torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.int8, torch.int16, torch.int32,
@@ -36,12 +40,10 @@ def plain_tensor(tensor: Tensor, what: str) -> Tensor:
     colinear.checks.InputError: features must be dense, real numbers; got a sparse_coo tensor of float32. ...
     """
     kind = "nested" if tensor.is_nested else str(tensor.layout).removeprefix("torch.")
-    if tensor.is_nested or tensor.layout != torch.strided or tensor.is_meta or tensor.dtype not in NUMBERS:
-        kind = "meta" if tensor.is_meta else kind
-        dtype = str(tensor.dtype).removeprefix("torch.")
-        raise InputError(
-            f"{what} must be dense, real numbers; got a {kind} tensor of {dtype}. Convert it to a dense float32 one."
-        )
+    kind = "meta" if tensor.is_meta else "" if kind == "strided" else kind
+    if kind or tensor.dtype not in NUMBERS:
+        got = f"{kind} tensor of {str(tensor.dtype).removeprefix('torch.')}".strip()
+        raise InputError(f"{what} must be dense, real numbers; got a {got}. Convert it to a dense float32 one.")
     return tensor.detach().cpu()
 
 
@@ -49,9 +51,11 @@ def read_torch(path: Path, label: str | None) -> tuple[Tensor, Any]:
     """Return (features, labels as they stand) of a dict of tensors in a file of `torch.save`; no code is run."""
     mapped = zipfile.is_zipfile(path)  # files of torch < 1.6 cannot be memory-mapped
     if mapped:
-        with zipfile.ZipFile(path) as archive:  # torch stores its records, but would inflate them without end
-            for record in archive.infolist():
-                check_room(path, record.file_size, record.compress_size, shown(record.filename))
+        _check_archive(path)
+    else:
+        with path.open("rb") as file:
+            for _ in range(OLD_PICKLES):
+                check_opcodes(file, shared=SHARED_TUPLES, longest=LONGEST_WORD)
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     if not isinstance(content, Mapping):
         kind = type(content).__name__
@@ -63,6 +67,16 @@ def read_torch(path: Path, label: str | None) -> tuple[Tensor, Any]:
         kind = type(content[features]).__name__
         raise InputError(f"{shown_path(path)}: {shown(features)} must be a tensor; got a {shown(kind)}.")
     return content[features], content[labels]
+
+
+def _check_archive(path: Path) -> None:
+    """torch stores its records, but would inflate others without end; its pickle is looked through first."""
+    with zipfile.ZipFile(path) as archive:
+        for record in archive.infolist():
+            check_room(path, record.file_size, record.compress_size, shown(record.filename))
+            if record.filename.endswith("data.pkl"):
+                with archive.open(record) as file:
+                    check_opcodes(file, shared=SHARED_TUPLES, longest=LONGEST_WORD)
 
 
 def read_safetensors(path: Path, label: str | None) -> tuple[Tensor, Tensor]:
