@@ -51,6 +51,15 @@ def encode_labels(values: RawLabels, what: str = "labels") -> tuple[Tensor, tupl
     return torch.from_numpy(codes.astype(np.int64)), tuple(str(name) for name in classes.tolist())
 
 
+def kind_of_labels(values: RawLabels) -> str:
+    """What labels that `encode_labels` takes are: 'int' (whole floats too), 'bool' or 'text'.
+
+    >>> kind_of_labels([7, 3]), kind_of_labels(["7", "3"]), kind_of_labels(torch.tensor([True]))
+    ('int', 'text', 'bool')
+    """
+    return {"b": "bool", "i": "int", "u": "int", "f": "int"}.get(_as_array(values, "labels").dtype.kind, "text")
+
+
 def _as_array(values: RawLabels, what: str) -> NDArray[Any]:
     """One array of one kind; lists and object arrays are looked at value by value."""
     if isinstance(values, Tensor):

@@ -22,7 +22,7 @@ from torch import Tensor
 from colinear.checks import InputError, check_features, check_finite
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.columns import read_parquet, read_svmlight
-from colinear.datasets.labels import RawLabels, encode_labels, match_classes
+from colinear.datasets.labels import RawLabels, encode_labels, kind_of_labels, match_classes
 
 Result = TypeVar("Result")
 RawFeatures = Tensor | NDArray[Any]
@@ -54,7 +54,7 @@ def load_table(path: str | Path, *, label: str | None = None) -> ArrayDataset:
     matrix = as_features(features, path)
     if len(codes) != len(matrix):
         raise InputError(f"{path} must have one label per row; got {len(codes)} labels for {len(matrix)} rows.")
-    return ArrayDataset(matrix, codes, names, name=path.stem)
+    return ArrayDataset(matrix, codes, names, name=path.stem, label_kind=kind_of_labels(labels))
 
 
 def load_features(path: str | Path) -> Tensor:
