@@ -63,7 +63,9 @@ def read(path: Path) -> tuple[Header, Tensor, Tensor]:
             # tensors of any other type are not even opened: not all have arithmetic
             tensors = {name: file.get_tensor(name) for name in TENSORS} if kinds and kinds <= set(DTYPES) else {}
     except (SafetensorError, OSError) as error:
-        raise InputError(f"model {path} cannot be read ({error}). It may be cut short: copy it again.") from None
+        raise InputError(
+            f"model {path} cannot be read ({_reason(error)}). It may be cut short: copy it again."
+        ) from None
     header = _parse(path, text)
     if header.get("format") not in (FORMAT, WITHOUT_DIGEST) or names != sorted(TENSORS):
         raise InputError(f"{path} is a safetensors file but no colinear model; expected format {FORMAT}.")
@@ -100,6 +102,12 @@ def write_whole(path: Path, content: bytes, what: str) -> None:
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    """What a reader says, in one line of at most 120 characters: it quotes the file."""
+    said = " ".join(str(error).split())
+    return said if len(said) <= 120 else said[:119] + "…"
 
 
 def _canonical(header: Header) -> str:
