@@ -174,6 +174,16 @@ def test_a_float64_table_of_timestamps_has_the_accuracy_of_its_search(
     assert colinear("info", model, "--json").json["dtype"] == "float64"
 
 
+@pytest.mark.parametrize("scaling", ["1e308", "1e200", "2e8"])
+def test_an_intercept_scaling_that_float_cannot_square_is_refused(
+    colinear: Program, tmp_path: Path, scaling: str
+) -> None:
+    for command in ("fit", "tune"):
+        options = ("--reg", "1e-2") if command == "fit" else ("--regs", "1e-2")
+        said = colinear(command, "digits", *options, "--intercept-scaling", scaling, "--out", tmp_path / command)
+        assert_refused(said, "intercept_scaling must be a finite number >= 0 and <= 1e+08")
+
+
 def test_provenance_stands_behind_what_a_model_is(colinear: Program, tmp_path: Path) -> None:
     facts = {"n_classes": 9, "class_names": ["x"], "class_rows": 3, "rows": [1], "a\x1b[1m": "b", "versions": "none"}
     LinearModel(torch.eye(2), torch.zeros(2), ("no", "yes"), provenance=facts).save(tmp_path / "m.safetensors")

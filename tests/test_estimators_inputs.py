@@ -302,6 +302,7 @@ def test_weights_that_weigh_nothing(weights: Any, message: str) -> None:
         ({"max_iter": 0}, "max_iter must be a whole number >= 1"),
         ({"solver": "lbfgs"}, "solver must be one of exact, sgd; got 'lbfgs'"),
         ({"intercept_scaling": 0}, "intercept_scaling must be"),
+        ({"intercept_scaling": 1e308}, "intercept_scaling must be a finite number > 0 and <= 1e+08; got 1e+308"),
         ({"C": 10**400}, "C must be a finite number > 0; got 1000"),
         ({"class_weight": "heavy"}, "class_weight must be a dict, 'balanced' or None"),
         ({"class_weight": {"setosa": 2}}, "class_weight must name classes of y"),

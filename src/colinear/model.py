@@ -167,7 +167,7 @@ class LinearModel:
                 weight,
                 bias,
                 _as_tuple("class_names", header["class_names"]),
-                None if header["image_shape"] is None else _as_tuple("image_shape", header["image_shape"]),  # type: ignore[arg-type]
+                None if header["image_shape"] is None else _as_tuple("image_shape", header["image_shape"]),
                 check_number("value_range", header["value_range"], above=0),
                 header["provenance"],
                 header.get("label_kind"),
@@ -181,18 +181,15 @@ class LinearModel:
 def fold(scaling: Scaling, coef: Tensor) -> tuple[Tensor, Tensor]:
     """Weights (c, d) and biases (c,), float64, for raw rows; `InputError` if they are beyond float64.
 
-    >>> scaling = Scaling(torch.ones(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64), 1e300)
-    >>> fold(scaling, torch.full((1, 3), 1e9))
+    >>> scaling = Scaling(torch.tensor([1e300], dtype=torch.float64), torch.zeros(1, dtype=torch.float64))
+    >>> fold(scaling, torch.full((1, 2), 1e9))
     Traceback (most recent call last):
     ...
-    colinear.checks.InputError: the weights for raw rows are beyond float64 (intercept_scaling is 1e+300). ...
+    colinear.checks.InputError: the weights for raw rows are beyond float64. Scale the features, or ...
     """
     weight, bias = scaling.fold(coef)
     if not bool(torch.isfinite(weight).all() & torch.isfinite(bias).all()):
-        raise InputError(
-            f"the weights for raw rows are beyond float64 (intercept_scaling is {scaling.bias:g}). Lower "
-            "intercept_scaling, or scale the features."
-        )
+        raise InputError("the weights for raw rows are beyond float64. Scale the features, or regularize more.")
     return weight, bias
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from colinear.checks import InputError, check_count, check_finite, check_number
 from colinear.datasets.base import ArrayDataset
-from colinear.datasets.features import Features, Scaling
+from colinear.datasets.features import MOST_INTERCEPT_SCALING, Features, Scaling
 from colinear.estimators.fitting import Fit, pick_device
 from colinear.estimators.inputs import as_matrix, as_weights, encode_classes, total_weights
 from colinear.estimators.paths import pack_path, unpack_path
@@ -93,7 +93,10 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
     def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[Fit, Tensor | None]:
         """The objective of a fit and the sample weights; learns classes_ and the features' number and names."""
-        bias = check_number("intercept_scaling", plain(self.intercept_scaling), above=0) if self.fit_intercept else 0.0
+        bias = 0.0
+        if self.fit_intercept:
+            scaling = plain(self.intercept_scaling)
+            bias = check_number("intercept_scaling", scaling, above=0, most=MOST_INTERCEPT_SCALING)
         if y is None:
             encode_classes(y, 0)
         rows = as_matrix(X)
