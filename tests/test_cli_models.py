@@ -184,6 +184,16 @@ def test_an_intercept_scaling_that_float_cannot_square_is_refused(
         assert_refused(said, "intercept_scaling must be a finite number >= 0 and <= 1e+08")
 
 
+def test_a_picture_for_a_model_of_more_than_8_bits_is_refused(colinear: Program, tmp_path: Path) -> None:
+    Image.fromarray(np.full((2, 2), 200, dtype=np.uint8)).save(tmp_path / "grey.png")
+    for value_range, status in ((255.0, 0), (65535.0, 2)):
+        model = LinearModel(torch.eye(2, 4), torch.zeros(2), ("a", "b"), (1, 2, 2), value_range)
+        model.save(tmp_path / "m.safetensors")
+        said = colinear("predict", tmp_path / "m.safetensors", tmp_path / "grey.png")
+        assert said.status == status
+    assert_refused(said, "this model's images reach 65535, and pictures are read with 8 bits")
+
+
 def test_provenance_stands_behind_what_a_model_is(colinear: Program, tmp_path: Path) -> None:
     facts = {"n_classes": 9, "class_names": ["x"], "class_rows": 3, "rows": [1], "a\x1b[1m": "b", "versions": "none"}
     LinearModel(torch.eye(2), torch.zeros(2), ("no", "yes"), provenance=facts).save(tmp_path / "m.safetensors")
