@@ -8,6 +8,7 @@ traceback.
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Sequence
 
 import torch
@@ -27,7 +28,7 @@ def check_count(name: str, value: int, minimum: int = 1) -> int:
     colinear.checks.InputError: candidates must be a whole number >= 1; got 0.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise InputError(f"{name} must be a whole number >= {minimum}; got {value!r}.")
+        raise InputError(f"{name} must be a whole number >= {minimum}; got {reprlib.repr(value)}.")
     return value
 
 
@@ -43,18 +44,21 @@ def check_number(
     rules = [f"> {above:g}"] if above is not None else []
     rules += [f">= {least:g}"] if least is not None else []
     rules += [f"<= {most:g}"] if most is not None else []
-    number = float(value) if isinstance(value, int | float) else math.nan
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:  # a whole number of 400 digits
+        number = math.inf
     inside = math.isfinite(number) and (above is None or number > above)
     inside = inside and (least is None or number >= least) and (most is None or number <= most)
     if not inside:
-        raise InputError(f"{name} must be a finite number {' and '.join(rules)}; got {value!r}.")
+        raise InputError(f"{name} must be a finite number {' and '.join(rules)}; got {reprlib.repr(value)}.")
     return number
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
     """Return `value` if it is one of `choices`."""
     if value not in choices:
-        raise InputError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")
+        raise InputError(f"{name} must be one of {', '.join(choices)}; got {reprlib.repr(value)}.")
     return value
 
 

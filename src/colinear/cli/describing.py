@@ -38,18 +38,19 @@ def _is_model(path: Path) -> bool:
 
 
 def model_facts(path: Path) -> dict[str, Any]:
-    """What a model's file says about it."""
+    """What a model's file says about it; what it is comes before what its provenance says of it."""
     model = LinearModel.load(path)
-    return {
+    facts = {
         "model": str(path),
         "n_classes": model.n_classes,
         "n_features": model.n_features,
         "image_shape": None if model.image_shape is None else list(model.image_shape),
+        "dtype": str(model.weight.dtype).removeprefix("torch."),
         "value_range": model.value_range,
         "bytes": path.stat().st_size,
         "class_names": list(model.class_names),
-        **model.provenance,
     }
+    return facts | {name: value for name, value in model.provenance.items() if name not in facts}
 
 
 def _data_facts(data: str, data_dir: Path | None, label: str | None, output: Output) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def _show(output: Output, facts: dict[str, Any]) -> None:
     for name, value in facts.items():
         if name == "class_names":
             value = _joined([shorten(one) for one in value])
-        elif name == "class_rows":
+        elif name == "class_rows" and "model" not in facts:  # a model's provenance may hold anything under any name
             value = f"{min(value['train'])} to {max(value['train'])} for training"
         elif name in ("rows", "versions") and isinstance(value, dict):
             value = ", ".join(
@@ -93,7 +94,7 @@ def _show(output: Output, facts: dict[str, Any]) -> None:
         elif isinstance(value, int) and name != "seed":
             value = f"{value:,}"
         if value is not None:
-            table.add_row(name.replace("_", " "), printable(value))
+            table.add_row(printable(name.replace("_", " ")), printable(value))
     output.show(table)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from colinear.checks import InputError, check_features, check_labels
 
 ImageShape = tuple[int, int, int]  # channels, height, width
+LABEL_KINDS = ("int", "bool", "text")
 Progress = Callable[[str, int, int], None]  # what, how much is done, how much there is
 FINGERPRINT_ROWS = 4096  # rows hashed in full; a fingerprint tells data apart, it does not authenticate them
 
@@ -72,6 +73,7 @@ class ArrayDataset:
     image_shape : (channels, height, width) with product d if rows are images, else None.
     value_range : what raw values are divided by before training: 255 for uint8 images, 16 for digits, else 1.
     rows : None, or the int64 row numbers of `features` that belong (a view: features are never copied).
+    label_kind : what the class names were as labels: 'int', 'bool' or 'text'.
 
     >>> data = ArrayDataset(torch.eye(3), torch.tensor([0, 1, 1]), ("a", "b"))
     >>> data.n_samples, data.n_features, data.n_classes
@@ -87,6 +89,7 @@ class ArrayDataset:
     name: str = "array"
     value_range: float = 1.0
     rows: Tensor | None = field(default=None, repr=False)
+    label_kind: str = "text"
 
     def __post_init__(self) -> None:
         check_features(self.features)

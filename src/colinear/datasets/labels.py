@@ -82,6 +82,15 @@ def _encode_text(rows: list[str], what: str) -> tuple[Tensor, tuple[str, ...]]:
     return torch.tensor([numbers[row] for row in rows], dtype=torch.int64), tuple(names)
 
 
+def kind_of_labels(values: RawLabels) -> str:
+    """What labels that `encode_labels` takes are: 'int' (whole floats too), 'bool' or 'text'.
+
+    >>> kind_of_labels([7, 3]), kind_of_labels(["7", "3"]), kind_of_labels(torch.tensor([True]))
+    ('int', 'text', 'bool')
+    """
+    return {"b": "bool", "i": "int", "u": "int", "f": "int"}.get(_as_array(values, "labels").dtype.kind, "text")
+
+
 def _as_array(values: RawLabels, what: str) -> NDArray[Any]:
     """One array of one kind, text as objects; lists and object arrays are looked at value by value."""
     if isinstance(values, Tensor):

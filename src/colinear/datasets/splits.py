@@ -188,4 +188,5 @@ def _join(pieces: list[ArrayDataset]) -> ArrayDataset:
         image_shape=first.image_shape,
         name=first.name,
         value_range=first.value_range,
+        label_kind=first.label_kind,
     )

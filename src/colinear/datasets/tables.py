@@ -31,7 +31,7 @@ from colinear.datasets.doors import (
     shown,
     shown_path,
 )
-from colinear.datasets.labels import RawLabels, encode_labels, match_classes
+from colinear.datasets.labels import RawLabels, encode_labels, kind_of_labels, match_classes
 from colinear.datasets.tensors import plain_tensor, read_safetensors, read_torch
 
 RawFeatures = Tensor | NDArray[Any]
@@ -67,7 +67,7 @@ def load_table(path: str | Path, *, label: str | None = None) -> ArrayDataset:
         raise InputError(
             f"{shown_path(path)} must have one label per row; got {len(codes)} labels for {len(matrix)} rows."
         )
-    return ArrayDataset(matrix, codes, names, name=clean_name(path.stem))
+    return ArrayDataset(matrix, codes, names, name=clean_name(path.stem), label_kind=kind_of_labels(labels))
 
 
 def load_features(path: str | Path) -> Tensor:

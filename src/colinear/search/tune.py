@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from colinear.checks import InputError
 from colinear.datasets.augment import Augmentation, parse_augment
@@ -34,6 +35,7 @@ from colinear.solvers.solution import Status
 from colinear.solvers.spectrum import Projection
 
 CHECKPOINT_SECONDS = 30.0
+MODEL_ROWS = 1024
 
 
 class Listener(Protocol):
@@ -318,6 +320,8 @@ def finish_loss(
             "relative_gap": winner.relative_gap,
             "versions": versions(),
         },
+        rows=_sample(split.train),
+        label_kind=getattr(split.train, "label_kind", None),
     )
     test = None if split.test is None else score_test(model, split.test)
     if test is not None:
@@ -327,6 +331,12 @@ def finish_loss(
     folder.write(f"model-{result.loss}.safetensors", model.to_bytes())
     folder.write_json(f"checkpoints/{result.loss}.json", {"identity": identity, "entry": entry})
     return run
+
+
+def _sample(dataset: Dataset) -> Tensor:
+    """Up to 1,024 raw rows, evenly spaced: on them a model is asked whether float32 is enough."""
+    step = max(1, -(-dataset.n_samples // MODEL_ROWS))
+    return dataset.take(torch.arange(0, dataset.n_samples, step, device=dataset.labels.device))
 
 
 def _read_note(loss: str, folder: RunFolder, identity: dict[str, Any]) -> dict[str, Any]:
