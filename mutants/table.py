@@ -88,8 +88,13 @@ class Table:
 def _faults(mutant: Mutant, root: Path) -> list[str]:
     changed = mutant.apply((root / SOURCE / mutant.file).read_text())
     ast.parse(changed)  # a mistake that does not even compile proves nothing
-    missing = [word for word in mutant.words if word.startswith("tests/") and not (root / word.split("::")[0]).is_file()]
+    missing = [
+        word for word in mutant.words if word.startswith("tests/") and not (root / word.split("::")[0]).is_file()
+    ]
     faults = [f"there is no {word}" for word in missing]
-    faults += [f"{field.name} is empty" for field in fields(mutant)[:-1] if not getattr(mutant, field.name).strip()
-               and field.name != "new"]
+    faults += [
+        f"{field.name} is empty"
+        for field in fields(mutant)[:-1]
+        if not getattr(mutant, field.name).strip() and field.name != "new"
+    ]
     return faults + (["old and new are the same"] if mutant.old == mutant.new else [])
