@@ -101,15 +101,19 @@ class Tree:
         process = subprocess.Popen(
             command, cwd=self.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
         )
+        status: int | None
         try:
-            said = process.communicate(timeout=limit)[0].decode(errors="replace").strip()
+            output = process.communicate(timeout=limit)[0]
+            status = process.returncode
         except subprocess.TimeoutExpired:
+            status = None
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # whatever the tests started, too
+        if status is None:
+            process.communicate()
             return None, f"more than {limit:.0f} s"
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        return process.returncode, said.splitlines()[-1] if said else ""
+        said = output.decode(errors="replace").strip()
+        return status, said.splitlines()[-1] if said else ""
 
     def _forget(self, path: Path) -> None:
         for cached in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):

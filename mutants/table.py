@@ -13,6 +13,7 @@ A table has a list `mutant` of
 from __future__ import annotations
 
 import ast
+import shlex
 import tomllib
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -39,9 +40,8 @@ class Mutant:
 
     @property
     def words(self) -> list[str]:
-        """pytest's arguments, with the folder of the tests before file names; -k takes all words behind it."""
-        files, _, chosen = self.tests.partition(" -k ")
-        return [f"tests/{name}" for name in files.split()] + (["-k", chosen] if chosen else [])
+        """pytest's arguments, split as a shell does, with the folder of the tests before file names."""
+        return [f"tests/{word}" if word.startswith("test_") else word for word in shlex.split(self.tests)]
 
     def apply(self, source: str) -> str:
         """The mutated source. Raises `LookupError` unless `old` stands there exactly once."""

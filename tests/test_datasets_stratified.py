@@ -14,7 +14,7 @@ from colinear.datasets import split_stratified
 from colinear.datasets.stratified import apportion_classes, deal_folds
 
 counts_of_classes = st.lists(st.integers(0, 30), min_size=1, max_size=8)
-shares_of_parts = st.lists(st.floats(0, 1), min_size=0, max_size=4).map(
+shares_of_parts = st.lists(st.just(0.0) | st.floats(0, 1), min_size=0, max_size=4).map(
     lambda held: (torch.tensor([1.0, *held], dtype=torch.float64) / (1 + sum(held))).tolist()
 )
 
@@ -45,6 +45,7 @@ def test_every_class_and_every_part_is_its_share_rounded_up_or_down(counts: list
     exact = sizes.unsqueeze(1) * torch.tensor(shares, dtype=torch.float64)
     assert bool(((table - exact).abs() < 1 + 1e-9).all())
     assert table.sum(1).tolist() == counts
+    assert not bool(table[:, torch.tensor(shares) == 0].any())
     assert not bool((table[:, 0] == 0).logical_and(sizes > 0).any())  # every class is learned
     if bool((exact[:, 0] >= 1).logical_or(sizes == 0).all()):  # else a first part may have to be larger
         assert bool(((table.sum(0) - exact.sum(0)).abs() < 1 + 1e-9).all())

@@ -18,7 +18,7 @@ TESTS = (
 WRONG = Mutant("t", "sums.py", "2 * x", "3 * x", "a triple", "test_sums.py")
 EQUAL = replace(WRONG, new="x + x", why="the same")
 SLOW = replace(WRONG, old="return None", new="while True: pass", why="no end", tests="test_sums.py -k wait")
-BROKEN = replace(WRONG, new="no such name", why="no tests", tests="test_sums.py -k nothing")
+BROKEN = replace(WRONG, new="4 * x", why="no tests", tests="test_sums.py -k nothing")
 
 
 def test_every_mutant_applies_to_the_source_as_it_is() -> None:

@@ -47,15 +47,14 @@ def apportion_classes(sizes: Tensor, shares: Tensor) -> Tensor:
     exact = sizes.unsqueeze(1) * shares  # (c, parts)
     counts = (exact + ROUNDING).floor().long()
     counts[:, 0] = torch.maximum(counts[:, 0], sizes.clamp(max=1))
-    odd = sizes - counts.sum(1)  # rows of each class that are still to be dealt
-    lacking = _round_shares(int(sizes.sum()), shares) - counts.sum(0)
-    barred = torch.where(shares > 0, 0.0, torch.inf)
-    for label in range(len(sizes)):
-        # lacking is whole, so the class's own remainder decides between parts that lack the same
-        wanting = lacking + (exact[label] - counts[label]).clamp(0, 1) / 2 - barred
-        chosen = wanting.argsort(descending=True, stable=True)[: int(odd[label])]
-        counts[label, chosen] += 1
-        lacking[chosen] -= 1
+    odd = (sizes - counts.sum(1)).tolist()  # rows of each class that are still to be dealt
+    lacking = (_round_shares(int(sizes.sum()), shares) - counts.sum(0)).tolist()
+    remainders = (exact - counts).tolist()
+    for label, rows in enumerate(odd):
+        own = remainders[label]  # decides between parts that lack the same
+        for part in sorted(range(len(shares)), key=lambda p: (-lacking[p], -own[p]))[:rows]:
+            counts[label, part] += 1
+            lacking[part] -= 1
     return counts
 
 
