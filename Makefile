@@ -2,11 +2,12 @@
 # make test    every test and doctest          make check   format, lint, types, import directions
 # make bench   the timed comparisons           make docs    the manual, warnings as errors
 # make notebook  execute the notebook on CIFAR-10 and store it
+# make mutants   make chosen mistakes in the source: do the tests notice?
 PYTHON ?= python3
 BIN := .venv/bin
 export MPLBACKEND := Agg
 
-.PHONY: demo test check bench docs notebook clean
+.PHONY: demo test check bench docs notebook mutants clean
 demo: .venv/.base
 	$(BIN)/colinear tune digits
 
@@ -27,6 +28,9 @@ docs: .venv/.dev
 
 notebook: .venv/.dev
 	$(BIN)/python notebooks/build.py $(ARGS)
+
+mutants: .venv/.dev
+	$(BIN)/python -m mutants.run $(ARGS)
 
 .venv/.python:
 	$(PYTHON) -m venv .venv

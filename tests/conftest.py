@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from tests.program import SMALL, Program, Said
+
+# The one place for hypothesis: a busy machine is no failure, and what failed can be repeated, from the blob it prints
+# or, where CI is set, because the draws are the same every time.
+settings.register_profile("house", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("house")
 
 
 def find_cifar10() -> Path | None:

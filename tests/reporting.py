@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from colinear.datasets import load_digits
-from colinear.datasets.base import ArrayDataset, Split, split_stratified
+from colinear.datasets.base import ArrayDataset, Split
+from colinear.datasets.stratified import split_stratified
 from colinear.report import Recorder, write_report
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from colinear.checks import InputError
@@ -47,7 +47,6 @@ def test_copies_equal_the_loops(mirror: bool, shift: int) -> None:
     assert augmented.n_samples == (2 if mirror else 1) * (5 if shift else 1) * data.n_samples
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(data=st.data())
 def test_any_rows_of_any_view_are_the_rows_of_the_whole(data: st.DataObject) -> None:
     base = images(3)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from colinear.checks import InputError
-from colinear.datasets import ArrayDataset, Dataset, split_stratified, split_tail
+from colinear.datasets import ArrayDataset, Dataset, split_tail
 from colinear.datasets.base import FINGERPRINT_ROWS
 
 
@@ -85,34 +83,6 @@ def test_fingerprint_hashes_at_most_its_rows(n: int) -> None:
 
     assert len(Watched(torch.zeros(n, 1), torch.zeros(n, dtype=torch.int64), ("a",)).fingerprint) == 16
     assert 0 < seen[0] <= FINGERPRINT_ROWS
-
-
-@settings(deadline=None)  # a busy machine is no failure
-@given(
-    counts=st.lists(st.integers(0, 30), min_size=1, max_size=6),
-    cut=st.tuples(st.floats(0, 0.4), st.floats(0, 0.4)),
-    seed=st.integers(0, 2**31),
-)
-def test_stratified_parts_are_disjoint_complete_and_proportional(
-    counts: list[int], cut: tuple[float, float], seed: int
-) -> None:
-    labels = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
-    shares = (1 - sum(cut), *cut)
-    parts = split_stratified(labels, shares, seed)
-    assert torch.cat(parts).sort().values.tolist() == list(range(len(labels)))
-    for part, share in zip(parts, shares, strict=True):
-        assert part.tolist() == sorted(part.tolist())
-        for label, count in enumerate(counts):
-            assert abs(int((labels[part] == label).sum()) - share * count) <= 1.0 + 1e-9
-
-
-def test_stratified_parts_depend_on_the_seed_alone() -> None:
-    labels = torch.arange(60) % 3
-    state = torch.get_rng_state()
-    first, second, other = (split_stratified(labels, (0.5, 0.5), seed)[0].tolist() for seed in (0, 0, 1))
-    assert first == second
-    assert first != other
-    assert torch.equal(state, torch.get_rng_state())
 
 
 def test_tail_is_the_last_rows() -> None:

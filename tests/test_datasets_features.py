@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -58,7 +58,6 @@ def test_a_constant_column_stays_zero_however_large() -> None:
     assert float(scaled(data, standardize=True)[:, 0].abs().max()) < 1e-6
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(
     picture=st.booleans(),
     standardize=st.booleans(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from colinear.checks import InputError
@@ -32,7 +32,6 @@ def test_known_answers(values: object, codes: list[int], names: tuple[str, ...])
     assert (got.tolist(), got.dtype, classes) == (codes, torch.int64, names)
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.integers(-(2**62), 2**62), min_size=1) | st.lists(st.text("abc", max_size=3), min_size=1))
 def test_names_of_codes_are_the_labels(values: list[int] | list[str]) -> None:
     codes, names = encode_labels(values)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -48,7 +48,6 @@ def test_python2_pickle_in_column_order_is_read() -> None:
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 3, 4])
-@settings(deadline=None)  # a busy machine is no failure
 @given(array=hnp.arrays(st.sampled_from(["u1", "<i4", ">i2", "<f8", "?"]), hnp.array_shapes(max_side=4)))
 def test_arrays_come_back_as_they_were(protocol: int, array: np.ndarray) -> None:
     batch = unpickle(pickle.dumps({"data": array, b"label_names": [b"cat"]}, protocol), PATH)
@@ -115,7 +114,6 @@ def test_pickles_that_never_end_are_refused_before_they_start(content: bytes) ->
         unpickle(content, PATH)
 
 
-@settings(deadline=None)  # a busy machine is no failure
 @given(position=st.integers(0, len(python2_pickle()) - 1), byte=st.integers(0, 127))
 def test_a_damaged_byte_never_escapes_as_another_error(position: int, byte: int) -> None:
     content = bytearray(python2_pickle())

@@ -263,7 +263,7 @@ def test_a_fold_is_scored_as_by_a_fit_on_its_rows(kind: type) -> None:
             own = single(reg=reg, tol=1e-8).fit(X[train], y[train])
             assert model.scores_[number, fold] == pytest.approx(own.score(X[test], y[test]))
     np.testing.assert_allclose(model.mean_scores_, model.scores_.mean(1))
-    np.testing.assert_allclose(model.spread_, model.scores_.std(1))
+    np.testing.assert_allclose(model.spread_, model.scores_.std(1, ddof=1))
 
 
 @CROSS
@@ -292,11 +292,35 @@ def test_splits_that_overlap_are_scored_as_by_fits_of_their_own(cv: object) -> N
         np.testing.assert_allclose(model.scores_[number], own)
 
 
+def test_row_weights_count_in_splits_that_train_on_a_part_of_the_other_rows() -> None:
+    X, y = blobs()
+    weights = np.random.default_rng(3).choice([0.1, 1.0, 30.0], len(X))
+    cv = ShuffleSplit(3, train_size=0.4, test_size=0.4, random_state=0)
+    model = SoftmaxClassifierCV(regs=GRID, cv=cv, tol=1e-8).fit(X, y, weights)
+    for split, (train, test) in enumerate(cv.split(X, y)):
+        for number, reg in enumerate(GRID):
+            own = SoftmaxClassifier(reg=reg, tol=1e-8).fit(X[train], y[train], weights[train])
+            assert model.scores_[number, split] == pytest.approx(own.score(X[test], y[test], weights[test]))
+
+
+def test_a_split_counts_by_the_weight_of_its_rows() -> None:
+    X, y = blobs()
+    groups = np.repeat([0, 1, 2], [5, 15, 40])
+    splits = [(np.flatnonzero(groups != g), np.flatnonzero(groups == g)) for g in range(3)]
+    model = SoftmaxClassifierCV(regs=GRID, cv=splits).fit(X, y)
+    np.testing.assert_allclose(model.mean_scores_, model.scores_ @ (np.array([5, 15, 40]) / 60))
+    weights = np.arange(60) % 4 + 1.0
+    held = np.array([weights[groups == g].sum() for g in range(3)])
+    weighted = SoftmaxClassifierCV(regs=GRID, cv=splits).fit(X, y, weights)
+    np.testing.assert_allclose(weighted.mean_scores_, weighted.scores_ @ (held / held.sum()))
+
+
 def test_a_hold_out_is_one_stratified_split() -> None:
     X, y = blobs()
     model = SoftmaxClassifierCV(regs=GRID, cv=0.25).fit(X, y)
     assert model.scores_.shape == (3, 1)
     assert not np.any(model.scores_ * 15 % 1)  # 15 of 60 rows
+    assert np.isnan(model.spread_).all()  # one number has no spread
     np.testing.assert_array_equal(model.scores_, SoftmaxClassifierCV(regs=GRID, cv=0.25).fit(X, y).scores_)
 
 

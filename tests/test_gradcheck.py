@@ -78,7 +78,7 @@ def test_a_number_alone_is_a_point_too() -> None:
 
 
 @pytest.mark.parametrize("case", LOOP_CASES, ids=lambda case: case.id)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(rows=st.integers(1, 8), classes=st.integers(2, 5), reg=st.sampled_from([0.0, 0.1]), seed=st.integers(0, 2**31))
 def test_both_losses_pass_at_every_coordinate_away_from_kinks(
     case: LossCase, rows: int, classes: int, reg: float, seed: int

@@ -15,7 +15,7 @@ from colinear.losses import LOSSES, Hinge, Loss, Softmax
 
 every_loss = pytest.mark.parametrize("case", LOSS_CASES, ids=lambda case: case.id)
 loss_with_loops = pytest.mark.parametrize("case", LOOP_CASES, ids=lambda case: case.id)
-quick = settings(max_examples=15, deadline=None)
+quick = settings(max_examples=15)
 
 shapes = st.tuples(st.integers(1, 4), st.integers(2, 6), st.integers(1, 9))  # candidates, classes, rows
 seeds = st.integers(0, 2**31)

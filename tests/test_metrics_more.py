@@ -18,7 +18,7 @@ from torch import Tensor
 from colinear import metrics
 from colinear.checks import InputError
 
-quick = settings(max_examples=25, deadline=None)
+quick = settings(max_examples=25)
 shapes = st.tuples(st.integers(2, 40), st.integers(2, 6))
 seeds = st.integers(0, 2**31)
 

@@ -119,7 +119,7 @@ def assert_same_model(one: LinearModel, other: LinearModel) -> None:
         assert getattr(one, name) == getattr(other, name)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     names=st.lists(st.text(max_size=5), min_size=1, max_size=4, unique=True),
     wide=st.booleans(),

@@ -27,7 +27,7 @@ K = len(REGS)
 every_loss = pytest.mark.parametrize(
     "loss", [Softmax(), Hinge(), Hinge(0.3)], ids=["softmax", "hinge", "smoothed hinge"]
 )
-quick = settings(max_examples=15, deadline=None)
+quick = settings(max_examples=15)
 
 
 def assert_same(actual: Evaluation, expected: Evaluation, tolerance: float = 1e-12) -> None:

@@ -59,7 +59,7 @@ def test_softmax_worked_by_hand(version: str) -> None:
 
 
 @each_loss
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(size=sizes, seed=st.integers(0, 2**31), reg=st.sampled_from([0.0, 1e-3, 10.0]))
 def test_loops_and_matrices_agree(case: LossCase, size: tuple[int, int, int], seed: int, reg: float) -> None:
     W, X, y = draw(size, seed, torch.float64)

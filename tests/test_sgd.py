@@ -76,6 +76,22 @@ def test_candidates_at_once_are_each_alone(name: str, options: dict, dtype: torc
 
 
 @every_loss
+def test_large_batches_are_scored_by_products_of_few_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # a wider product adds up in an order that depends on how many candidates there are, on some processors
+    widths: list[int] = []
+    multiply = torch.mm
+
+    def watch(a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
+        widths.append(b.shape[1])
+        return multiply(a, b, out=out)
+
+    monkeypatch.setattr("colinear.products.torch.mm", watch)
+    features = draw_features(300, 5, 3, dtype=torch.float32)
+    run(SGD(1, 1100), features, name)
+    assert widths == [250, 250, 250, 250, 100]
+
+
+@every_loss
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_momentum_and_schedule_are_those_of_torch_optim(name: str, momentum: float, schedule: str) -> None:

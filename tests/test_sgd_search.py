@@ -17,7 +17,7 @@ from colinear.model import LinearModel
 from colinear.objective import Objective, label_rows
 from colinear.search import Candidate, Progress, SearchResult, SGDSearch, draw_candidates, plan_rungs
 from colinear.search.sgd_search import INITIAL_SCALE, SearchPosition
-from colinear.solvers import SGD, Status
+from colinear.solvers import SGD, SGDState, Status
 
 CANDIDATES = tuple(draw_candidates(9, (1e-3, 1.0), (1e-4, 1e-1), seed=1))
 SEARCH = SGDSearch("softmax", CANDIDATES, SGD(120, 32), seed=5)
@@ -119,6 +119,17 @@ def test_who_left_early_ranks_below_the_finalists(rows: Rows) -> None:
     halved = replace(SEARCH, candidates=candidates, eta=3).run(*rows)
     assert halved.order[-1] == 1
     assert [halved.trials[n].status for n in halved.order] == [Status.COMPLETED] * 2 + [Status.DROPPED]
+
+
+def test_a_finalist_wins_over_who_left_with_a_better_accuracy(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    # three candidates, one leaves at the rung with 0.6; the finalists, ahead there, end at 0.5 and 0.4
+    def say(self: SGDSearch, state: SGDState, validation: Features) -> list[float]:
+        return [0.6, 0.8, 0.7] if len(state.coef) == 3 else [0.4, 0.5]
+
+    monkeypatch.setattr(SGDSearch, "_accuracies", say)
+    halved = replace(SEARCH, candidates=CANDIDATES[:3], eta=3).run(*rows)
+    assert [trial.val_accuracy for trial in halved.trials] == [0.6, 0.4, 0.5]
+    assert halved.order == (2, 1, 0)
 
 
 @pytest.mark.parametrize("eta", [None, 3])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.problems import as_features, draw_coef, draw_features, matrix, reference_of
+from tests.problems import as_features, draw_coef, draw_features, draw_rows, matrix, reference_of
 
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features
@@ -123,6 +123,13 @@ def test_a_subspace_holds_the_share_asked_for_with_the_fewest_directions(share: 
     assert float(values[: found.n_outputs].sum() / total) == pytest.approx(found.share)
     assert float(values[: found.n_outputs - 1].sum() / total) < share
     assert found.summary() == {"directions": found.n_outputs, "of": 13, "share": found.share}
+
+
+def test_a_share_of_one_is_the_whole_space_even_of_columns_without_variance() -> None:
+    # the values of dead columns are lost in a sum that starts with the largest
+    data = draw_rows(200, 9, 3)
+    data.features[:, [1, 4]] = 0
+    assert Subspace.fit(as_features(data), 1.0).n_outputs == 10
 
 
 def test_lifted_weights_score_features_as_weights_in_the_subspace_score_projections() -> None:

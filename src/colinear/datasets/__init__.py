@@ -8,7 +8,6 @@ from colinear.datasets.base import (
     Progress,
     Split,
     fingerprint,
-    split_stratified,
     split_tail,
 )
 from colinear.datasets.cifar10 import Source, find_cifar10, load_cifar10
@@ -19,6 +18,7 @@ from colinear.datasets.images import read_image
 from colinear.datasets.labels import encode_labels, match_classes
 from colinear.datasets.shots import draw_shots
 from colinear.datasets.splits import open_dataset, open_split
+from colinear.datasets.stratified import split_stratified
 from colinear.datasets.tables import load_features, load_table
 
 __all__ = [

@@ -8,7 +8,7 @@ to train on.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -187,24 +187,3 @@ def split_tail(dataset: Dataset, share: float) -> tuple[Dataset, Dataset]:
         )
     kept = dataset.n_samples - held
     return dataset.subset(slice(0, kept)), dataset.subset(slice(kept, dataset.n_samples))
-
-
-def split_stratified(labels: Tensor, shares: Sequence[float], seed: int) -> list[Tensor]:
-    """Deal shuffled rows of each class into parts of the given shares; returns sorted row numbers per part.
-
-    A class is cut at its size times the cumulated shares, rounded, so every part sees every class that has
-    enough rows. Needs sum(shares) = 1. Cost: one sort of the labels.
-
-    >>> [part.tolist() for part in split_stratified(torch.tensor([0, 1, 0, 1]), (0.5, 0.5), seed=0)]
-    [[0, 3], [1, 2]]
-    """
-    generator = torch.Generator().manual_seed(seed)
-    parts: list[list[Tensor]] = [[] for _ in shares]
-    labels = labels.cpu()
-    sizes = labels.bincount().tolist()
-    for group in torch.split(labels.argsort(stable=True), sizes):
-        rows = group[torch.randperm(len(group), generator=generator)]
-        cuts = torch.tensor([0.0, *shares], dtype=torch.float64).cumsum(0).mul(len(rows)).round().long().tolist()
-        for part, start, stop in zip(parts, cuts[:-1], cuts[1:], strict=True):
-            part.append(rows[start:stop])
-    return [torch.cat([labels.new_empty(0), *part]).sort().values for part in parts]

@@ -20,11 +20,12 @@ from pathlib import Path
 import torch
 
 from colinear.checks import InputError, check_choice, check_number
-from colinear.datasets.base import ArrayDataset, Dataset, Progress, Split, split_stratified, split_tail
+from colinear.datasets.base import ArrayDataset, Dataset, Progress, Split, split_tail
 from colinear.datasets.cifar10 import META_FILE, load_cifar10
 from colinear.datasets.digits import load_digits
 from colinear.datasets.doors import as_path, shown, shown_path
 from colinear.datasets.folders import find_folder_parts, load_folder, load_folder_parts
+from colinear.datasets.stratified import split_stratified
 from colinear.datasets.tables import find_table_parts, load_table, load_table_parts
 
 SHARE = 0.15  # of all rows, for validation and for test each, where a source does not say
@@ -165,8 +166,9 @@ def _deal(parts: _Parts, validation: float, test: float, seed: int) -> Split:
     for share, part, what in zip((1.0, held, scored), rows, ("training", "validation", "test"), strict=True):
         if share > 0 and len(part) == 0:
             raise InputError(
-                f"{parts.train.name} has too few rows in each class ({parts.train.n_samples} rows, "
-                f"{parts.train.n_classes} classes) for a {what} share of {share:g}. Give more rows or a larger share."
+                f"{parts.train.name} has too few rows ({parts.train.n_samples}, and each of its "
+                f"{parts.train.n_classes} classes needs one to train on) for a {what} share of {share:g}. Give more "
+                "rows or a larger share."
             )
     if held == scored == 0:
         train: ArrayDataset = parts.train

@@ -73,13 +73,13 @@ class LinearClassifierCV(LinearClassifierBase):
         labels = fit.objective.features.labels.cpu().numpy()
         splits = deal_splits(self.cv, labels, seed)
         compare = _Comparison(fit, weights, regs, tol, passes, seed)
-        path, scores, points = compare.run(batch_splits(splits, len(labels)), len(splits))
-        means = scores.mean(1)
+        path, scores, held, points = compare.run(batch_splits(splits, len(labels)), len(splits))
+        means = scores @ (held / held.sum())
         best = rank_candidates(means.tolist(), regs)[0]
         self._learn(fit, path, path.points[best])
         self.regs_ = np.array(regs)
         self.Cs_ = np.array([fit.convert_strength(reg) for reg in regs])
-        self.scores_, self.mean_scores_, self.spread_ = scores, means, scores.std(1)
+        self.scores_, self.mean_scores_, self.spread_ = scores, means, _spread(scores)
         warn_uncertified(points, tol)
         return self
 
@@ -97,6 +97,11 @@ class LinearClassifierCV(LinearClassifierBase):
         else:
             costs = _as_list("Cs", self.Cs)
         return tuple(fit.convert_strength(check_number("Cs", plain(cost), above=0)) for cost in costs)
+
+
+def _spread(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation (n - 1) of each row; NaN where there is one number only."""
+    return scores.std(1, ddof=1) if scores.shape[1] > 1 else np.full(len(scores), np.nan)
 
 
 def _as_list(name: str, values: Any) -> Sequence[Any]:
@@ -118,10 +123,12 @@ class _Comparison:
     passes: int
     seed: int
 
-    def run(self, batches: list[FoldBatch], n_splits: int) -> tuple[Path, NDArray[np.float64], list[PathPoint]]:
-        """The path on all rows, accuracies (strengths, splits), and every point that was solved."""
+    def run(
+        self, batches: list[FoldBatch], n_splits: int
+    ) -> tuple[Path, NDArray[np.float64], NDArray[np.float64], list[PathPoint]]:
+        """The path on all rows, accuracies (strengths, splits), held-out weights (splits,), every point solved."""
         preconditioner = fit_preconditioner(self.fit.objective, self.seed)
-        scores = np.empty((len(self.regs), n_splits))
+        scores, weights = np.empty((len(self.regs), n_splits)), np.empty(n_splits)
         whole: Path | None = None
         points: list[PathPoint] = []
         setup = 0.0 if preconditioner is None else preconditioner.spectrum.seconds
@@ -131,7 +138,7 @@ class _Comparison:
             path, found = self._solve(batch, held, preconditioner)
             if -1 in held:
                 whole = replace(path, points=tuple(row.pop() for row in found))
-            scores[:, list(batch.splits)] = self._accuracies(batch, found)
+            scores[:, list(batch.splits)], weights[list(batch.splits)] = self._accuracies(batch, found)
             total, seconds = total + path.passes, seconds + path.seconds
             points += path.points
         if whole is None:  # no splitter that trains on all other rows: a solve of its own
@@ -140,7 +147,7 @@ class _Comparison:
                 preconditioner=preconditioner, seed=self.seed,
             )  # fmt: skip
             total, seconds, points = total + whole.passes, seconds + whole.seconds, points + list(whole.points)
-        return replace(whole, passes=total, setup_seconds=setup, seconds=seconds + setup), scores, points
+        return replace(whole, passes=total, setup_seconds=setup, seconds=seconds + setup), scores, weights, points
 
     def _solve(
         self, batch: FoldBatch, held: list[int], preconditioner: Preconditioner | None
@@ -161,8 +168,10 @@ class _Comparison:
         width = len(held)
         return path, [list(path.points[i : i + width]) for i in range(0, len(path.points), width)]
 
-    def _accuracies(self, batch: FoldBatch, found: list[list[PathPoint]]) -> NDArray[np.float64]:
-        """Share of weight in each held-out fold that is labelled correctly, (strengths, folds)."""
+    def _accuracies(
+        self, batch: FoldBatch, found: list[list[PathPoint]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Share of weight in each fold that is labelled correctly, (strengths, folds), and that weight, (folds,)."""
         features = self.fit.objective.features
         device, n_folds = features.device, len(batch.splits)
         coef = torch.stack([point.coef for row in found for point in row]).to(features.dtype)  # (k f, c, d)
@@ -177,8 +186,7 @@ class _Comparison:
             right = (scores.argmax(1) == features.labels[rows]).view(len(found), n_folds, -1)
             mine = folds[rows] == torch.arange(n_folds, device=device).unsqueeze(1)  # (f, b)
             correct += (right & mine).double() @ weights[rows]
-        shares: NDArray[np.float64] = (correct / counted).cpu().numpy()
-        return shares
+        return (correct / counted).cpu().numpy(), counted.cpu().numpy()
 
 
 class SoftmaxClassifierCV(LinearClassifierCV):
@@ -186,7 +194,8 @@ class SoftmaxClassifierCV(LinearClassifierCV):
 
     Every pair of strength and fold, and every strength on all rows, is a candidate of one batched solve: a pass over
     the rows serves them all, and the winner needs no second fit. The best mean accuracy wins, the stronger
-    regularization on ties. A strength keeps its `reg` on every fold; scikit-learn keeps C.
+    regularization on ties; a split counts by the weight of its held-out rows. A strength keeps its `reg` on every
+    fold; scikit-learn keeps C.
 
     Parameters
     ----------
@@ -200,7 +209,8 @@ class SoftmaxClassifierCV(LinearClassifierCV):
     ----------
     Those of `SoftmaxClassifier`, for the winner trained on all rows, and
     regs_, Cs_ (k,) : the strengths.     scores_ (k, n_splits) : weighted accuracies of held-out rows.
-    mean_scores_, spread_ (k,) : their mean and standard deviation.     path_ : all strengths on all rows.
+    mean_scores_, spread_ (k,) : their mean, by weight of the splits, and standard deviation (n - 1; NaN of one split).
+    path_ : all strengths on all rows.
     n_iter_ : passes over the rows, for everything.
 
     >>> from sklearn.datasets import load_iris

@@ -13,7 +13,7 @@ from sklearn.model_selection import check_cv
 from torch import Tensor
 
 from colinear.checks import InputError, check_number
-from colinear.datasets.base import split_stratified
+from colinear.datasets.stratified import split_stratified
 
 Rows = tuple[NDArray[Any], NDArray[Any]]  # training and test rows of one split
 

@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from colinear.checks import InputError
-from colinear.datasets.base import split_stratified
 from colinear.datasets.features import Features
+from colinear.datasets.stratified import deal_folds
 from colinear.losses import LOSSES
 from colinear.objective import Objective
 from colinear.search.candidates import rank_candidates
@@ -90,13 +89,16 @@ class PathSearch:
     ) -> SearchResult:
         """Compare strengths by stratified folds; every weight returned was trained on all rows.
 
+        A strength's accuracy is the share of all rows that are labelled correctly by the weights that have not seen
+        them, so a fold counts by its rows; its spread is the standard deviation (n - 1) over folds.
+
         train : the training rows, perhaps with further copies of each;  plain : the same rows, once each.
         All rows are solved first; every strength on every fold's complement then starts from there and is one
         row block of one matrix, its held-out rows masked in the gradient of the scores.
         """
         started = time.perf_counter()
         total = len(self.regs) * (n_folds + 1)
-        folds = assign_folds(plain.labels, n_folds, self.seed)
+        folds = deal_folds(plain.labels, n_folds, self.seed, plain.dataset.class_names)
         objective = Objective(train)
         preconditioner = preconditioner or fit_preconditioner(objective, self.seed)
         whole = self._solve(objective, preconditioner, self.regs, report=_Relay(report, 0, total))
@@ -109,8 +111,9 @@ class PathSearch:
             masked, preconditioner, regs, held_out=held_out, start=start, report=_Relay(report, len(self.regs), total)
         )
         right, counted = Objective(plain, folds=folds).count_correct(parts.coef.to(plain.dtype), held_out)
-        shares = (right.double() / counted).view(len(self.regs), n_folds).cpu()
-        accuracies = shares.mean(1).tolist()
+        right, counted = (rows.double().view(len(self.regs), n_folds).cpu() for rows in (right, counted))
+        shares = right / counted
+        accuracies = (right.sum(1) / counted.sum(1)).tolist()
         trials = self._trials(whole, objective, accuracies, shares.std(1, correction=1).tolist())
         details = self._details(whole)
         gaps = [point.relative_gap for point in parts.points]
@@ -152,17 +155,6 @@ class PathSearch:
 
     def _details(self, path: Path) -> dict[str, Any]:
         return {"tol": self.tol, "passes": path.passes, "solve_seconds": path.seconds, **path.details}
-
-
-def assign_folds(labels: Tensor, n_folds: int, seed: int) -> Tensor:
-    """The fold of each row, (n,) int64 in [0, n_folds): every class is dealt evenly, in shuffled order."""
-    fewest = int(labels.bincount().min())
-    if fewest < n_folds:
-        raise InputError(f"--cv must not exceed the rows of the smallest class; got {n_folds} folds for {fewest} rows.")
-    folds = torch.empty_like(labels)
-    for fold, rows in enumerate(split_stratified(labels, [1 / n_folds] * n_folds, seed)):
-        folds[rows.to(labels.device)] = fold
-    return folds
 
 
 def _certificate(path: Path) -> dict[str, Any]:

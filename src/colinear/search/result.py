@@ -18,8 +18,8 @@ class Trial:
     """One setting and what came of it. Accuracies are NaN where a candidate diverged.
 
     `loss` is the mean loss of its last minibatches (SGD); `passes` belongs to the exact path, `objective` and
-    `relative_gap` to the exact path and to SGD's winner; `spread` is the standard deviation of the validation accuracy
-    over folds.
+    `relative_gap` to the exact path and to SGD's winner; `spread` is the standard deviation (n - 1) of the validation
+    accuracy over folds.
     """
 
     reg: float

@@ -109,10 +109,13 @@ class Subspace:
         if not 0 < check_number("subspace", share, above=0) <= 1:
             raise InputError(f"subspace is a share of variance in (0, 1]; got {share:g}. Try 0.985.")
         spectrum = Spectrum.fit(Objective(features), seed)
-        reached = spectrum.values.double().cumsum(0) / spectrum.values.double().sum()
-        count = min(int((reached < share).sum()) + 1, len(reached))
+        values = spectrum.values.double()
+        # what is left without a direction and all behind it, summed from the smallest: a share of 1 is the whole space
+        left = values.flip(0).cumsum(0).flip(0) / values.sum()
+        count = int((left > 1 - share).sum())
+        reached = values[:count].sum() / values.sum()
         vectors = spectrum.vectors[:, :count].to(features.dtype).contiguous()
-        return cls(vectors, float(reached[count - 1]), spectrum.seconds)
+        return cls(vectors, float(reached), spectrum.seconds)
 
     @property
     def n_inputs(self) -> int:

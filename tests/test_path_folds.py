@@ -1,0 +1,62 @@
+"""`--cv`: every fold is a fit on the other rows; its rows count one by one; its seed deals them."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+import torch
+from tests.problems import as_features, draw_rows
+
+from colinear.checks import InputError
+from colinear.datasets import ArrayDataset, Features
+from colinear.datasets.stratified import deal_folds
+from colinear.losses import LOSSES
+from colinear.objective import Objective
+from colinear.search.path_search import PathSearch
+from colinear.solvers.path import solve_path
+
+REGS = (1e-1, 1e-3)
+FOLDS = 4
+
+
+def rows_of(n: int = 61) -> Features:
+    """Rows that no three folds share out evenly, of classes that overlap."""
+    return as_features(draw_rows(n, 4, 3, seed=1, spread=0.8))
+
+
+@pytest.mark.parametrize("seed", [0, 5])
+@pytest.mark.parametrize("loss", ["softmax", "hinge"])
+def test_a_fold_is_scored_by_a_fit_on_the_other_rows_as_dealt_by_the_seed(loss: str, seed: int) -> None:
+    features = rows_of()
+    search = PathSearch(loss, REGS, tol=1e-6, max_passes=3000, seed=seed)
+    result = search.cross_validate(features, features, FOLDS)
+    folds = deal_folds(features.labels, FOLDS, seed, features.dataset.class_names)
+    for fold in range(FOLDS):
+        kept = Objective(features, row_weights=(folds != fold).double())
+        path = solve_path(kept, LOSSES[loss], REGS, tol=1e-6, max_passes=3000)
+        for number, coef in enumerate(path.coef):
+            labels = [int(scores.argmax()) for _, s in Objective(features).scores(coef[None]) for scores in s[0].T]
+            right = (torch.tensor(labels) == features.labels)[folds == fold].double().mean()
+            assert result.details["folds"]["val_accuracies"][number][fold] == pytest.approx(float(right))
+
+
+def test_the_accuracy_is_the_share_of_all_rows_and_the_spread_that_of_the_folds() -> None:
+    features = rows_of()
+    result = PathSearch("softmax", REGS, tol=1e-6).cross_validate(features, features, FOLDS)
+    sizes = deal_folds(features.labels, FOLDS, 0, features.dataset.class_names).bincount().tolist()
+    assert sorted(sizes) == [15, 15, 15, 16]
+    for trial, shares in zip(result.trials, result.details["folds"]["val_accuracies"], strict=True):
+        right = sum(share * size for share, size in zip(shares, sizes, strict=True))
+        assert trial.val_accuracy == pytest.approx(round(right) / 61)
+        assert trial.spread == pytest.approx(statistics.stdev(shares))
+
+
+@pytest.mark.parametrize("absent", [0, 2], ids=["first", "last"])
+def test_a_class_without_rows_is_refused_whichever_it_is(absent: int) -> None:
+    data = draw_rows(60, 4, 3, seed=1)
+    rest = data.subset(data.labels != absent)
+    assert isinstance(rest, ArrayDataset)
+    features = as_features(rest)
+    with pytest.raises(InputError, match=f"class '{data.class_names[absent]}' has 0 rows"):
+        PathSearch("softmax", REGS).cross_validate(features, features, 2)
