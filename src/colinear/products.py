@@ -3,15 +3,17 @@
     scores = W x^T        target += factor * slopes x
 
 `FloatProducts` scales the rows to floats and multiplies. `ByteProducts` leaves images as they are stored: a float32
-number is three signed bytes of a fixed-point number, products of bytes are exact in int32, and processors that
+number is three or four signed bytes of a fixed-point number, products of bytes are exact in int32, and processors that
 multiply tiles of bytes (Intel AMX) do them an order of magnitude faster than float32.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from functools import lru_cache
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -20,7 +22,12 @@ from colinear.datasets.features import Features
 from colinear.losses import Loss
 
 FEWEST_COLUMNS = 256  # below, splitting numbers costs more than the products save
-DIGITS = 3  # signed bytes of a fixed-point number
+DIGITS = 3  # signed bytes of a fixed-point number, where its row of numbers is not wide
+FINE = 254  # a fourth one counts 254ths of the unit: a rest of at most 1/2 is at most 127 of them
+PLACES = (1 / FINE, 1.0, 256.0, 65536.0)  # what a digit counts, the fourth one first
+WIDEST = 6.0  # max|w| sqrt(n) / |w| of a row that three digits do; normal numbers have 4, one beside tiny ones sqrt(n)
+MOST_CANCELLED = 3.0  # |scale v| / |x| up to which rows are used as bytes; CIFAR-10 has 1.0, dark images 40
+SAMPLE = 256  # rows that tell that ratio
 TOP = 2**22 - 2**16  # largest fixed-point magnitude: the three digits and their carries stay below 2^22
 # added to a float of magnitude < 2^22: the nearest integer stands in the mantissa's bits, its bytes shifted to >= 0
 MAGIC = 1.5 * 2**23 + 2**15 + 2**7
@@ -72,13 +79,18 @@ class FloatProducts:
 
 
 class ByteProducts:
-    """Rows of uint8 images kept as bytes v = raw - 128; numbers beside them as three signed bytes each.
+    """Rows of uint8 images kept as bytes v = raw - 128; numbers beside them as signed bytes of a fixed-point number.
 
-    x = scale v + constant, so that  W x^T = scale W v^T + W constant  and  slopes x = scale slopes v + sum(slopes)
-    constant.  The bytes of `constant` stand below those of the rows, so that both products are one.
-    Error    of a score: 2^-23 max|W| sum_j |v_j|, the rounding to fixed point, beside float32's eps in the final sums:
-             not more than the rounding of a float32 product. Sums of bytes are exact and depend on no order, so
-             that the same row of W has the same scores whatever else is in the matrix.
+    x = scale v + c, so that  W x^T = scale W v^T + W c  and  slopes x = scale slopes v + sum(slopes) c.  The bytes of c
+    stand below those of the rows, so that both products are one.
+    Error    of a score, with u = 2^-24 and norms of one row of W and one row of pixels:
+             (2 WIDEST u + 2^-31 sqrt(p)) |W| |x|  from the fixed point,  4 u |W| (|scale v| + |c|)  from float32 sums.
+             Three digits leave at most 2^-23 max|W| a weight. A row whose largest weight is more than WIDEST times its
+             root mean square is wide: then all have a fourth digit, which leaves 2^-31 max|W|. Slopes are
+             split by the same rule, and a gradient has the same bound. A float32 product is typically 5 u |W| |x| off;
+             `suits_bytes` leaves rows to it whose c cancels most of scale v.
+             Sums of bytes are exact and depend on no order, so that the same row of W has the same scores whatever
+             else is in the matrix, but for a wide row, which makes the others finer.
     whole    : slopes are whole numbers in [-127, 127] (the hinge's) and need one byte only.
     """
 
@@ -89,8 +101,9 @@ class ByteProducts:
         self._buffers: dict[str, Tensor] = {}
         constant = (128 * scaling.scale - scaling.shift).float().unsqueeze(0)  # (1, p)
         self._constant_digits, unit = self._split("constant", constant)
+        self._below = len(self._constant_digits)
         # what a sum over the constant's digit i counts, beside a sum over v
-        self._constant_units = unit[0, 0] / self._scale * 256.0 ** torch.arange(DIGITS)
+        self._constant_units = unit[0, 0].double() / self._scale * torch.tensor(PLACES[-self._below :]).double()
         self._constant = torch.full((features.n_features,), scaling.bias)
         self._constant[: self._pixels] = constant[0]
 
@@ -101,53 +114,62 @@ class ByteProducts:
 
     def load(self, rows: Tensor | slice) -> None:
         raw = self.features.dataset.take(rows)
-        below = self._buffer("rows", (len(raw) + DIGITS, self._pixels), torch.int8)
+        below = self._buffer("rows", (len(raw) + self._below, self._pixels), torch.int8)
         torch.bitwise_xor(raw, 128, out=below[: len(raw)].view(torch.uint8))
         below[len(raw) :] = self._constant_digits
         self._rows = below
 
     def scores_into(self, out: Tensor) -> Tensor:
-        sums = self._multiply("scores", self._held, self._rows.mT).view(DIGITS, len(out), -1)  # (3, m, b + 3)
-        offset = _combined(sums[..., -DIGITS:]) @ self._constant_units  # (m,)
-        _combined(sums[..., :-DIGITS], out)
-        out += offset.unsqueeze(1)
+        sums = self._multiply("scores", self._held, self._rows.mT).view(
+            -1, *out.shape[:1], len(self._rows)
+        )  # (3, m, b + 3)
+        offset = _combined(sums[..., -self._below :], torch.float64) @ self._constant_units  # (m,)
+        _combined(sums[..., : -self._below], out)
+        out += offset.unsqueeze(1).float()
         out *= self._unit
         return out if self._bias_scores is None else out.add_(self._bias_scores)
 
     def add_gradient_(self, target: Tensor, slopes: Tensor, factor: Tensor | None = None) -> None:
-        totals = slopes.sum(1, keepdim=True)
-        shape, rows = (len(slopes), self._pixels), self._rows[:-DIGITS]
+        shape, rows = (len(slopes), self._pixels), self._rows[: -self._below]
         moved = self._buffer("moved", shape, torch.float32)
         if self.whole:
-            unit = totals.new_full((1, 1), self._scale)
-            moved.copy_(self._multiply("gradient", slopes.to(torch.int8), rows))
+            digits, unit = slopes.to(torch.int8), slopes.new_ones(1, 1)
         else:
             digits, unit = self._split("slopes", slopes)
-            unit = unit * self._scale
-            _combined(self._multiply("gradient", digits, rows).view(DIGITS, *shape), moved)
+        # of the digits, as the product is: what rounding to fixed point leaves is multiplied by x, not by v
+        totals = digits.sum(1, dtype=torch.int32).view(-1, len(slopes), 1)
+        totals = _combined(totals, torch.float32) * unit
+        _combined(self._multiply("gradient", digits, rows).view(-1, *shape), moved)
+        unit = unit * self._scale
         if factor is not None:
             unit, totals = unit * factor, totals * factor
         target[:, : self._pixels].addcmul_(moved, unit)
         target.addcmul_(totals, self._constant)
 
     def _split(self, name: str, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Signed bytes (3 m, n), least significant first, and the unit (m, 1): value = unit * sum_i 256^i digit_i.
+        """Signed bytes (3 m, n) or (4 m, n), least significant first, and the unit (m, 1) that the third last counts.
 
-        A row with a number that is not finite has a unit that is not finite.
+        value = unit * sum_i PLACES_i digit_i.  A row with a number that is not finite has a unit that is not finite.
         """
         m, n = values.shape
         largest = torch.maximum(values.amax(1, keepdim=True), -values.amin(1, keepdim=True))
         largest.clamp_(min=torch.finfo(values.dtype).tiny * TOP)
         fixed = self._buffer(f"{name}.fixed", (m, n), torch.float32)
-        torch.mul(values, TOP / largest, out=fixed).add_(MAGIC)
-        planes = fixed.view(torch.int8).view(m, n, 4)
-        digits = self._buffer(f"{name}.digits", (DIGITS, m, n), torch.int8)
-        digits[0].copy_(fixed.view(torch.int32))  # keeps the lowest byte, with vector instructions
-        for number in range(1, DIGITS):
-            digits[number].copy_(planes[..., number])
-        digits[: DIGITS - 1].bitwise_xor_(-128)
-        digits[DIGITS - 1].sub_(64)
-        return digits.view(DIGITS * m, n), largest / TOP
+        torch.mul(values, TOP / largest, out=fixed)
+        norms = torch.linalg.vector_norm(fixed, dim=1)
+        wide = bool(((norms > 0) & (norms * WIDEST < TOP * math.sqrt(n))).any())
+        planes = fixed.add_(MAGIC).view(torch.int8).view(m, n, 4)
+        digits = self._buffer(f"{name}.digits", (DIGITS + wide, m, n), torch.int8)
+        low, *higher = digits[wide:]
+        low.copy_(fixed.view(torch.int32))  # keeps the lowest byte, with vector instructions
+        for number, plane in enumerate(higher, 1):
+            plane.copy_(planes[..., number])
+        digits[wide:-1].bitwise_xor_(-128)
+        digits[-1].sub_(64)
+        if wide:
+            rest = torch.mul(values, TOP / largest).sub_(fixed.sub_(MAGIC))
+            digits[0].copy_(rest.mul_(FINE).round_())
+        return digits.view(-1, n), largest / TOP
 
     def _multiply(self, name: str, a: Tensor, b: Tensor) -> Tensor:
         out = self._buffer(name, (len(a), b.shape[1]), torch.int32)
@@ -182,11 +204,19 @@ def byte_second_moment(features: Features, rows: Tensor, size: int) -> Tensor:
     return result.addr_(half, constant).addr_(constant, half)
 
 
-def _combined(sums: Tensor, out: Tensor | None = None) -> Tensor:
-    """sum_i 256^i sums_i of (3, ...) int32, in float32."""
-    low, middle, high = sums
-    out = low.float() if out is None else out.copy_(low)
-    return out.add_(middle, alpha=256.0).add_(high, alpha=65536.0)
+def _combined(sums: Tensor, out: Tensor | torch.dtype) -> Tensor:
+    """sum_i PLACES_i sums_i of (1, ...), (3, ...) or (4, ...) int32, written to `out` or in that dtype.
+
+    One plane is whole numbers, three have none of the finest digit.
+    """
+    places = PLACES[1:2] if len(sums) == 1 else PLACES[-len(sums) :]
+    low, *higher = sums
+    out = low.to(out) if isinstance(out, torch.dtype) else out.copy_(low)
+    if places[0] != 1:
+        out.mul_(places[0])
+    for place, plane in zip(places[1:], higher, strict=True):
+        out.add_(plane, alpha=place)
+    return out
 
 
 def step_products(features: Features, loss: Loss, batch_size: int, *, block: int | None = None) -> Products:
@@ -209,7 +239,10 @@ def pass_products(features: Features, coef: Tensor) -> Products:
 
 
 def suits_bytes(features: Features) -> bool:
-    """Whether the rows are bytes, scaled all alike to float32, on a processor that multiplies tiles of bytes."""
+    """Whether the rows are bytes, scaled all alike to float32, on a processor that multiplies tiles of bytes.
+
+    Rows that all have nearly the same pixels are not: sums over v would cancel.
+    """
     return (
         features.device.type == "cpu"
         and features.dtype == torch.float32
@@ -217,7 +250,22 @@ def suits_bytes(features: Features) -> bool:
         and features.scaling.scale.ndim == 0
         and FEWEST_COLUMNS <= features.dataset.n_features <= MOST_SUMMANDS
         and has_byte_tiles()
+        and _cancelled(features) <= MOST_CANCELLED
     )
+
+
+_RATIOS: WeakKeyDictionary[Features, float] = WeakKeyDictionary()
+
+
+def _cancelled(features: Features) -> float:
+    """|scale v| / |x|, of evenly spaced rows taken as one; looked at once for each `Features`."""
+    if features not in _RATIOS:
+        step = max(1, features.n_samples // SAMPLE)
+        signed = features.dataset.take(torch.arange(0, features.n_samples, step)).float().sub_(128)
+        signed *= float(features.scaling.scale)
+        scaled = signed + (128 * features.scaling.scale - features.scaling.shift).float()
+        _RATIOS[features] = float(signed.norm()) / max(float(scaled.norm()), torch.finfo(torch.float32).tiny)
+    return _RATIOS[features]
 
 
 @lru_cache(maxsize=1)

@@ -110,7 +110,8 @@ class Subspace:
             raise InputError(f"subspace is a share of variance in (0, 1]; got {share:g}. Try 0.985.")
         spectrum = Spectrum.fit(Objective(features), seed)
         reached = spectrum.values.double().cumsum(0) / spectrum.values.double().sum()
-        count = min(int((reached < share).sum()) + 1, len(reached))
+        # rounding lets the sum reach 1 before the smallest, and all means all
+        count = len(reached) if share == 1 else min(int((reached < share).sum()) + 1, len(reached))
         vectors = spectrum.vectors[:, :count].to(features.dtype).contiguous()
         return cls(vectors, float(reached[count - 1]), spectrum.seconds)
 
