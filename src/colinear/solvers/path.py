@@ -102,8 +102,8 @@ def _as_objective(data: Dataset | Features | Objective) -> Objective:
         return Objective(data)
     if (processes := n_processes()) > 1:
         raise InputError(
-            f"a Dataset is centred by its own mean, and this process is one of a group of {processes}, each with rows of "
-            "its own. Fit a Scaling on all rows once and pass an Objective of Features with it in every process."
+            f"a Dataset is centred by its own mean, and this process is one of a group of {processes}, each with its "
+            "rows. Fit a Scaling on all rows once and pass an Objective of Features with it in every process."
         )
     dtype = torch.float64 if data.dtype == torch.float64 else torch.float32
     return Objective(Features(data, fit_scaling(data), dtype))
