@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import sys
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 from weakref import WeakKeyDictionary
@@ -22,9 +23,9 @@ from colinear.datasets.features import Features
 from colinear.losses import Loss
 
 FEWEST_COLUMNS = 256  # below, splitting numbers costs more than the products save
-DIGITS = 3  # signed bytes of a fixed-point number, where its row of numbers is not wide
-FINE = 254  # a fourth one counts 254ths of the unit: a rest of at most 1/2 is at most 127 of them
-PLACES = (1 / FINE, 1.0, 256.0, 65536.0)  # what a digit counts, the fourth one first
+DIGITS = 3  # signed bytes of a fixed-point number
+PLACES = (1.0, 256.0, 65536.0)  # what they count, in units
+FINE = 254  # a fourth one, of wide rows, counts 254ths of a unit: a rest of at most 1/2 is at most 127 of them
 WIDEST = 6.0  # max|w| sqrt(n) / |w| of a row that three digits do; normal numbers have 4, one beside tiny ones sqrt(n)
 MOST_CANCELLED = 3.0  # |scale v| / |x| up to which rows are used as bytes; CIFAR-10 has 1.0, dark images 40
 SAMPLE = 256  # rows that tell that ratio
@@ -78,19 +79,38 @@ class FloatProducts:
         target.addmm_(slopes if factor is None else slopes.mul_(factor), self._chunk)
 
 
+@dataclass(frozen=True, eq=False)
+class FixedPoint:
+    """Numbers (m, n) as signed bytes: value = unit * (sum_i PLACES_i digit_i + fine / FINE).
+
+    digits : (3 m + w, n) int8, those of all rows, least significant first, then the fine one of the `wide` rows.
+    wide : (w,) int64.   unit : (m, 1) float32, not finite for a row with a number that is not.
+    """
+
+    digits: Tensor
+    unit: Tensor
+    wide: Tensor
+
+    def combine_into(self, out: Tensor, sums: Tensor) -> Tensor:
+        """What sums (3 m + w, b) int32 over the digits are in units, (m, b), written to `out`."""
+        m = len(self.unit)
+        low, middle, high = sums[: DIGITS * m].view(DIGITS, m, -1)
+        out.copy_(low).add_(middle, alpha=PLACES[1]).add_(high, alpha=PLACES[2])
+        return out.index_add_(0, self.wide, sums[DIGITS * m :].to(out), alpha=1 / FINE) if len(self.wide) else out
+
+
 class ByteProducts:
     """Rows of uint8 images kept as bytes v = raw - 128; numbers beside them as signed bytes of a fixed-point number.
 
     x = scale v + c, so that  W x^T = scale W v^T + W c  and  slopes x = scale slopes v + sum(slopes) c.  The bytes of c
     stand below those of the rows, so that both products are one.
-    Error    of a score, with u = 2^-24 and norms of one row of W and one row of pixels:
-             (2 WIDEST u + 2^-31 sqrt(p)) |W| |x|  from the fixed point,  4 u |W| (|scale v| + |c|)  from float32 sums.
-             Three digits leave at most 2^-23 max|W| a weight. A row whose largest weight is more than WIDEST times its
-             root mean square is wide: then all have a fourth digit, which leaves 2^-31 max|W|. Slopes are
-             split by the same rule, and a gradient has the same bound. A float32 product is typically 5 u |W| |x| off;
-             `suits_bytes` leaves rows to it whose c cancels most of scale v.
+    Error    of the scores of one row of W, root mean square, in parts of |W| |x| / sqrt(p), the size of a score:
+             4.2e-7 from fixed point at most, 3e-7 for normal weights, and 1e-7 (1 + |scale v| / |x|) from float32 sums.
+             A float32 product leaves 3e-7 to 4e-7. Gradients have the same bound, in parts of |slopes| |x| / sqrt(b).
+             Three digits leave at most 2^-23 max|W| of each weight. A row whose largest weight is more than WIDEST
+             times its root mean square is wide: it has a fourth digit, which leaves 2^-31 max|W|.
              Sums of bytes are exact and depend on no order, so that the same row of W has the same scores whatever
-             else is in the matrix, but for a wide row, which makes the others finer.
+             else is in the matrix.
     whole    : slopes are whole numbers in [-127, 127] (the hinge's) and need one byte only.
     """
 
@@ -100,76 +120,72 @@ class ByteProducts:
         self._pixels, self._scale, self._bias = len(scaling.shift), float(scaling.scale), scaling.bias
         self._buffers: dict[str, Tensor] = {}
         constant = (128 * scaling.scale - scaling.shift).float().unsqueeze(0)  # (1, p)
-        self._constant_digits, unit = self._split("constant", constant)
-        self._below = len(self._constant_digits)
+        below = self._split("constant", constant)
+        self._below = below.digits
         # what a sum over the constant's digit i counts, beside a sum over v
-        self._constant_units = unit[0, 0].double() / self._scale * torch.tensor(PLACES[-self._below :]).double()
+        places = torch.tensor((*PLACES, 1 / FINE), dtype=torch.float64)[: len(below.digits)]
+        self._below_units = below.unit[0].double() / self._scale * places
         self._constant = torch.full((features.n_features,), scaling.bias)
         self._constant[: self._pixels] = constant[0]
 
     def hold(self, coef: Tensor) -> None:
-        self._held, unit = self._split("coef", coef[:, : self._pixels])
-        self._unit = unit * self._scale
+        self._held = self._split("coef", coef[:, : self._pixels])
         self._bias_scores = coef[:, -1:] * self._bias if self._bias else None
 
     def load(self, rows: Tensor | slice) -> None:
         raw = self.features.dataset.take(rows)
-        below = self._buffer("rows", (len(raw) + self._below, self._pixels), torch.int8)
-        torch.bitwise_xor(raw, 128, out=below[: len(raw)].view(torch.uint8))
-        below[len(raw) :] = self._constant_digits
-        self._rows = below
+        both = self._buffer("rows", (len(raw) + len(self._below), self._pixels), torch.int8)
+        torch.bitwise_xor(raw, 128, out=both[: len(raw)].view(torch.uint8))
+        both[len(raw) :] = self._below
+        self._rows = both
 
     def scores_into(self, out: Tensor) -> Tensor:
-        sums = self._multiply("scores", self._held, self._rows.mT).view(
-            -1, *out.shape[:1], len(self._rows)
-        )  # (3, m, b + 3)
-        offset = _combined(sums[..., -self._below :], torch.float64) @ self._constant_units  # (m,)
-        _combined(sums[..., : -self._below], out)
-        out += offset.unsqueeze(1).float()
-        out *= self._unit
+        held, count = self._held, out.shape[1]
+        sums = self._multiply("scores", held.digits, self._rows.mT)  # (3 m + w, b + 3)
+        offset = out.new_empty(len(out), len(self._below), dtype=torch.float64)
+        offset = held.combine_into(offset, sums[:, count:]) @ self._below_units  # (m,)
+        held.combine_into(out, sums[:, :count])
+        out += offset.float().unsqueeze(1)
+        out *= held.unit * self._scale
         return out if self._bias_scores is None else out.add_(self._bias_scores)
 
     def add_gradient_(self, target: Tensor, slopes: Tensor, factor: Tensor | None = None) -> None:
-        shape, rows = (len(slopes), self._pixels), self._rows[: -self._below]
+        shape, rows = (len(slopes), self._pixels), self._rows[: slopes.shape[1]]
         moved = self._buffer("moved", shape, torch.float32)
         if self.whole:
-            digits, unit = slopes.to(torch.int8), slopes.new_ones(1, 1)
+            unit, totals = slopes.new_ones(1, 1), slopes.sum(1, keepdim=True)
+            moved.copy_(self._multiply("gradient", slopes.to(torch.int8), rows))
         else:
-            digits, unit = self._split("slopes", slopes)
-        # of the digits, as the product is: what rounding to fixed point leaves is multiplied by x, not by v
-        totals = digits.sum(1, dtype=torch.int32).view(-1, len(slopes), 1)
-        totals = _combined(totals, torch.float32) * unit
-        _combined(self._multiply("gradient", digits, rows).view(-1, *shape), moved)
-        unit = unit * self._scale
+            fixed = self._split("slopes", slopes)
+            unit = fixed.unit
+            # of the digits, as the product is: what rounding to fixed point leaves is multiplied by x then, not by v
+            totals = fixed.combine_into(torch.empty_like(unit), fixed.digits.sum(1, keepdim=True, dtype=torch.int32))
+            fixed.combine_into(moved, self._multiply("gradient", fixed.digits, rows))
         if factor is not None:
-            unit, totals = unit * factor, totals * factor
-        target[:, : self._pixels].addcmul_(moved, unit)
-        target.addcmul_(totals, self._constant)
+            unit = unit * factor
+        target[:, : self._pixels].addcmul_(moved, unit * self._scale)
+        target.addcmul_(totals * unit, self._constant)
 
-    def _split(self, name: str, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Signed bytes (3 m, n) or (4 m, n), least significant first, and the unit (m, 1) that the third last counts.
-
-        value = unit * sum_i PLACES_i digit_i.  A row with a number that is not finite has a unit that is not finite.
-        """
+    def _split(self, name: str, values: Tensor) -> FixedPoint:
         m, n = values.shape
         largest = torch.maximum(values.amax(1, keepdim=True), -values.amin(1, keepdim=True))
         largest.clamp_(min=torch.finfo(values.dtype).tiny * TOP)
         fixed = self._buffer(f"{name}.fixed", (m, n), torch.float32)
         torch.mul(values, TOP / largest, out=fixed)
         norms = torch.linalg.vector_norm(fixed, dim=1)
-        wide = bool(((norms > 0) & (norms * WIDEST < TOP * math.sqrt(n))).any())
+        wide = ((norms > 0) & (norms * WIDEST < TOP * math.sqrt(n))).nonzero().squeeze(1)
         planes = fixed.add_(MAGIC).view(torch.int8).view(m, n, 4)
-        digits = self._buffer(f"{name}.digits", (DIGITS + wide, m, n), torch.int8)
-        low, *higher = digits[wide:]
-        low.copy_(fixed.view(torch.int32))  # keeps the lowest byte, with vector instructions
-        for number, plane in enumerate(higher, 1):
-            plane.copy_(planes[..., number])
-        digits[wide:-1].bitwise_xor_(-128)
-        digits[-1].sub_(64)
-        if wide:
-            rest = torch.mul(values, TOP / largest).sub_(fixed.sub_(MAGIC))
-            digits[0].copy_(rest.mul_(FINE).round_())
-        return digits.view(-1, n), largest / TOP
+        digits = self._buffer(f"{name}.digits", ((DIGITS + 1) * m, n), torch.int8)[: DIGITS * m + len(wide)]
+        coarse = digits[: DIGITS * m].view(DIGITS, m, n)
+        coarse[0].copy_(fixed.view(torch.int32))  # keeps the lowest byte, with vector instructions
+        for number in range(1, DIGITS):
+            coarse[number].copy_(planes[..., number])
+        coarse[: DIGITS - 1].bitwise_xor_(-128)
+        coarse[DIGITS - 1].sub_(64)
+        if len(wide):
+            rest = (values[wide] * (TOP / largest[wide])).sub_(fixed[wide].sub_(MAGIC))
+            digits[DIGITS * m :].copy_(rest.mul_(FINE).round_())
+        return FixedPoint(digits, largest / TOP, wide)
 
     def _multiply(self, name: str, a: Tensor, b: Tensor) -> Tensor:
         out = self._buffer(name, (len(a), b.shape[1]), torch.int32)
@@ -202,21 +218,6 @@ def byte_second_moment(features: Features, rows: Tensor, size: int) -> Tensor:
     torch.mul(moment, float(scaling.scale) ** 2, out=result[:p, :p])
     half, constant = half.float(), constant.float()
     return result.addr_(half, constant).addr_(constant, half)
-
-
-def _combined(sums: Tensor, out: Tensor | torch.dtype) -> Tensor:
-    """sum_i PLACES_i sums_i of (1, ...), (3, ...) or (4, ...) int32, written to `out` or in that dtype.
-
-    One plane is whole numbers, three have none of the finest digit.
-    """
-    places = PLACES[1:2] if len(sums) == 1 else PLACES[-len(sums) :]
-    low, *higher = sums
-    out = low.to(out) if isinstance(out, torch.dtype) else out.copy_(low)
-    if places[0] != 1:
-        out.mul_(places[0])
-    for place, plane in zip(places[1:], higher, strict=True):
-        out.add_(plane, alpha=place)
-    return out
 
 
 def step_products(features: Features, loss: Loss, batch_size: int, *, block: int | None = None) -> Products:
