@@ -84,7 +84,7 @@ def bracket_optimum(
     tol, max_passes, preconditioner : as in `solve_path`; upper - lower <= tol upper where it converged. With a limit of
     0 nothing is solved, and the weights' own gap is all there is.
     reg : > 0.    report : called after every pass.
-    Cost : one pass over the rows in float64, and 3 to 20 passes for weights that SGD has brought near.
+    Cost : one pass over the rows in float64, and those of `solve_path` from there: 3 to 20 at the strengths that win.
 
     >>> from colinear.datasets import Features, fit_scaling, load_digits
     >>> from colinear.losses import Softmax
