@@ -2,12 +2,14 @@
 
     objective_k = mean_i loss(W_k x_i, y_i) + reg_k sum(W_k * W_k)
 
-Memory, a memory-mapped file and one shard of many processes are the same loop; when a process group is up,
-the sums are all-reduced. Nothing else in the house loops over rows of features.
+Memory, a memory-mapped file and one shard of many processes are the same loop: where `torch.distributed` has a group
+of several processes, each holds rows of its own and every sum is one over all of them, so that all processes must call
+the same methods in the same order. Nothing else in the house loops over rows of features.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
@@ -79,7 +81,10 @@ class Objective:
 
         gap = original + reg |W|^2 - dual + |U|^2 / (4 reg), with U the data part of the gradient; for the loss whose
         gradient was taken this is exactly |gradient|^2 / (4 reg).
-        Error    sums over rows in float64; each chunk's products in coef's precision.
+        Error    objective and gap: what a chunk sums over its rows, and the sum over chunks, are float64, of scores in
+                 coef's precision. gradient and curvature: products of a chunk and their sum over chunks are in coef's
+                 precision, so float32 leaves about 1e-7 sqrt(n / chunk_rows) of their size; the gap of float32 weights
+                 has that squared. `solve_path` certifies in float64.
         Cost     4 k c n d flops, one read of the rows.
         Source   Shalev-Shwartz & Zhang 2013, section 3.
         """
@@ -231,6 +236,31 @@ def squared_norm(coef: Tensor) -> Tensor:
     return coef.flatten(1).square().sum(1, dtype=torch.float64)
 
 
+def n_processes() -> int:
+    """How many processes hold rows: those of the group of `torch.distributed`, 1 without one."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def refuse_own_scaling(features: Features) -> None:
+    """Raise `InputError` in every process of a group whose processes do not see their rows through one scaling.
+
+    One number is compared, whatever the shapes are. Without a group there is nothing to compare.
+    """
+    if n_processes() == 1:
+        return
+    digest = hashlib.sha256(f"{features.n_classes},{features.dtype},{features.scaling.bias}".encode())
+    for part in (features.scaling.scale, features.scaling.shift):
+        digest.update(part.double().cpu().contiguous().numpy().tobytes())
+    number = int.from_bytes(digest.digest()[:7], "big")
+    ends = torch.tensor([number, -number], device=features.device)
+    dist.all_reduce(ends, dist.ReduceOp.MAX)
+    if int(ends[0]) != -int(ends[1]):
+        raise InputError(
+            f"the {n_processes()} processes of the group must see their rows through one scaling, with as many classes "
+            "and in one precision; they do not. Fit a Scaling on all rows once and give every process Features with it."
+        )
+
+
 def _all_reduce_(tensor: Tensor) -> None:
-    if dist.is_available() and dist.is_initialized():
+    if n_processes() > 1:
         dist.all_reduce(tensor)

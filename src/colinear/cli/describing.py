@@ -9,9 +9,10 @@ from safetensors import SafetensorError, safe_open
 
 from colinear.cli.console import Output, printable, shorten
 from colinear.cli.progress import Transfer
-from colinear.cli.tables import new_table
+from colinear.cli.tables import as_percent, new_table
 from colinear.datasets import open_split
 from colinear.model import LinearModel
+from colinear.search.result import describe_above
 
 NAMES_SHOWN = 12
 
@@ -87,6 +88,10 @@ def _show(output: Output, facts: dict[str, Any]) -> None:
             value = ", ".join(
                 f"{key} {number:,}" if isinstance(number, int) else f"{key} {number}" for key, number in value.items()
             )
+        elif name == "above_optimum" and value is not None:
+            name, value = "objective", f"{describe_above(value)} for its reg"
+        elif name == "relative_gap" and value is not None:
+            value = as_percent(value)
         elif name == "image_shape" and value is not None:
             value = " x ".join(str(size) for size in value) + " (channels x height x width)"
         elif isinstance(value, float):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from colinear.cli.progress import Watcher
 from colinear.cli.tables import FINE, as_accuracy, as_number, new_table
 from colinear.datasets.base import Split
 from colinear.search.path_search import default_regs
+from colinear.search.result import describe_above
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.tries import try_name, tune_tries
@@ -101,6 +103,10 @@ def show_tries(output: Output, settings: Settings, records: list[dict[str, Any]]
             known = Status[status.upper()]
             if known not in FINE:
                 output.say(f"{record['loss']}: {count} of {len(winners)} winners {known.value}. {known.advice}")
+        placed = [winner["above_optimum"] for winner in winners if winner.get("above_optimum") is not None]
+        if placed:
+            farthest = max(placed, key=lambda above: math.inf if above[1] is None else above[1])
+            output.say(f"{record['loss']}: the farthest winner is {describe_above(farthest)} for its reg.")
         if settings.solver == "exact":
             _show_ends(output, record["loss"], winners, settings.regs or default_regs(record["loss"]))
     output.say()

@@ -140,9 +140,18 @@ class ArrayDataset:
             kept = rows if isinstance(rows, Tensor) else torch.arange(self.n_samples)[rows]
         return replace(self, labels=labels, rows=kept.to(self.features.device))
 
+    @property
+    def capturable(self) -> bool:
+        """Taking rows never waits for the device: a CUDA graph may do it. A dataset that does not say so may not."""
+        return True
+
     def to(self, device: torch.device) -> ArrayDataset:
-        rows = None if self.rows is None else self.rows.to(device)
-        return replace(self, features=self.features.to(device), labels=self.labels.to(device), rows=rows)
+        return self.on(self.features.to(device))
+
+    def on(self, features: Tensor) -> ArrayDataset:
+        """The same rows of `features`, which are those of this dataset on some device."""
+        rows = None if self.rows is None else self.rows.to(features.device)
+        return replace(self, features=features, labels=self.labels.to(features.device), rows=rows)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -173,8 +182,25 @@ class Split:
         return self.train.name
 
     def to(self, device: torch.device) -> Split:
-        test = None if self.test is None else self.test.to(device)
-        return Split(self.train.to(device), self.validation.to(device), test)
+        """The same parts on `device`; parts that are rows of one matrix are so there, and it is moved once."""
+        train, validation, *test = move_together(
+            [p for p in (self.train, self.validation, self.test) if p is not None], device
+        )
+        return Split(train, validation, test[0] if test else None)
+
+
+def move_together(parts: Sequence[Dataset], device: torch.device) -> list[Dataset]:
+    """Each of `parts` on `device`; a matrix that several of them are rows of is moved once."""
+    moved: dict[int, Tensor] = {}
+
+    def move(part: Dataset) -> Dataset:
+        if not isinstance(part, ArrayDataset):
+            return part.to(device)
+        if id(part.features) not in moved:
+            moved[id(part.features)] = part.features.to(device)
+        return part.on(moved[id(part.features)])
+
+    return [move(part) for part in parts]
 
 
 def split_tail(dataset: Dataset, share: float) -> tuple[Dataset, Dataset]:

@@ -17,6 +17,7 @@ from colinear.report.images import is_picture
 from colinear.report.record import Record, load_record, model_digest
 from colinear.report.sprites import MOST_CLASSES, make_sprite, stretch
 from colinear.report.statistics import calibration_error, class_table
+from colinear.search.result import describe_above
 from colinear.search.results import SCHEMA
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
@@ -73,6 +74,7 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
         "trials": entry["trials"],
         "order": entry["order"],
         "best": entry["best"],
+        "above": _above(entry),
         "rungs": entry["rungs"],
         "details": entry["details"],
         "seconds": entry["seconds"],
@@ -88,6 +90,12 @@ def _test(entry: Json) -> Json | None:
         return None
     rows = sum(map(sum, entry["confusion_matrix"]))
     return {"accuracy": entry["test_accuracy"], "interval": entry["test_accuracy_ci95"], "rows": rows}
+
+
+def _above(entry: Json) -> str | None:
+    """Where SGD's winner stands, in words; None for the exact path, whose gap says it."""
+    above = entry["trials"][entry["best"]].get("above_optimum")
+    return None if above is None else describe_above(above)
 
 
 def _confusion(entry: Json) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any, Protocol
@@ -16,18 +16,17 @@ from colinear.datasets.augment import Augmentation, parse_augment
 from colinear.datasets.base import Dataset, Split
 from colinear.datasets.features import Features, Scaling, fit_scaling
 from colinear.datasets.joined import JoinedDataset
-from colinear.losses import LOSSES
 from colinear.metrics import confusion_matrix
 from colinear.model import LinearModel
 from colinear.objective import Objective, label_rows
 from colinear.search.candidates import draw_candidates
+from colinear.search.optimum import place_winner
 from colinear.search.path_search import PathSearch, default_regs
 from colinear.search.result import Progress, SearchResult, plain_number
 from colinear.search.results import TestScore, loss_json, results_json, versions
 from colinear.search.runfolder import RunFolder, check_identity
 from colinear.search.settings import COURSE_BATCH, LOSS_NAMES, Settings
 from colinear.search.sgd_search import SearchPosition, SGDSearch
-from colinear.solvers.certificate import certify
 from colinear.solvers.path import fit_preconditioner
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.sgd import SGD
@@ -228,10 +227,11 @@ def _search_sgd(
 ) -> SearchResult:
     listener.started(loss, settings.steps, "steps")
     name = f"checkpoints/{loss}.safetensors"
-    saved = time.monotonic()
+    saved, last = time.monotonic(), None
 
     def keep(position: SearchPosition, at_rung: bool) -> None:
-        nonlocal saved
+        nonlocal saved, last
+        last = position
         if at_rung or listener.stopping or time.monotonic() - saved >= CHECKPOINT_SECONDS:
             folder.save_checkpoint(name, position.to_parts(), identity)
             saved = time.monotonic()
@@ -244,18 +244,14 @@ def _search_sgd(
         prepared.train, prepared.validation, report=listener.progressed, keeper=keep, position=position,
         projection=prepared.projection,
     )  # fmt: skip
-    return _with_certificate(result, prepared.train)
 
+    def stop_if_wanted() -> None:
+        if listener.stopping:
+            if last is not None:  # else every step was taken before this process began, and the checkpoint stands
+                folder.save_checkpoint(name, last.to_parts(), identity)
+            raise KeyboardInterrupt
 
-def _with_certificate(result: SearchResult, train: Features) -> SearchResult:
-    """The result of SGD with its winner's objective, and how far from the optimum of its reg it stopped at most."""
-    winner = result.winner
-    if winner.status is Status.DIVERGED or winner.reg == 0:
-        return result
-    value, gap = certify(Objective(train), LOSSES[result.loss], result.winning_coef.to(train.device), winner.reg)
-    trials = list(result.trials)
-    trials[result.best] = replace(winner, objective=value, relative_gap=gap / value)
-    return replace(result, trials=tuple(trials))
+    return place_winner(result, prepared.train, lambda: prepared.spectrum, stop_if_wanted)
 
 
 def _search_exact(loss: str, settings: Settings, prepared: Prepared, listener: Listener) -> SearchResult:
@@ -318,6 +314,7 @@ def finish_loss(
             "train_accuracy": plain_number(winner.train_accuracy),
             "val_accuracy": plain_number(winner.val_accuracy),
             "relative_gap": winner.relative_gap,
+            "above_optimum": winner.to_json().get("above_optimum"),
             "versions": versions(),
         },
         rows=_sample(split.train),

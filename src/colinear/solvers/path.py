@@ -16,10 +16,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from colinear.checks import InputError
 from colinear.datasets.base import Dataset
 from colinear.datasets.features import Features, fit_scaling
 from colinear.losses import Loss
-from colinear.objective import Objective
+from colinear.objective import Objective, n_processes, refuse_own_scaling
 from colinear.solvers.arguments import check_solve
 from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Report
 from colinear.solvers.lbfgs import MEMORY
@@ -59,7 +60,8 @@ def solve_path(
     report : called after every pass with (strengths finished, strengths, passes, largest relative gap still open).
 
     Returns a `Path`. A point that did not reach tol says so in its status, with the gap it has.
-    Raises   `InputError` for strengths or limits that cannot be, and for a `held_out` that leaves no rows.
+    Raises   `InputError` for strengths or limits that cannot be, and for a `held_out` that leaves no rows; in a group
+             of several processes for a `Dataset`, which each would centre by its own mean, and for different scalings.
     Error    objective and gap are float64 throughout (relative error about 1e-13 n_features).
     Cost     one pass serves all strengths that are still open: 4 k c n d flops; with at least two columns for one row
              4 k c n^2, see `rowspace`. Small problems use one thread.
@@ -73,6 +75,7 @@ def solve_path(
     """
     started = time.perf_counter()
     objective = _as_objective(data)
+    refuse_own_scaling(objective.features)
     strengths = torch.as_tensor(regs, dtype=torch.float64).cpu()
     check_solve(objective, strengths, tol, max_passes, held_out)
     space = RowSpace.of(objective) if suits_row_space(objective.features) else None
@@ -121,6 +124,11 @@ def _as_objective(data: Dataset | Features | Objective) -> Objective:
         return data
     if isinstance(data, Features):
         return Objective(data)
+    if (processes := n_processes()) > 1:
+        raise InputError(
+            f"a Dataset is centred by its own mean, and this process is one of a group of {processes}, each with its "
+            "rows. Fit a Scaling on all rows once and pass an Objective of Features with it in every process."
+        )
     dtype = torch.float64 if data.dtype == torch.float64 else torch.float32
     return Objective(Features(data, fit_scaling(data), dtype))
 

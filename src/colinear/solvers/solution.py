@@ -34,7 +34,7 @@ _ADVICE = {
     Status.CONVERGED: "Nothing to do.",
     Status.BUDGET_SPENT: "Allow more passes, loosen tol, or drop the weakest strengths.",
     Status.STALLED: "Use float64, or accept the gap it reports.",
-    Status.COMPLETED: "SGD gives no certificate; use the exact solver for one.",
+    Status.COMPLETED: "Nothing to do; the exact solver goes on to the optimum.",
     Status.DROPPED: "Lower eta or run without halving to keep it longer.",
     Status.DIVERGED: "Lower the learning rate.",
 }
