@@ -168,7 +168,7 @@ def test_a_page_can_be_made_without_records(tmp_path: Path) -> None:
         ("results.json", b"{}", "damaged"),
         ("results.json", b'{"schema": 99}', "schema 99"),
         ("report-data/softmax.safetensors", b"nonsense", "damaged"),
-        ("settings.json", b"[]", "another version"),
+        ("results.json", b"[]", "damaged: it must be of type object"),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -211,7 +211,7 @@ def test_compare_replaces_pages_only(digits: Path, exact: Path, tmp_path: Path) 
     write_comparison([exact, digits], out)
     assert data_of(out)["panels"][0]["run"] == "exact"
     out.write_text("my own notes")
-    with pytest.raises(InputError, match="no page of colinear"):
+    with pytest.raises(InputError, match="not a page of colinear"):
         write_comparison([digits, exact], out)
     assert out.read_text() == "my own notes"
     with pytest.raises(InputError, match="at least two different runs"):

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.cli.console import Output, printable, shorten, write_json
+from colinear.cli.console import Output, shorten, write_json
 from colinear.cli.progress import Transfer
 from colinear.cli.tables import as_accuracy, new_table, score_sentence
 from colinear.datasets import ArrayDataset, Dataset, load_features, match_classes, open_dataset, read_image
@@ -18,6 +18,7 @@ from colinear.datasets.features import CHUNK_ROWS
 from colinear.model import LinearModel
 from colinear.search.results import TestScore
 from colinear.search.tune import score_test
+from colinear.texts import printable
 
 CLASSES_SHOWN = 30
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from colinear.checks import InputError, check_choice
 from colinear.export.graph import build_graph, run_graph, takes_images
 from colinear.model import LinearModel
+from colinear.outputs import write_whole
 
 CHECK_ROWS = 256
 ROUNDING = 4 * torch.finfo(torch.float32).eps  # of a float32 score, relative to the sum of |terms|, per root of d
@@ -173,13 +174,10 @@ def _score(weight: Tensor, bias: Tensor, rows: Tensor) -> Tensor:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Beside its place first, then renamed: the file is whole or absent."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    """The file is whole or as it was before."""
     try:
-        aside.write_bytes(content)
-        aside.replace(path)
+        write_whole(path, content)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise InputError(f"{path} could not be written: {error.strerror}. Pass another place.") from None
 
 

@@ -27,12 +27,15 @@ from colinear.search.rowspace import search_row_space, suits_row_space
 from colinear.search.runfolder import RunFolder, check_identity
 from colinear.search.settings import COURSE_BATCH, LOSS_NAMES, Settings
 from colinear.search.sgd_search import SearchPosition, SGDSearch
+from colinear.search.written import entry_problem, write_settings
 from colinear.solvers.certificate import certify
 from colinear.solvers.sgd import SGD
 from colinear.solvers.solution import Status
 from colinear.solvers.spectrum import Projection, Spectrum
+from colinear.texts import shown
 
 CHECKPOINT_SECONDS = 30.0
+DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 class Listener(Protocol):
@@ -141,11 +144,13 @@ def pick_device(name: str) -> torch.device:
     """'auto' is a CUDA GPU if there is one, else the CPU; anything else is PyTorch's own name for a device."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.partition(":")[0] not in DEVICES:  # torch knows more: meta keeps no numbers, others need their own package
+        raise InputError(f"device must be auto or one of {', '.join(DEVICES)}; got {shown(name)}. Use --device auto.")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
-        raise InputError(f"device {name!r} is not available here. Use --device cpu or auto.") from None
+    except Exception:  # each kind of device has its own errors where it is missing
+        raise InputError(f"device {shown(name)} is not available here. Use --device cpu or auto.") from None
     return device
 
 
@@ -160,7 +165,7 @@ def tune(settings: Settings, split: Split, folder: RunFolder, listener: Listener
     prepared = Prepared.fit(settings, split)
     identity = run_identity(settings, split)
     _refuse_foreign(folder, identity)
-    folder.write_json("settings.json", settings.to_json())
+    write_settings(folder, settings)
     runs: list[LossRun] = []
     for loss in settings.losses:
         run = _finished_before(loss, folder, identity) or _run_loss(
@@ -330,8 +335,9 @@ def _read_note(loss: str, folder: RunFolder, identity: dict[str, Any]) -> dict[s
     """What `finish_loss` noted of a finished loss; refused if it is of another run."""
     name = f"checkpoints/{loss}.json"
     noted = folder.read_json(name)
-    if not isinstance(noted, dict) or not isinstance(noted.get("entry"), dict):
-        raise InputError(f"{folder.path / name} is damaged. Delete it to search {loss} anew, then --resume.")
+    wrong = entry_problem(noted.get("entry")) if isinstance(noted, dict) else "it is no note of a finished loss"
+    if wrong is not None:
+        raise InputError(f"{folder.path / name} is damaged: {wrong}. Delete it to search {loss} anew, then --resume.")
     check_identity(f"{folder.path / name}", noted.get("identity"), identity)
     return noted
 
