@@ -169,7 +169,7 @@ def test_one_candidate_and_only_diverged_ones_can_be_drawn() -> None:
     for trial in (sgd_trial(1e-2, 0.1, 0.5), sgd_trial(1e-2, 0.1, None, "diverged")):
         entry = make_entry("sgd", [trial])
         assert to_png(search_figure(entry))
-        assert to_png(loss_figure(entry, np.full((1, 30), np.nan, dtype=np.float32)))
+        assert to_png(loss_figure(entry, [smooth_curve(np.full(30, np.nan, dtype=np.float32))]))
 
 
 def test_the_path_shows_accuracies_and_gap_over_log_reg() -> None:
@@ -199,7 +199,7 @@ def test_loss_curves_end_where_a_candidate_left() -> None:
     trials = [sgd_trial(1e-2, 0.1, 0.5), sgd_trial(1e-3, 0.1, 0.4, "dropped")]
     history = np.linspace(2, 1, 100, dtype=np.float32) * np.ones((2, 1), dtype=np.float32)
     history[1, 30:] = np.nan
-    lines = loss_figure(make_entry("sgd", trials), history).axes[0].lines
+    lines = loss_figure(make_entry("sgd", trials), [smooth_curve(losses) for losses in history]).axes[0].lines
     assert sorted(round(float(line.get_xdata()[-1])) for line in lines) == [30, 99]
 
 

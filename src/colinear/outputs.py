@@ -99,6 +99,7 @@ def check_output(
     ('new.safetensors', False)
     """
     target = Path(path)
+    check_name(option, target)
     try:
         if not target.parent.is_dir():
             raise InputError(f"{option} must be a file in a folder that exists; got {target}. Make {target.parent}.")
@@ -112,6 +113,14 @@ def check_output(
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"{option} {target} cannot be written: {reason}. Pass another place.") from None
     return target
+
+
+def check_name(option: str, path: Path) -> None:
+    """Raise `InputError` if `path` is no UTF-8: safetensors would write it and not read it back."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{option} must be a name in UTF-8; got {path}. Pass another name.") from None
 
 
 def _refuse_taken(

@@ -124,7 +124,8 @@ def _explain(error: BaseException) -> str | None:
         if error.errno == errno.ENOSPC:
             return f"the disk is full ({error.filename or 'standard output'}). Free some space and run again."
         reason = error.strerror or str(error) or type(error).__name__
-        return f"{error.filename or 'a file'} cannot be used: {reason}. Check the path and who may read and write it."
+        where = error.filename or "a file, or the terminal's stream,"
+        return f"{where} cannot be used: {reason}. Check that it is there, and who may read and write it."
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _lacks_memory(error)):
         return (
             "this does not fit into memory. Use fewer rows, fewer --candidates, --steps or --regs, or a smaller "

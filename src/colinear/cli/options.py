@@ -31,10 +31,12 @@ def check_place(value: Place) -> Place:
     """Refuse what no file can be called, before anything tries: a callback of every argument that is a path."""
     for place in value if isinstance(value, list) else [value]:
         text = "" if place is None else str(place)
-        longest = max(len(os.fsencode(name)) for name in text.split(os.sep))
+        longest = max(len(name.encode(errors="surrogatepass")) for name in text.split(os.sep))
+        if place is not None and not text:
+            raise typer.BadParameter("a path is not empty. Is a variable unset?")
         if "\0" in text:
             raise typer.BadParameter("a path has no NUL character.")
-        if longest > LONGEST_NAME or len(os.fsencode(text)) > LONGEST_PATH:
+        if longest > LONGEST_NAME or len(text.encode(errors="surrogatepass")) > LONGEST_PATH:
             raise typer.BadParameter(f"a name of {longest:,} bytes fits in no folder; {LONGEST_NAME} do.")
         if text.startswith("~") and os.path.expanduser(text) == text and not os.path.exists(text):
             raise typer.BadParameter(f"there is no user {text.split(os.sep)[0]!r}. Write ./~... for a file.")

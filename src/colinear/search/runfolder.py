@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.outputs import write_aside
+from colinear.outputs import check_name, write_aside
 from colinear.schemas import parse_json
 from colinear.texts import shown
 
@@ -47,6 +47,7 @@ class RunFolder:
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> RunFolder:
+        check_name("the folder of a run", self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.path / ".lock", "a+", encoding="utf-8")
@@ -157,6 +158,7 @@ class RunFolder:
 
 def refuse_used(path: Path) -> None:
     """Raise `InputError` if a new run in the folder `path` would write over something: a run there, or like names."""
+    check_name("--out", path)
     try:
         found = [name for name in NAMES if (path / name).exists()]
         found += [one.name for pattern in PATTERNS for one in sorted(path.glob(pattern))]

@@ -14,6 +14,7 @@ LOSS_NAMES = ("hinge", "softmax")
 LEAST_RATE, MOST_RATE = 1e-20, 1e20  # of --reg, --regs and --lr: beyond, products with them leave float32
 MOST_CONSTANT = 1e6  # of --intercept-scaling: its square, summed over rows, has to leave float32 room for the others
 MOST_CANDIDATES = 100_000  # the course tries 50; the memory of fewer is checked with the data
+MOST_BATCH = 1_000_000  # rows a step; full passes belong to the exact path
 MOST_TRIES = 10_000  # each has a folder
 LONGEST_AUGMENT = 100  # characters
 COURSE_BATCH = {"hinge": 500, "softmax": 200}  # the course's batch sizes
@@ -74,7 +75,7 @@ class Settings:
         check_count("--steps", self.steps)
         check_number("--intercept-scaling", self.intercept_scaling, least=0, most=MOST_CONSTANT)
         if self.batch_size is not None:
-            check_count("--batch-size", self.batch_size)
+            check_count("--batch-size", self.batch_size, most=MOST_BATCH)
         if self.augment is not None:
             if len(self.augment) > LONGEST_AUGMENT:
                 raise InputError(f"--augment has {len(self.augment)} characters. Write it as mirror,shift:1.")

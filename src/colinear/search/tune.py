@@ -20,6 +20,7 @@ from colinear.metrics import confusion_matrix
 from colinear.model import LinearModel
 from colinear.objective import Objective, label_rows
 from colinear.search.candidates import draw_candidates
+from colinear.search.memory import check_memory
 from colinear.search.path_search import PathSearch, default_regs
 from colinear.search.result import Progress, SearchResult, plain_number
 from colinear.search.results import TestScore, loss_json, results_json, versions
@@ -161,7 +162,9 @@ def tune(settings: Settings, split: Split, folder: RunFolder, listener: Listener
     from its last checkpoint. All training rows of `split` are used: few-shot runs begin with `tries.tune_tries`.
     """
     listener = listener or Silent()
-    split = split.to(pick_device(settings.device))
+    device = pick_device(settings.device)
+    check_memory(settings, split.train.n_classes, split.train.n_features + 1, device)
+    split = split.to(device)
     prepared = Prepared.fit(settings, split)
     identity = run_identity(settings, split)
     _refuse_foreign(folder, identity)
