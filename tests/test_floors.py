@@ -13,7 +13,7 @@ import colinear
 
 # Lowest first. A new top-level module or package has to be put on a floor here.
 FLOORS = (
-    ("checks",),
+    ("checks", "outputs", "schemas", "texts"),
     ("datasets", "metrics", "model", "modelfile"),
     ("export", "gradcheck", "losses", "products", "reference", "selfcheck"),
     ("objective",),

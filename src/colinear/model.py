@@ -17,7 +17,8 @@ from torch import Tensor
 from colinear.checks import InputError, check_choice, check_features, check_finite, check_number
 from colinear.datasets.base import LABEL_KINDS, ImageShape
 from colinear.datasets.features import Scaling
-from colinear.modelfile import encode, read, write_whole
+from colinear.modelfile import encode, read
+from colinear.outputs import save_whole
 
 # float64 is kept where float32 would move a score by this share of the scores' spread: it is about the share of the
 # rows whose label changes (a normal density is at most 0.4). 60,000 times the rounding of float32, so 2,020 +- 1 in a
@@ -156,7 +157,7 @@ class LinearModel:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one .safetensors file: beside `path` first, then renamed, so a file is whole or absent."""
-        write_whole(Path(path), self.to_bytes(), f"model {path}")
+        save_whole(Path(path), self.to_bytes(), f"model {path}")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> LinearModel:

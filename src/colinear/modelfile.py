@@ -9,11 +9,9 @@ format have none and are read as they are.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -86,22 +84,6 @@ def digest(header: Header, tensors: dict[str, Tensor]) -> str:
         found.update(f"\n{name} {values.dtype} {tuple(values.shape)}\n".encode())
         found.update(values.numpy().tobytes())
     return found.hexdigest()
-
-
-def write_whole(path: Path, content: bytes, what: str) -> None:
-    """Write beside `path` first, then rename: the file is whole or absent, and nothing stays behind.
-
-    Raises   `InputError` for a place that cannot be written.
-    """
-    aside = path.with_name(f".{path.name[:50]}.{os.getpid()}")  # 50: at most 200 bytes, with any name of 255
-    try:
-        aside.write_bytes(content)
-        aside.replace(path)
-    except OSError as error:
-        raise InputError(f"{what} could not be written: {error.strerror}. Pass another place.") from None
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
 
 
 def _reason(error: Exception) -> str:

@@ -7,12 +7,13 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from colinear.cli.console import Output, printable, shorten
+from colinear.cli.console import Output, shorten
 from colinear.cli.progress import Transfer
 from colinear.cli.tables import as_percent, new_table
 from colinear.datasets import open_split
 from colinear.model import LinearModel
 from colinear.search.result import describe_above
+from colinear.texts import printable
 
 NAMES_SHOWN = 12
 

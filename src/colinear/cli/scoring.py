@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.cli.console import Output, printable, shorten, write_json
+from colinear.cli.console import Output, shorten, write_json
 from colinear.cli.progress import Transfer
 from colinear.cli.tables import as_accuracy, new_table, score_sentence
 from colinear.datasets import ArrayDataset, Dataset, load_features, match_classes, open_dataset, read_image
@@ -19,6 +19,7 @@ from colinear.export.graph import PIXEL_RANGE
 from colinear.model import LinearModel
 from colinear.search.results import TestScore
 from colinear.search.tune import score_test
+from colinear.texts import printable
 
 CLASSES_SHOWN = 30
 

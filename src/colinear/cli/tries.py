@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -56,7 +57,7 @@ class TryWatcher(Watcher):
 
 
 def run_tries(settings: Settings, split: Split, folder: RunFolder, output: Output, log: TensorBoardLog | None) -> None:
-    """Run or resume every try, and show their mean and spread. Ctrl-C says what is kept."""
+    """Run or resume every try, and show their mean and spread. A signal says what is kept."""
     from colinear.report.record import Recorder
 
     with TryWatcher(output, settings.tries) as watcher:
@@ -70,8 +71,9 @@ def run_tries(settings: Settings, split: Split, folder: RunFolder, output: Outpu
 
         try:
             results = tune_tries(settings, split, folder, listen)
-        except KeyboardInterrupt:
-            stop(watcher, folder, f"{watcher.finished_tries} of {settings.tries} tries")
+            watcher.heed()
+        except KeyboardInterrupt as error:
+            stop(watcher, folder, f"{watcher.finished_tries} of {settings.tries} tries", error)
     if log is not None:
         for record in results["tries"]:
             log.tries(record)
@@ -123,7 +125,7 @@ def _show_ends(output: Output, loss: str, winners: list[Mapping[str, Any]], regs
 
 def refuse_try(path: Path) -> None:
     """Raise `InputError` if `path` is one try of a few-shot run: it is resumed with its whole run."""
-    place = path.resolve()
+    place = Path(os.path.realpath(path))
     if re.fullmatch(r"try-\d+", place.name) and (place.parent / "settings.json").is_file():
         raise InputError(f"{path} is one try of a few-shot run. Resume the whole: --resume {path.parent}.")
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from colinear.checks import InputError, check_choice
 from colinear.export.graph import build_graph, run_graph, takes_images
 from colinear.model import LinearModel
-from colinear.modelfile import write_whole
+from colinear.outputs import save_whole
 
 CHECK_ROWS = 256
 WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")  # as Python writes whole numbers; more digits are no int64
@@ -86,7 +86,7 @@ def export_model(
     probe = _draw_rows(model) if rows is None else rows
     scores = decode(content, model, probe)
     ties, difference = (0, 0.0) if scores is None else _compare(model, probe, scores, to)
-    write_whole(target, content, str(target))
+    save_whole(target, content, str(target))
     return Exported(target, to, 0 if scores is None else len(probe), ties, difference)
 
 

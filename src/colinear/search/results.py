@@ -15,9 +15,8 @@ from torch import Tensor
 from colinear.datasets.base import Split
 from colinear.metrics import wilson_interval
 from colinear.search.result import SearchResult, plain_number
+from colinear.search.schema import SCHEMA
 from colinear.search.settings import Settings
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,7 @@ from colinear.metrics import confusion_matrix
 from colinear.model import LinearModel
 from colinear.objective import Objective, label_rows
 from colinear.search.candidates import draw_candidates
+from colinear.search.memory import check_memory
 from colinear.search.optimum import place_winner
 from colinear.search.path_search import PathSearch, default_regs
 from colinear.search.result import Progress, SearchResult, plain_number
@@ -27,14 +28,17 @@ from colinear.search.results import TestScore, loss_json, results_json, versions
 from colinear.search.runfolder import RunFolder, check_identity
 from colinear.search.settings import COURSE_BATCH, LOSS_NAMES, Settings
 from colinear.search.sgd_search import SearchPosition, SGDSearch
+from colinear.search.written import entry_problem, write_settings
 from colinear.solvers.path import fit_preconditioner
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.sgd import SGD
 from colinear.solvers.solution import Status
 from colinear.solvers.spectrum import Projection
+from colinear.texts import shown
 
 CHECKPOINT_SECONDS = 30.0
 MODEL_ROWS = 1024
+DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 class Listener(Protocol):
@@ -143,11 +147,13 @@ def pick_device(name: str) -> torch.device:
     """'auto' is a CUDA GPU if there is one, else the CPU; anything else is PyTorch's own name for a device."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.partition(":")[0] not in DEVICES:  # torch knows more: meta keeps no numbers, others need their own package
+        raise InputError(f"device must be auto or one of {', '.join(DEVICES)}; got {shown(name)}. Use --device auto.")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
-        raise InputError(f"device {name!r} is not available here. Use --device cpu or auto.") from None
+    except Exception:  # each kind of device has its own errors where it is missing
+        raise InputError(f"device {shown(name)} is not available here. Use --device cpu or auto.") from None
     return device
 
 
@@ -158,11 +164,13 @@ def tune(settings: Settings, split: Split, folder: RunFolder, listener: Listener
     from its last checkpoint. All training rows of `split` are used: few-shot runs begin with `tries.tune_tries`.
     """
     listener = listener or Silent()
-    split = split.to(pick_device(settings.device))
+    device = pick_device(settings.device)
+    check_memory(settings, split.train.n_classes, split.train.n_features + 1, device)
+    split = split.to(device)
     prepared = Prepared.fit(settings, split)
     identity = run_identity(settings, split)
     _refuse_foreign(folder, identity)
-    folder.write_json("settings.json", settings.to_json())
+    write_settings(folder, settings)
     runs: list[LossRun] = []
     for loss in settings.losses:
         run = _finished_before(loss, folder, identity) or _run_loss(
@@ -340,8 +348,9 @@ def _read_note(loss: str, folder: RunFolder, identity: dict[str, Any]) -> dict[s
     """What `finish_loss` noted of a finished loss; refused if it is of another run."""
     name = f"checkpoints/{loss}.json"
     noted = folder.read_json(name)
-    if not isinstance(noted, dict) or not isinstance(noted.get("entry"), dict):
-        raise InputError(f"{folder.path / name} is damaged. Delete it to search {loss} anew, then --resume.")
+    wrong = entry_problem(noted.get("entry")) if isinstance(noted, dict) else "it is no note of a finished loss"
+    if wrong is not None:
+        raise InputError(f"{folder.path / name} is damaged: {wrong}. Delete it to search {loss} anew, then --resume.")
     check_identity(f"{folder.path / name}", noted.get("identity"), identity)
     return noted
 
