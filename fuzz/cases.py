@@ -21,7 +21,8 @@ class Case:
     place : (item of the corpus, name in the folder) of what is copied.
     writes : (name, how, value): 'bytes' in base64, 'pipe', 'folder', 'device' (major:minor), 'link' (target), 'gone'.
     target : a name of `targets.TARGETS`;   path, words : what it is called on;   mode : one of MODES.
-    notes : what was mutated, for people.     seconds : that it may take, 0 for the worker's own limit.
+    notes : what was mutated, for people.     seconds, peak : limits on time and on resident
+    bytes, 0 for the worker's own.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Case:
     mode: str = "plain"
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    peak: float = 0.0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

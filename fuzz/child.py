@@ -18,10 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from colinear.checks import InputError
 from fuzz.cases import Case
 from fuzz.targets import NO_NUMBER, PROOFS, TARGETS
-
-from colinear.checks import InputError
 
 MEMORY = 2 << 30  # bytes that a case may ask for beyond what the imports hold
 LARGEST_FILE = 256 << 20

@@ -16,6 +16,7 @@ from typing import Any
 
 from fuzz.cases import MODES, Case
 from fuzz.corpus import BASES, FOLDERS, MODELS, PICTURES, RUNS, TABLES, Corpus
+from fuzz.pictures import FORGED
 
 # What stands for good by an option's name; others go by their type. None: the option is left out.
 GOOD: dict[str, tuple[str, ...]] = {
@@ -95,7 +96,7 @@ BOUNDS = {
     "tries": "2",
 }
 EXACT, SGD = ("max_passes", "regs"), ("steps", "candidates")
-FORGED = base64.b64encode(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n").decode()
+FALSE_PICTURE = base64.b64encode(FORGED).decode()
 
 
 @dataclass(frozen=True)
@@ -233,9 +234,10 @@ def oddities(case: Case, words: list[str]) -> Case:
         "pipe.npy": ("pipe", ""), "pipe": ("pipe", ""), "device.npy": ("device", "1:5"), "device": ("device", "1:3"),
         "loop.npy": ("link", "loop.npy"), "empty.npy": ("bytes", ""), "empty": ("folder", ""),
         "hidden": ("folder", ""), "text.txt": ("bytes", base64.b64encode(b"a b\n").decode()),
-        "text.html": ("bytes", base64.b64encode(b"<p>mine</p>\n").decode()), "picture.eps.png": ("bytes", FORGED),
+        "text.html": ("bytes", base64.b64encode(b"<p>mine</p>\n").decode()),
+        "picture.eps.png": ("bytes", FALSE_PICTURE),
         "folder.npy": ("folder", ""), "folder.safetensors": ("folder", ""), "b\udcffd": ("folder", ""),
-        "b\udcffd.npy": ("bytes", FORGED),
+        "b\udcffd.npy": ("bytes", FALSE_PICTURE),
     }  # fmt: skip
     writes = tuple((name, *how) for name, how in made.items() if name in spelled)
     return replace(case, writes=case.writes + writes)

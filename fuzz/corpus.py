@@ -21,9 +21,10 @@ from unittest import mock
 
 import numpy as np
 import torch
-from fuzz.structure import join_safetensors, split_safetensors, write_zip
 from PIL import Image
 from safetensors.torch import save_file
+
+from fuzz.structure import join_safetensors, split_safetensors, write_zip
 
 ROWS, COLUMNS, CLASSES = 30, 4, 3
 SHAPE = (3, 6, 5)  # of the pictures: channels, height, width
@@ -200,13 +201,17 @@ def call(*words: str, folder: Path) -> None:
     from colinear.cli.app import main
 
     said = io.StringIO()
-    with contextlib.chdir(folder), contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
-        with mock.patch("colinear.report.figures.write_figures", lambda *_: []):
-            try:
-                main([*words, "--quiet"])
-            except SystemExit as left:
-                if left.code:
-                    raise RuntimeError(f"{words}: {said.getvalue()}") from None
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stderr(said),
+        contextlib.redirect_stdout(io.StringIO()),
+        mock.patch("colinear.report.figures.write_figures", return_value=[]),
+    ):
+        try:
+            main([*words, "--quiet"])
+        except SystemExit as left:
+            if left.code:
+                raise RuntimeError(f"{words}: {said.getvalue()}") from None
 
 
 def _stop_a_run(folder: Path) -> None:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fuzz.cases import Case
-from fuzz.commands import FORGED, make_command
+from fuzz.commands import make_command
 from fuzz.corpus import BASES, CHEAP, MODELS, PICTURES, RUNS, TABLES, Corpus, pick
 from fuzz.mutate import mutate
 from fuzz.odd import ODD
+from fuzz.pictures import FOREIGN
 
 Family = Callable[[random.Random, Corpus, str], Case]
 TABLE_TARGETS = ("table", "table", "table", "split", "dataset", "info", "tune", "fit", "evaluate")
@@ -19,15 +20,6 @@ MODEL_TARGETS = ("model", "model", "model", "info", "predict", "predict", "evalu
 RUN_TARGETS = ("report", "report", "report", "compare", "compare", "resume", "resume")
 OTHER_NAMES = ("x.npy", "x.npz", "x.pt", "x.pth", "x.safetensors", "x.parquet", "x.svm", "x.txt", "x.png", "x.jpg", "x")
 PICTURE_NAMES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".PNG")
-# headers of formats that Pillow knows and that must never be reached
-FOREIGN = (
-    FORGED.encode() if isinstance(FORGED, str) else FORGED, b"%PDF-1.4\n", b"GIF89a\x05\0\x05\0\0\0\0,\0\0\0\0\x05\0\x05\0\0\x02\0;",
-    b"II*\0\x08\0\0\0\0\0\0\0\0\0", b"MM\0*\0\0\0\x08\0\0", b"8BPS\0\x01" + bytes(20), b"\xd7\xcd\xc6\x9a" + bytes(40),
-    b"P6\n5 5\n255\n" + bytes(75), b"P5 64000 64000 255\n", b"SIMPLE  =                    T" + bytes(50), b"\0\0\x01\0\x01\0\x05\x05" + bytes(20),
-    b"\0\0\0\x1cftypavif" + bytes(60), b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(40), b"#define x_width 5\n#define x_height 5\n", b"DDS " + bytes(124),
-    b"\x76\x2f\x31\x01" + bytes(20), b"qoif" + bytes(20), b"ID;HPHP48-C", b"icns\0\0\0\x20" + bytes(24), b"\x01\xda\x01\x01" + bytes(508),
-    b"RIFF\x24\0\0\0WEBPVP8X\x0a\0\0\0\x10\0\0\0\xff\xff\xff\xff\xff\xff", b"\x59\xa6\x6a\x95" + bytes(40), b"BLP2" + bytes(200),
-)  # fmt: skip
 
 
 def draw_mutation(rng: random.Random, corpus: Corpus, name: str) -> Case:
@@ -103,9 +95,12 @@ def odd_folder(rng: random.Random, corpus: Corpus, name: str) -> Case:
     """A folder of pictures with something in it that is no picture."""
     base = rng.choice(("pictures", "split", "split/train"))
     inside = rng.choice(("", "class 1/", "class 9/", "train/", "train/class 1/", "test/class 1/", ".hidden/"))
-    file = rng.choice(("x.png", "x", "x.jpg", "é\udcff.png", "a" * 250 + ".png", ".png", "X_train.npy", "batches.meta"))
-    how = rng.choice((("pipe", ""), ("folder", ""), ("device", "1:5"), ("device", "1:3"), ("link", "."), ("link", "x.png"),
-                      ("link", "/nonexistent"), ("link", "../.."), ("bytes", ""), ("gone", "")))  # fmt: skip
+    names = ("x.png", "x", "x.jpg", "é\udcff.png", "a" * 250 + ".png", ".png", "X_train.npy", "batches.meta")
+    file = rng.choice(names)
+    how = rng.choice((
+        ("pipe", ""), ("folder", ""), ("device", "1:5"), ("device", "1:3"), ("link", "."), ("link", "x.png"),
+        ("link", "/nonexistent"), ("link", "../.."), ("bytes", ""), ("gone", ""),
+    ))  # fmt: skip
     top = base.split("/")[0]
     case = Case(
         name, "", base, place=((top, top),), writes=((f"{base}/{inside}{file}", *how),), notes=(inside + file, *how)

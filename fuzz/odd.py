@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from fuzz.corpus import torch_bytes
 from fuzz.structure import write_zip
 
@@ -23,7 +24,8 @@ def _labels(rng: random.Random) -> Any:
         y, y.astype(">i2"), y.astype(np.float64), y.astype(bool), y + 0.5, y[:, None], y[:-1], y.astype("U3"),
         y.astype("S3"), np.array(["a\udcff", "b", "c"])[y] if rng.random() < 0.5 else np.array(["", "b", "\x00"])[y],
         y.astype(np.uint64) + 2**63, np.where(y > 0, np.nan, 1.0), y.astype(np.complex64), np.zeros(ROWS, "M8[s]"),
-        y * 0, np.empty(0), np.zeros((ROWS, 0)), np.zeros(ROWS, np.longdouble), np.array("x"), np.zeros(ROWS, [("a", "i4")]),
+        y * 0, np.empty(0), np.zeros((ROWS, 0)), np.zeros(ROWS, np.longdouble), np.array("x"),
+        np.zeros(ROWS, [("a", "i4")]),
     ))  # fmt: skip
 
 
@@ -62,12 +64,14 @@ def _tensor(rng: random.Random) -> Any:
         lambda: x, lambda: torch.nn.Parameter(x), lambda: x.clone().requires_grad_(), lambda: x.to(torch.float8_e4m3fn),
         lambda: x.to(torch.float8_e5m2), lambda: x.to(torch.bfloat16), lambda: x.to(torch.complex64),
         lambda: torch.quantize_per_tensor(x, 0.1, 0, torch.quint8), lambda: x.to_sparse(), lambda: x.to_sparse_csr(),
-        lambda: torch.nested.nested_tensor([x[0], x[1, :2]]), lambda: x.to("meta"), lambda: x.T, lambda: x[:, :1].expand(ROWS, 3),
-        lambda: x[0], lambda: x[None], lambda: torch.empty(0, 3), lambda: torch.tensor(1.0), lambda: x.conj(), lambda: x.to(torch.complex64).conj(),
+        lambda: torch.nested.nested_tensor([x[0], x[1, :2]]), lambda: x.to("meta"), lambda: x.T,
+        lambda: x[:, :1].expand(ROWS, 3),
+        lambda: x[0], lambda: x[None], lambda: torch.empty(0, 3), lambda: torch.tensor(1.0),
+        lambda: x.conj(), lambda: x.to(torch.complex64).conj(),
         lambda: x.to(torch.uint16), lambda: x.to(torch.uint8).view(torch.bits8), lambda: x.numpy(), lambda: x.tolist(),
         lambda: None, lambda: 3, lambda: "text", lambda: {"a": x}, lambda: torch.Size([3]), lambda: x * float("nan"),
-        lambda: torch.full((ROWS, 3), 2**62), lambda: x.expand(2, ROWS, 3)[0], lambda: torch._neg_view(x), lambda: x.bool(),
-        lambda: torch.zeros(1).expand(10**9, 3),
+        lambda: torch.full((ROWS, 3), 2**62), lambda: x.expand(2, ROWS, 3)[0], lambda: torch._neg_view(x),
+        lambda: x.bool(), lambda: torch.zeros(1).expand(10**9, 3),
     )  # fmt: skip
     return rng.choice(makers)()
 
@@ -110,12 +114,14 @@ def parquet_file(rng: random.Random) -> bytes:
         numbers = list(range(ROWS))
         return rng.choice((
             pyarrow.array(numbers), pyarrow.array([None, *numbers[1:]]), pyarrow.array([str(n) for n in numbers]),
-            pyarrow.array([[1.0, 2.0]] * ROWS), pyarrow.array([[1.0]] * (ROWS - 1) + [[]]), pyarrow.array([[[1]]] * ROWS),
-            pyarrow.array([{"a": 1}] * ROWS), pyarrow.array(numbers, pyarrow.date32()), pyarrow.array([b"\xff"] * ROWS),
+            pyarrow.array([[1.0, 2.0]] * ROWS), pyarrow.array([[1.0]] * (ROWS - 1) + [[]]),
+            pyarrow.array([[[1]]] * ROWS), pyarrow.array([{"a": 1}] * ROWS), 
+            pyarrow.array(numbers, pyarrow.date32()), pyarrow.array([b"\xff"] * ROWS),
             pyarrow.array(numbers, pyarrow.timestamp("us")), pyarrow.array(["a", "b", "c"] * 4).dictionary_encode(),
             pyarrow.array(numbers, pyarrow.decimal128(9, 2)), pyarrow.nulls(ROWS), pyarrow.array([True, False] * 6),
             pyarrow.array([[None, 1.0]] * ROWS), pyarrow.array([None] + [[1.0, 2.0]] * (ROWS - 1)),
-            pyarrow.array(np.arange(ROWS, dtype=np.float16)), pyarrow.array([1e300] * ROWS), pyarrow.array([float("nan")] * ROWS),
+            pyarrow.array(np.arange(ROWS, dtype=np.float16)), pyarrow.array([1e300] * ROWS),
+            pyarrow.array([float("nan")] * ROWS),
             pyarrow.array([2**64 - 1] * ROWS, pyarrow.uint64()), pyarrow.array([[["a"]]] * ROWS),
             pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(list(range(ROWS * 2))), 2),
             pyarrow.array(numbers, pyarrow.duration("s")), pyarrow.array(numbers, pyarrow.time32("s")),
@@ -149,9 +155,11 @@ def parquet_file(rng: random.Random) -> bytes:
 def svmlight_file(rng: random.Random) -> bytes:
     return rng.choice((
         b"1 1000000000:1\n", b"1 2147483648:1\n0 1:1\n", b"1\n0\n", b"", b"\n\n", b"# nothing\n", b"1 1:1 1:2\n0 1:1\n",
-        b"1 2:1 1:2\n", b"1,2 1:1\n", b"1 qid:1 1:1\n0 qid:2 1:1\n", b"1 -1:1\n", b"1 0:1\n0 0:2\n", b"1 1:nan\n0 1:1\n",
+        b"1 2:1 1:2\n", b"1,2 1:1\n", b"1 qid:1 1:1\n0 qid:2 1:1\n", b"1 -1:1\n", b"1 0:1\n0 0:2\n",
+        b"1 1:nan\n0 1:1\n",
         b"1 1:1e39\n0 1:1\n", b"x 1:1\n", b"1 1:\n", b"1 :1\n", b"1.5 1:1\n0 1:2\n", b"1e300 1:1\n0 1:1\n",
-        b"1 1:1\n" * 5 + b"0 100000:1\n", b"1 1:1\r\n0 1:0\r\n", b"\xef\xbb\xbf1 1:1\n0 1:1\n", b"1 99999999999999999999:1\n",
+        b"1 1:1\n" * 5 + b"0 100000:1\n", b"1 1:1\r\n0 1:0\r\n", b"\xef\xbb\xbf1 1:1\n0 1:1\n",
+        b"1 99999999999999999999:1\n",
         b"1 1:1 " + b" ".join(b"%d:1" % n for n in range(2, 3000)) + b"\n0 1:1\n", b"1 30000000:1\n" * 10,
     ))  # fmt: skip
 

@@ -1,7 +1,7 @@
 """`python -m fuzz.run [--mutations N] [--commands N] [--hypothesis N] [--seed S] [--jobs J]`: a campaign.
 
-First the harness proves that it sees each kind of failure, and that every file of the corpus is read as it is made; then
-cases run until there are as many as were asked for, or until `--seconds` are over. Exit status 1 if any failed.
+First the harness proves that it sees each kind of failure, and that every file of the corpus is read as it is made;
+then cases run until there are as many as were asked for, or until `--seconds` are over. Exit status 1 if any failed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from fuzz.child import Verdict
 from fuzz.corpus import BASES, FOLDERS, MODELS, PICTURES, RUNS, TABLES, Corpus, build_corpus
 from fuzz.draws import seeded
 from fuzz.summary import GOOD, Failure, Tally, describe
-from fuzz.targets import PROOFS
+from fuzz.targets import PROOF_LIMITS, PROOFS
 from fuzz.worker import ROOT, SECONDS, Worker
 
 FAILURES = ROOT / "fuzz/failures"
-QUICK_HANG = 1.0  # seconds that the proof of a hang waits
 
 
 class BlindHarnessError(Exception):
@@ -37,8 +36,8 @@ class BlindHarnessError(Exception):
 def prove(worker: Worker) -> None:
     """Run each of PROOFS and see that its outcome is found."""
     for name, (wanted, _) in PROOFS.items():
-        seconds = QUICK_HANG if wanted == "hang" else 0.0
-        verdict = worker.run(Case(name, "proof", name, place=(("rows.npy", "rows.npy"),), seconds=seconds))
+        case = Case(name, "proof", name, place=(("rows.npy", "rows.npy"),), **PROOF_LIMITS.get(name, {}))
+        verdict = worker.run(case)
         if verdict["outcome"] != wanted:
             raise BlindHarnessError(f"{name} should be found as '{wanted}'; the verdict was {verdict}")
 
@@ -110,8 +109,9 @@ def campaign_cases(given: argparse.Namespace, corpus: Corpus) -> Iterator[Case]:
 def search(examples: int, seed: int, corpus: Corpus, worker: Worker, tally: Tally) -> None:
     """Let hypothesis draw cases, and make the first that fails as small as it can."""
     import hypothesis
-    from fuzz.draws import draw_command, draw_mutation
     from hypothesis import strategies as st
+
+    from fuzz.draws import draw_command, draw_mutation
 
     class FoundError(Exception):
         pass
@@ -203,7 +203,8 @@ def conclude(tally: Tally, given: argparse.Namespace, seconds: float) -> int:
     print("\n".join(["", *tally.lines(), "", tally.table(), ""]))
     print(f"seed {given.seed}, {tally.total:,} cases in {seconds:.0f} s, {given.jobs} at once")
     print(
-        f"the longest took {tally.longest[0]:.1f} s ({tally.longest[1]}), the largest {tally.largest[0]:,} MB ({tally.largest[1]})"
+        f"the longest took {tally.longest[0]:.1f} s ({tally.longest[1]}), "
+        f"the largest {tally.largest[0]:,} MB ({tally.largest[1]})"
     )
     failed = sum(one.count for one in tally.failures.values())
     print(f"{failed} failed, in {len(tally.failures)} ways" + (f"; cases in {tally.folder}" if failed else ""))

@@ -12,9 +12,10 @@ import random
 import re
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable
 from typing import Any
+
+from fuzz.pictures import change_jpeg, change_png
 
 Edit = Callable[[random.Random, bytes], tuple[bytes, str]]
 DEEP = "@@DEEP@@"
@@ -268,91 +269,19 @@ def change_pickle(rng: random.Random, content: bytes) -> tuple[bytes, str]:
     return b"".join(pieces), f"pickle {what}"
 
 
-def change_png(rng: random.Random, content: bytes) -> tuple[bytes, str]:
-    """One chunk changed, its checksum made right; or a chunk of another kind put in."""
-    chunks, at = [], 8
-    while at + 8 <= len(content):
-        (size,) = struct.unpack(">I", content[at : at + 4])
-        chunks.append((content[at + 4 : at + 8], content[at + 8 : at + 8 + size]))
-        at += size + 12
-    place = rng.randrange(len(chunks))
-    kind, data = chunks[place]
-    what = rng.choice(("header", "header", "change", "insert", "remove", "repeat"))
-    if what == "header":
-        fields = list(struct.unpack(">IIBBBBB", chunks[0][1]))
-        which = rng.randrange(7)
-        wide = (0, 1, 7, 65535, 64_000_000, 2**31 - 1, 2**32 - 1)
-        fields[which] = rng.choice(wide) if which < 2 else rng.choice((0, 1, 2, 3, 4, 6, 8, 16, 255))
-        chunks[0] = (chunks[0][0], struct.pack(">IIBBBBB", *fields))
-    elif what == "change":
-        junk = bytes(rng.randrange(256) for _ in range(rng.randrange(30)))
-        cut = rng.randrange(len(data) + 1)
-        chunks[place] = (kind, data[:cut] + junk + data[cut:])
-    elif what == "insert":
-        name = rng.choice(
-            (
-                b"eXIf",
-                b"iTXt",
-                b"zTXt",
-                b"tEXt",
-                b"iCCP",
-                b"acTL",
-                b"fcTL",
-                b"fdAT",
-                b"PLTE",
-                b"tRNS",
-                b"gAMA",
-                b"pHYs",
-                b"IDAT",
-            )
-        )
-        junk = rng.choice(
-            (
-                b"",
-                b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x09\0\0",
-                b"II*\0" + b"\xff" * 40,
-                b"k\0\0" + zlib.compress(b"\0" * 10**6),
-                bytes(30),
-            )
-        )
-        chunks.insert(1 + rng.randrange(len(chunks)), (name, junk))
-    elif what == "repeat":
-        chunks.insert(place, chunks[place])
-    else:
-        del chunks[place]
-    body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
-    return content[:8] + body, f"png {what}"
-
-
-def change_jpeg(rng: random.Random, content: bytes) -> tuple[bytes, str]:
-    """A segment of EXIF, ICC, MPF or Photoshop put in front, or the frame's size changed."""
-    if rng.random() < 0.4:
-        at = next(i for i in range(len(content) - 9) if content[i] == 0xFF and content[i + 1] in (0xC0, 0xC2))
-        size = struct.pack(">HH", rng.choice((0, 1, 9, 65535)), rng.choice((0, 1, 9, 65535)))
-        return content[: at + 5] + size + content[at + 9 :], "jpeg size"
-    order = rng.choice((b"MM\0*\0\0\0\x08", b"II*\0\x08\0\0\0"))
-    entries = bytes(rng.choice((0, 1, 2, 3, 4, 5, 12, 18, 255, rng.randrange(256))) for _ in range(rng.randrange(80)))
-    number, lead = rng.choice(((0xE1, b"Exif\0\0" + order), (0xE2, b"ICC_PROFILE\0\x01\x01"), (0xE2, b"MPF\0" + order),
-                               (0xED, b"Photoshop 3.0\0" + b"8BIM\x03\xed\0\0"), (0xEE, b"Adobe\0\x64"), (0xE1, b"http:")))  # fmt: skip
-    segment = lead + entries
-    return content[:2] + bytes((0xFF, number)) + struct.pack(">H", len(segment) + 2) + segment + content[
-        2:
-    ], "jpeg segment"
-
-
 def change_svmlight(rng: random.Random, content: bytes) -> tuple[bytes, str]:
     """One token of the text."""
     tokens = re.split(rb"([ :\n])", content)
     at = rng.randrange(len(tokens))
     tokens[at] = rng.choice((
-        b"0", b"-1", b"2147483648", b"4294967297", b"9" * 30, b"nan", b"inf", b"-inf", b"1e400", b"1e-400", b"qid", b"#",
-        b"", b"\n", b":", b"1:1", b"1000000000:1", b"x", b"1,2", b"\x00", b"\xff", b"0x10", b"1_0", b"5" * 5000,
+        b"0", b"-1", b"2147483648", b"4294967297", b"9" * 30, b"nan", b"inf", b"-inf", b"1e400", b"1e-400", b"qid",
+        b"#", b"", b"\n", b":", b"1:1", b"1000000000:1", b"x", b"1,2", b"\x00", b"\xff", b"0x10", b"1_0", b"5" * 5000,
     ))  # fmt: skip
     return b"".join(tokens), "svmlight token"
 
 
 EDITS: dict[str, Edit] = {
     ".json": replace_json, ".safetensors": change_safetensors, ".npy": change_npy, ".npz": change_zip,
-    ".pt": change_zip, ".pth": change_pickle, "pickle": change_pickle, ".png": change_png, ".jpg": change_jpeg,
-    ".svm": change_svmlight,
+    ".pt": change_zip, ".pth": change_pickle, "pickle": change_pickle, ".svm": change_svmlight, ".png": change_png,
+    ".jpg": change_jpeg,
 }  # fmt: skip

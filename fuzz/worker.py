@@ -90,7 +90,7 @@ def fork_case(case: Case, corpus: Path, place: Path, seconds: float) -> Verdict:
     verdict = json.loads(said) if said else _judge_end(status, trace, outer)
     verdict["seconds"] = round(time.monotonic() - started, 3)
     verdict["peak_mb"] = usage.ru_maxrss * 1024 // 10**6
-    if usage.ru_maxrss * 1024 > PEAK and verdict["outcome"] in ("fine", "refused"):
+    if usage.ru_maxrss * 1024 > (case.peak or PEAK) and verdict["outcome"] in ("fine", "refused"):
         verdict |= {"outcome": "memory", "detail": f"{usage.ru_maxrss * 1024 / 1e9:.1f} GB resident"}
     return verdict
 
