@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import pickle
 import random
 import re
@@ -244,7 +243,7 @@ def environment(home: Path) -> dict[str, str]:
     return {
         "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "COLINEAR_DATA": str(home / "nothing"),
         "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system", "MPLBACKEND": "Agg",
-        "PYTHONPATH": os.environ.get("PYTHONPATH", ""), "COLUMNS": "80",
+        "COLUMNS": "80",
     }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from fuzz.cases import Case
 from fuzz.commands import make_command
 from fuzz.corpus import BASES, CHEAP, MODELS, PICTURES, RUNS, TABLES, Corpus, pick
 from fuzz.mutate import mutate
-from fuzz.odd import ODD
+from fuzz.odd import ODD, make_odd
 from fuzz.pictures import FOREIGN
 
 Family = Callable[[random.Random, Corpus, str], Case]
@@ -54,7 +54,7 @@ def damaged_table(rng: random.Random, corpus: Corpus, name: str) -> Case:
 
 def odd_table(rng: random.Random, corpus: Corpus, name: str) -> Case:
     path = rng.choice(tuple(ODD))
-    case = Case(name, "", path, notes=("odd content",)).write(path, ODD[path](rng))
+    case = Case(name, "", path, notes=("odd content",)).write(path, make_odd(rng, path))
     if path.endswith(".npy"):
         case = Case(
             name, "", path, place=(("rows_labels.npy", "odd_labels.npy"),), writes=case.writes, notes=case.notes

@@ -52,9 +52,7 @@ def npy(rng: random.Random) -> bytes:
 
 def _npy(array: Any) -> bytes:
     file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        np.save(file, array)
+    np.save(file, array)
     return file.getvalue()
 
 
@@ -80,17 +78,15 @@ def torch_file(rng: random.Random) -> bytes:
     names = rng.choice((("features", "labels"), ("X", "y"), ("X", "Y"), ("x", "targets")))
     y: Any = torch.arange(ROWS) % 3
     odd = rng.choice(("X", "y", "both", "whole"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        rows = _tensor(rng) if odd in ("X", "both") else torch.ones(ROWS, 3)
-        y = _tensor(rng) if odd in ("y", "both") else y
-        content = {names[0]: rows, names[1]: y}
-        content |= rng.choice(({}, {3: x} if (x := rng.random()) else {}, {"more": [1]}, {("a", 1): None}))
-        if rng.random() < 0.2:  # the old form of several odd tensors is never twice the same
-            x = torch.arange(ROWS * 3.0).view(ROWS, 3)
-            one = rng.choice((x, torch.nn.Parameter(x), x.half(), x.to(torch.complex64), x.to(torch.float8_e5m2)))
-            return torch_bytes({names[0]: one, names[1]: rng.choice(([0, 1, 2] * 4, None, 3, "text"))}, old=True)
-        return torch_bytes(_tensor(rng) if odd == "whole" else content)
+    rows = _tensor(rng) if odd in ("X", "both") else torch.ones(ROWS, 3)
+    y = _tensor(rng) if odd in ("y", "both") else y
+    content = {names[0]: rows, names[1]: y}
+    content |= rng.choice(({}, {3: x} if (x := rng.random()) else {}, {"more": [1]}, {("a", 1): None}))
+    if rng.random() < 0.2:  # the old form of several odd tensors is never twice the same
+        x = torch.arange(ROWS * 3.0).view(ROWS, 3)
+        one = rng.choice((x, torch.nn.Parameter(x), x.half(), x.to(torch.complex64), x.to(torch.float8_e5m2)))
+        return torch_bytes({names[0]: one, names[1]: rng.choice(([0, 1, 2] * 4, None, 3, "text"))}, old=True)
+    return torch_bytes(_tensor(rng) if odd == "whole" else content)
 
 
 def safetensors_file(rng: random.Random) -> bytes:
@@ -99,9 +95,7 @@ def safetensors_file(rng: random.Random) -> bytes:
     while True:
         rows, y = _tensor(rng), _tensor(rng) if rng.random() < 0.5 else torch.arange(ROWS) % 3
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return save({"X": rows, "y": y}, rng.choice((None, {}, {"colinear": "[]"}, {"a": "b" * 5000})))
+            return save({"X": rows, "y": y}, rng.choice((None, {}, {"colinear": "[]"}, {"a": "b" * 5000})))
         except Exception:  # a kind of tensor that safetensors does not write
             continue
 
@@ -168,3 +162,10 @@ ODD: dict[str, Maker] = {
     "odd.npy": npy, "odd.npz": npz, "odd.pt": torch_file, "odd.pth": torch_file, "odd.safetensors": safetensors_file,
     "odd.parquet": parquet_file, "odd.svm": svmlight_file,
 }  # fmt: skip
+
+
+def make_odd(rng: random.Random, name: str) -> bytes:
+    """The content of an odd file. Those who make such tensors are warned; here they are meant."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ODD[name](rng)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import time
 import warnings
@@ -197,6 +198,7 @@ PROOFS: dict[str, tuple[str, Target]] = {
     "a program by C": ("program", lambda _: os.system("gs -v")),
     "a crash": ("crash", lambda _: os.abort()),
     "an early exit": ("crash", lambda _: os._exit(0)),
+    "the worker's end": ("harness", lambda _: os.kill(os.getppid(), signal.SIGKILL)),
     "a warning": ("warning", lambda _: warnings.warn("careful", UserWarning, stacklevel=1)),
     "a broken promise": ("exception", lambda _: expect(False, "rows that are not finite")),
     "an overwritten file": ("overwritten", _overwrite),

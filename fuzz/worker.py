@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+import colinear
 from fuzz.cases import Case
 from fuzz.child import Verdict, clean_up, frames_of_trace, run_case, write_verdict
 from fuzz.corpus import environment
@@ -57,8 +58,6 @@ def serve(corpus: Path, place: Path, seconds: float) -> None:
 
 def prepare() -> None:
     """Import all of the package and what it imports late, and make the false programs the first on the PATH."""
-    import colinear
-
     for module in pkgutil.walk_packages(colinear.__path__, "colinear."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
@@ -188,7 +187,8 @@ class Worker:
         home.mkdir(exist_ok=True)
         _lend_font_cache(home)
         variables = environment(home) | {"PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}"}
-        paths = [*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), str(ROOT)]
+        tested = str(Path(colinear.__file__).parents[1])  # the copy that this process has imported
+        paths = [tested, str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "fuzz.worker", str(self.corpus), str(self.place), str(self.seconds)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=self.place,
