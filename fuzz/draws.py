@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import random
+import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from fuzz.cases import Case
@@ -13,7 +16,10 @@ from fuzz.corpus import BASES, CHEAP, MODELS, PICTURES, RUNS, TABLES, Corpus, pi
 from fuzz.mutate import mutate
 from fuzz.odd import ODD, make_odd
 from fuzz.pictures import FOREIGN
+from fuzz.seals import seal
 
+SETTINGS = "settings.json"
+LARGEST = 32 << 20  # of a file that is carried in a case
 Family = Callable[[random.Random, Corpus, str], Case]
 TABLE_TARGETS = ("table", "table", "table", "split", "dataset", "info", "tune", "fit", "evaluate")
 MODEL_TARGETS = ("model", "model", "model", "info", "predict", "predict", "evaluate", "export")
@@ -113,13 +119,14 @@ def damaged_cifar(rng: random.Random, corpus: Corpus, name: str) -> Case:
     content, notes = mutate(rng, corpus.read("cifar", file), "pickle", ())
     case = Case(name, "", "cifar", place=(("cifar", "cifar"),), notes=(file, *notes)).write(f"cifar/{file}", content)
     if rng.random() < 0.5:
-        return Case(name, "pickled", f"cifar/{file}", place=case.place, writes=case.writes, notes=case.notes)
+        return replace(case, target="pickled", path=f"cifar/{file}")
     return _aim(rng, case, rng.choice(("cifar10", "cifar10", "info")))
 
 
 def damaged_model(rng: random.Random, corpus: Corpus, name: str) -> Case:
     item = rng.choice(MODELS)
     content, notes = mutate(rng, corpus.read(item), ".safetensors", corpus.donors)
+    content, notes = _seal(rng, "model", content, notes)
     case = Case(name, "", item, notes=tuple(notes)).write(item, content)
     return _aim(rng, case, rng.choice(MODEL_TARGETS))
 
@@ -135,6 +142,9 @@ def damaged_run(rng: random.Random, corpus: Corpus, name: str) -> Case:
         case = Case(name, "", run, place=place, writes=((f"{run}/{file}", *how),), notes=(file, *how))
     else:
         content, notes = mutate(rng, corpus.read(run, file), _kind(file), corpus.donors)
+        base = Path(file).name
+        sealed = "model" if base.startswith("model-") else "checkpoint" if run == "begun" and base != SETTINGS else base
+        content, notes = _seal(rng, sealed, content, notes)
         case = Case(name, "", run, place=place, notes=(file, *notes)).write(f"{run}/{file}", content)
     return _aim(rng, case, "resume" if run == "begun" else rng.choice(RUN_TARGETS))
 
@@ -144,20 +154,23 @@ def hostile(rng: random.Random, corpus: Corpus, name: str) -> Case:
     table = hostile_table()
     if not table:
         return odd_table(rng, corpus, name)
-    import tempfile
-
     wanted = rng.choice(sorted(table))
     with tempfile.TemporaryDirectory() as folder:
         made = table[wanted](Path(folder))
+        if sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) > LARGEST:
+            return odd_table(rng, corpus, name)
         case = Case(name, "", str(made.relative_to(folder)), notes=(wanted,))
         for file in sorted(Path(folder).rglob("*")):
             inside = str(file.relative_to(folder))
             if file.is_symlink():
-                case = Case(**{**vars(case), "writes": (*case.writes, (inside, "link", str(file.readlink())))})
+                to = (
+                    os.path.relpath(file.readlink(), file.parent) if folder in str(file.readlink()) else file.readlink()
+                )
+                case = replace(case, writes=(*case.writes, (inside, "link", str(to))))
             elif file.is_file():
                 case = case.write(inside, file.read_bytes())
             elif file.is_fifo():
-                case = Case(**{**vars(case), "writes": (*case.writes, (inside, "pipe", ""))})
+                case = replace(case, writes=(*case.writes, (inside, "pipe", "")))
     return _aim(rng, case, rng.choice((*TABLE_TARGETS, "picture", "model", "folder", "features")))
 
 
@@ -167,6 +180,14 @@ def hostile_table() -> dict[str, Callable[[Path], Path]]:
     except (ImportError, AttributeError):
         return {}
     return table
+
+
+def _seal(rng: random.Random, kind: str, content: bytes, notes: list[str]) -> tuple[bytes, list[str]]:
+    """Mostly with a digest that fits."""
+    if rng.random() < 0.3:
+        return content, notes
+    content, done = seal(kind, content)
+    return content, [*notes, *(("sealed",) if done else ())]
 
 
 def _kind(name: str) -> str:
@@ -194,10 +215,10 @@ def _aim(rng: random.Random, case: Case, target: str) -> Case:
     }
     place = (*case.place, *((item, item) for item in extra.get(target, ()) if item != path))
     if target == "compare":
-        return Case(**{**vars(case), "target": target, "place": place, "words": extra[target]})
+        return replace(case, target=target, place=place, words=extra[target])
     if target not in words:
-        return Case(**{**vars(case), "target": target})
-    return Case(**{**vars(case), "target": "command", "place": place, "words": words[target] + json, "path": path})
+        return replace(case, target=target)
+    return replace(case, target="command", place=place, words=words[target] + json)
 
 
 def _is_model(path: str) -> bool:

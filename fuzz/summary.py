@@ -98,12 +98,11 @@ def describe(failure: Failure) -> str:
     where = str(verdict.get("frame", ""))
     if verdict.get("innermost", where) != where:
         where += f" (in {verdict['innermost']})"
-    return "\n".join(
-        [
-            f"{failure.count} x {verdict['outcome']}: {str(verdict['detail'])[:220]}",
-            *([f"    at {where}"] if where else []),
-            f"    {called[:160]}{'' if case.mode == 'plain' else f' [{case.mode}]'}",
-            *([f"    {'; '.join(case.notes)[:160]}"] if case.notes else []),
-            f"    again: python -m fuzz.run --again {case.name}",
-        ]
-    )
+    lines = [
+        f"{failure.count} x {verdict['outcome']}: {str(verdict['detail'])[:220]}",
+        *([f"    at {where}"] if where else []),
+        f"    {called[:160]}{'' if case.mode == 'plain' else f' [{case.mode}]'}",
+        *([f"    {'; '.join(case.notes)[:160]}"] if case.notes else []),
+        f"    again: python -m fuzz.run --again {case.name}",
+    ]
+    return "\n".join("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in lines)

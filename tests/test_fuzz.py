@@ -18,8 +18,9 @@ from fuzz.commands import BAD_NUMBERS, GOOD, draw_value, list_parameters
 from fuzz.corpus import Corpus, build_corpus
 from fuzz.draws import FAMILIES, seeded
 from fuzz.mutate import mutate
+from fuzz.seals import seal
 from fuzz.structure import EDITS, split_safetensors
-from fuzz.summary import Tally
+from fuzz.summary import Failure, Tally, describe
 from fuzz.targets import PROOF_LIMITS, PROOFS
 from fuzz.worker import FALSE_PROGRAMS, Worker
 
@@ -211,6 +212,22 @@ def test_edits_change_a_file_and_keep_its_form(kind: str, corpus: Corpus) -> Non
             assert one[:3] == content[:3]
 
 
+@pytest.mark.parametrize(
+    ("kind", "item", "file"),
+    [
+        ("model", "model.safetensors", ""),
+        ("checkpoint", "begun", "checkpoints/softmax.safetensors"),
+        ("settings.json", "begun", "settings.json"),
+    ],
+)
+def test_a_seal_fits_as_the_writers_own_does(kind: str, item: str, file: str, corpus: Corpus) -> None:
+    """Else the checks behind a digest are never reached. A change without a seal is refused by the digest alone."""
+    content = corpus.read(item, file)
+    made, done = seal(kind, content)
+    assert done
+    assert made == content
+
+
 def test_mutations_survive_any_content() -> None:
     for number in range(300):
         rng = random.Random(number)
@@ -245,6 +262,14 @@ def test_failures_of_one_place_are_one_and_are_kept(tmp_path: Path) -> None:
     assert kept == cases[0]
     kept.lay_out(tmp_path, tmp_path / "laid")
     assert (tmp_path / "laid/x.npy").read_bytes() == b"1"
+
+
+def test_what_is_shown_of_a_failure_can_be_printed() -> None:
+    case = Case("x", "table", "a\udcff.npy", notes=("b\x1b[31m",))
+    text = describe(Failure(case, {"outcome": "message", "detail": "c\nd\udcff"}))
+    assert "\udcff" not in text
+    assert "\x1b" not in text
+    assert len(text.splitlines()) == 4
 
 
 def test_a_case_is_found_again_by_its_name_or_its_file(
