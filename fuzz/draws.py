@@ -159,7 +159,8 @@ def hostile(rng: random.Random, corpus: Corpus, name: str) -> Case:
         made = table[wanted](Path(folder))
         if sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) > LARGEST:
             return odd_table(rng, corpus, name)
-        case = Case(name, "", str(made.relative_to(folder)), notes=(wanted,))
+        path = str(made.relative_to(folder)) if made.is_relative_to(folder) else str(made)
+        case = Case(name, "", path, notes=(wanted,))
         for file in sorted(Path(folder).rglob("*")):
             inside = str(file.relative_to(folder))
             if file.is_symlink():
