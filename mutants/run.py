@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TypeVar
@@ -137,7 +138,7 @@ class Campaign:
     place: Path
     workers: int
     limit: float = LIMIT
-    say: Callable[[str], None] = print
+    say: Callable[[str], None] = partial(print, flush=True)
     limits: dict[str, float] = field(default_factory=dict)
 
     def run(self, mutants: Sequence[Mutant]) -> list[Judged]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 
 import pytest
 import torch
 from tests.problems import as_features, draw_rows
+from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.datasets import ArrayDataset, Features
+from colinear.datasets import ArrayDataset, Augmentation, Features
 from colinear.datasets.stratified import deal_folds
 from colinear.losses import LOSSES
 from colinear.objective import Objective
@@ -25,6 +27,12 @@ def rows_of(n: int = 61) -> Features:
     return as_features(draw_rows(n, 4, 3, seed=1, spread=0.8))
 
 
+def share_right(coef: Tensor, features: Features, rows: Tensor) -> float:
+    """Share of the rows (a mask) that weights (c, d) label correctly."""
+    scores = torch.cat([block[0].mT for _, block in Objective(features).scores(coef.unsqueeze(0))])
+    return float((scores.argmax(1) == features.labels)[rows].double().mean())
+
+
 @pytest.mark.parametrize("seed", [0, 5])
 @pytest.mark.parametrize("loss", ["softmax", "hinge"])
 def test_a_fold_is_scored_by_a_fit_on_the_other_rows_as_dealt_by_the_seed(loss: str, seed: int) -> None:
@@ -34,11 +42,22 @@ def test_a_fold_is_scored_by_a_fit_on_the_other_rows_as_dealt_by_the_seed(loss: 
     folds = deal_folds(features.labels, FOLDS, seed, features.dataset.class_names)
     for fold in range(FOLDS):
         kept = Objective(features, row_weights=(folds != fold).double())
-        path = solve_path(kept, LOSSES[loss], REGS, tol=1e-6, max_passes=3000)
-        for number, coef in enumerate(path.coef):
-            labels = [int(scores.argmax()) for _, s in Objective(features).scores(coef[None]) for scores in s[0].T]
-            right = (torch.tensor(labels) == features.labels)[folds == fold].double().mean()
-            assert result.details["folds"]["val_accuracies"][number][fold] == pytest.approx(float(right))
+        for number, coef in enumerate(solve_path(kept, LOSSES[loss], REGS, tol=1e-6, max_passes=3000).coef):
+            share = share_right(coef, features, folds == fold)
+            assert result.details["folds"]["val_accuracies"][number][fold] == pytest.approx(share)
+
+
+def test_a_row_and_its_copies_are_in_one_fold() -> None:
+    table = draw_rows(61, 6, 3, seed=2, spread=0.5)
+    images = replace(table, image_shape=(1, 2, 3))
+    once, copied = as_features(images), as_features(Augmentation(mirror=True, shift=1).apply(images))  # type: ignore[arg-type]
+    result = PathSearch("softmax", REGS, tol=1e-6).cross_validate(copied, once, FOLDS)
+    folds = deal_folds(once.labels, FOLDS, 0, images.class_names)
+    for fold in range(FOLDS):
+        kept = Objective(copied, row_weights=(folds != fold).double().repeat(copied.n_samples // once.n_samples))
+        for number, coef in enumerate(solve_path(kept, LOSSES["softmax"], REGS, tol=1e-6).coef):
+            share = share_right(coef, once, folds == fold)
+            assert result.details["folds"]["val_accuracies"][number][fold] == pytest.approx(share)
 
 
 def test_the_accuracy_is_the_share_of_all_rows_and_the_spread_that_of_the_folds() -> None:
