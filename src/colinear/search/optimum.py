@@ -16,7 +16,7 @@ from colinear.search.result import SearchResult
 from colinear.solvers.certificate import bracket_optimum
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import Status
-from colinear.solvers.spectrum import EIGH_UP_TO, FEWEST_ROWS, NYSTROEM_RANK, ROWS_PER_FEATURE, Spectrum
+from colinear.solvers.spectrum import EIGH_UP_TO, FEWEST_ROWS, NYSTROEM_RANK, ROWS_PER_FEATURE
 
 TOL = 1e-3  # of the exact solution: two digits of any distance above 1 %
 MOST_PASSES = 300  # CIFAR-10 takes 4 to 21 from where 300 steps end; the hinge on digits 50 at reg 1e-2, 210 at 1e-4
@@ -25,24 +25,26 @@ MOST_WORK = 1.2e12  # flops, setup included: half a minute on two cores; CIFAR-1
 
 
 def place_winner(
-    result: SearchResult, train: Features, spectrum: Callable[[], Spectrum], report: Callable[[], None]
+    result: SearchResult,
+    train: Features,
+    preconditioner: Callable[[], Preconditioner | None],
+    report: Callable[[], None],
 ) -> SearchResult:
     """The result with its winner's objective, certificate, and distance above the optimum of its strength.
 
     Nothing is added where it diverged or where reg is 0 and there may be no optimum.
-    spectrum : gives that of `train`; not called where there are fewer rows than columns, or where the limit of work
-    leaves no passes.    report : called after every pass; what it raises ends the search.
+    preconditioner : gives that of `train`; not called where the limit of work leaves no passes.
+    report : called after every pass; what it raises ends the search.
     """
     winner = result.winner
     if winner.status is Status.DIVERGED or winner.reg == 0:
         return result
     started = time.perf_counter()
     passes = affordable_passes(train.n_samples, train.n_classes, train.n_features)
-    shared = passes > 0 and train.n_samples >= train.n_features
     problem = Objective(train), LOSSES[result.loss], result.winning_coef.to(train.device), winner.reg
     try:
-        preconditioner = Preconditioner(spectrum()) if shared else None
-        found = bracket_optimum(*problem, tol=TOL, max_passes=passes, preconditioner=preconditioner, report=report)
+        shared = preconditioner() if passes > 0 else None
+        found = bracket_optimum(*problem, tol=TOL, max_passes=passes, preconditioner=shared, report=report)
     except InputError:  # the exact path refuses the problem; what SGD made of it stands
         found = bracket_optimum(*problem, max_passes=0)
     trials = list(result.trials)

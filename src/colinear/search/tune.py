@@ -259,7 +259,7 @@ def _search_sgd(
                 folder.save_checkpoint(name, last.to_parts(), identity)
             raise KeyboardInterrupt
 
-    return place_winner(result, prepared.train, lambda: prepared.spectrum, stop_if_wanted)
+    return place_winner(result, prepared.train, lambda: prepared.preconditioner, stop_if_wanted)
 
 
 def _search_exact(loss: str, settings: Settings, prepared: Prepared, listener: Listener) -> SearchResult:
@@ -351,8 +351,9 @@ def _read_note(loss: str, folder: RunFolder, identity: dict[str, Any]) -> dict[s
     wrong = entry_problem(noted.get("entry")) if isinstance(noted, dict) else "it is no note of a finished loss"
     if wrong is not None:
         raise InputError(f"{folder.path / name} is damaged: {wrong}. Delete it to search {loss} anew, then --resume.")
-    check_identity(f"{folder.path / name}", noted.get("identity"), identity)
-    return noted
+    checked: dict[str, Any] = noted
+    check_identity(f"{folder.path / name}", checked.get("identity"), identity)
+    return checked
 
 
 def _refuse_foreign(folder: RunFolder, identity: dict[str, Any]) -> None:
