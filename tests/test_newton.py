@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from sklearn.datasets import load_wine
+from tests.problems import draw_features
 from torch.testing import assert_close
 
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features, fit_scaling, load_digits
 from colinear.losses import Hinge
 from colinear.objective import Objective
-from colinear.solvers.newton import Newton, _Candidate, solve_newton, suits_newton
+from colinear.solvers.newton import FLAT, Newton, _Candidate, rising_root, solve_newton, suits_newton
 from colinear.solvers.path import solve_path
 from colinear.solvers.solution import Status
 
@@ -88,6 +91,57 @@ def test_the_hessian_is_that_of_the_gradient() -> None:
     numeric = torch.stack([(gradient(coef + s) - gradient(coef - s)).flatten() / 2e-7 for s in steps])
     assert_close(hessian, numeric, rtol=0, atol=1e-6)
     assert_close(hessian, hessian.mT)
+
+
+def along(candidate: _Candidate, coef: torch.Tensor, direction: torch.Tensor, width: float) -> tuple[float, float]:
+    """Value of the smoothed objective at coef, and its slope along the direction, by the definitions."""
+    margins = (candidate._margins(coef @ candidate.rows.mT) + 1).scatter(0, candidate.true, 0.0)
+    active = (margins / width).clamp(0, 1)
+    value = ((active * (margins - width * active / 2)).sum(0) * candidate.share).sum()
+    gradient = candidate._slopes(margins, width)[0] @ candidate.rows + 2 * candidate.reg * coef
+    return float(value + candidate.reg * coef.square().sum()), float((gradient * direction).sum())
+
+
+@pytest.mark.parametrize("width", [1.0, 1e-2, 1e-5])
+def test_every_line_search_ends_where_the_slope_is_zero_and_never_higher(width: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for seed in range(60):
+        features, reg = draw_features(40, 4, 3, seed), 10.0 ** -(seed % 7)
+        candidate = _Candidate(Newton(Objective(features)), reg, None, 1e-3, 100)
+        coef = torch.randn(3, 5, generator=generator).double()
+        margins = (candidate._margins(coef @ candidate.rows.mT) + 1).scatter(0, candidate.true, 0.0)
+        slopes, inside = candidate._slopes(margins, width)
+        gradient = slopes @ candidate.rows + 2 * reg * coef
+        direction = candidate._direction(gradient, inside) * 10.0 ** (seed % 5 - 2)  # the full step: too short, too far
+        step = candidate._line_search(coef, direction, margins, width)
+        before, downhill = along(candidate, coef, direction, width)
+        after, slope = along(candidate, coef + step * direction, direction, width)
+        assert downhill < 0 < step
+        assert abs(slope) <= 1e-8 * abs(downhill)
+        assert after < before
+
+
+@pytest.mark.parametrize("root", [1e-9, 1e-3, 0.7, 3.0, 1e6, 1e12])
+@pytest.mark.parametrize("jump", [1.0, 1e-6, 1e6, 1e12], ids="curvature times {:g} at the root".format)
+def test_the_root_of_a_bent_slope_is_found_from_below(root: float, jump: float) -> None:
+    computed: dict[float, float] = {}
+
+    def slope(step: float) -> tuple[float, float]:
+        bend = 1.0 if step < root else jump
+        computed[step] = bend * (step - root)
+        return computed[step], bend
+
+    found = rising_root(slope)
+    assert found == pytest.approx(root, rel=1e-12)
+    assert computed[found] <= FLAT * root  # computed, and downhill or flat
+
+
+def test_a_slope_that_rises_at_once_has_no_step_and_one_that_never_does_has_one_that_was_computed() -> None:
+    assert rising_root(lambda step: (1.0 if step else -1e-3, 0.0)) == 0
+    steps: list[float] = []
+    far = rising_root(lambda step: (steps.append(step) or -1.0, 0.0))  # type: ignore[func-returns-value]
+    assert far in steps
+    assert math.isfinite(far)
 
 
 def test_arguments_that_cannot_be_are_refused() -> None:

@@ -7,8 +7,9 @@ small enough (Nesterov 2005; Keerthi & DeCoste 2005 for Newton on squared hinges
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -32,7 +33,34 @@ AIM = 0.4  # share of the tolerance aimed at, as on the path
 SETTLED = 1e-20  # Newton decrement over the value at which a width is solved: weights to about 1e-10
 FACTOR_ALONE = 1e8  # flops of a Cholesky factor up to which one thread is as good as two: 2.5 ms
 STEPS_EACH = 50  # a width that takes more is at the end of float64: the next one may still help
-BRACKETINGS = 60
+BRACKETINGS = 100  # 53 halve a bracket to rounding; the others double the step, or are Newton's from one side
+FLAT = 1e-14  # share of the slope at 0 that is rounding
+
+
+def rising_root(slope: Callable[[float], tuple[float, float]]) -> float:
+    """The step > 0 at which a convex function of one number is least, 0 if there is none beyond rounding.
+
+    slope : gives the first and the second derivative at a step; the first one rises, from below 0 at step 0.
+    Returns  a step whose slope was computed: flat to rounding, or the last one downhill in a bracket as narrow as
+             float64 allows, so that the function is never higher there than at 0. Newton's step is taken where it falls
+             into the bracket, and exact where the slope is piecewise linear.
+
+    >>> rising_root(lambda step: (2 * step - 6, 2.0))
+    3.0
+    """
+    low, high, step = 0.0, math.inf, 1.0
+    flat = FLAT * abs(slope(0.0)[0])
+    for _ in range(BRACKETINGS):
+        here, bend = slope(step)
+        if abs(here) <= flat:
+            return step
+        low, high = (step, high) if here < 0 else (low, step)
+        if high < math.inf and high - low <= 4 * FLAT * high:
+            break
+        halfway = (low + high) / 2 if high < math.inf else 2 * step
+        newton = step - here / bend if bend > 0 else math.inf
+        step = newton if low < newton < high else halfway
+    return low
 
 
 def suits_newton(objective: Objective) -> bool:
@@ -247,16 +275,4 @@ class _Candidate:
             bend = curved.sum(0) @ self.share / width
             return float(data) + 2 * self.reg * (first + step * second), float(bend) + 2 * self.reg * second
 
-        low, high, step = 0.0, float("inf"), 1.0
-        tiny = 1e-14 * abs(slope(0.0)[0])
-        for _ in range(BRACKETINGS):
-            here, bend = slope(step)
-            if abs(here) <= tiny:
-                return step
-            low, high = (step, high) if here < 0 else (low, step)
-            halfway = 2 * step if high == float("inf") else (low + high) / 2
-            newton = step - here / bend
-            step = newton if low < newton < high else halfway
-            if high - low <= 1e-15 * high:
-                return step
-        return step
+        return rising_root(slope)
