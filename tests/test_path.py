@@ -249,7 +249,7 @@ def raw_wine(dtype: torch.dtype = torch.float64) -> Features:
 
 
 def without_newton(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(descent, "suits_newton", lambda objective: False)
+    patch.setattr(descent, "suits_newton", lambda objective, loss: False)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
