@@ -230,10 +230,7 @@ class Descent:
             width=entrant.width,
         )  # fmt: skip
         self.passes += end.passes
-        lost = min(point.relative_gap, end.relative_gap) > 1  # then neither gap says anything, and the objective does
-        worse = end.objective > point.objective if lost else end.relative_gap > point.relative_gap
-        better = point if worse else end
-        self.found[entrant.number] = replace(better, passes=point.passes + end.passes, status=end.status)
+        self.found[entrant.number] = replace(end.better(point), passes=point.passes + end.passes, status=end.status)
         self._tell(0, max((waiting.relative_gap for waiting, _ in self._open), default=0.0))
 
     def _tell(self, ready: int, worst: float) -> None:

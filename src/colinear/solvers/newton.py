@@ -164,15 +164,17 @@ class _Candidate:
         self.moments = self.counts.share @ self.rows.square()  # (d,)
 
     def solve(self, coef: Tensor, width: float) -> PathPoint:
-        kinked = self.newton.loss.kinked
+        kinked, best = self.newton.loss.kinked, None
         while True:
             coef, moved, scores = self._settle(coef, self.curved(width))
             there = self._certify(coef, width, scores)
             gap = float(there.relative_gap[0])
             spent = self.passes >= self.max_passes - 1  # a step needs a pass for its certificate
+            status = Status.at_end(float(there.objective[0]), gap, self.tol, spent=spent)
+            point = PathPoint(self.reg, coef, float(there.objective[0]), float(there.gap[0]), self.passes, status)
+            best = point.better(best)
             if gap <= self.tol or spent or not kinked or (width <= SMALLEST_WIDTH and not moved):
-                status = Status.at_end(float(there.objective[0]), gap, self.tol, spent=spent)
-                return PathPoint(self.reg, coef, float(there.objective[0]), float(there.gap[0]), self.passes, status)
+                return replace(best, passes=self.passes, status=status)
             shrink = (AIM * self.tol / gap) ** 0.5 if gap > 0 else 0.0
             width = max(SMALLEST_WIDTH, width * min(max(shrink, NARROWER[0]), NARROWER[1]))
 
@@ -206,29 +208,31 @@ class _Candidate:
         moved, idle, least = False, 0, math.inf
         for _ in range(min(STEPS_EACH, self.max_passes - 1 - self.passes)):
             self.passes += 1
-            scores = coef @ self.rows.mT  # (c, n)
-            mean, slopes = loss.value_and_slopes(scores)
-            weights = self._weights(coef)
-            value = mean + self.reg * float(weights.square().sum())
-            gradient = slopes @ self.rows + 2 * self.reg * self._gradient(weights)
-            squares = float(
-                (slopes @ self.newton.rows + 2 * self.reg * weights if self.basis else gradient).square().sum()
-            )
-            if not loss.exact and squares <= 4 * self.reg * AIM * self.tol * value:
-                break
+            here = self._look(coef, loss)
             # the Hessian is at least 2 reg, which bounds the decrement before there is one
-            if not squares > 2 * self.reg * SETTLED * value:
+            enough = 2 * SETTLED if loss.exact else 4 * AIM * self.tol
+            if not here.squares > self.reg * enough * here.value:
                 break
-            direction = self._direction(coef, gradient, loss, scores)
-            decrement = -float((gradient * direction).sum())
-            idle, least = (idle + 1 if squares > 0.5 * least and decrement <= EPS * value else 0), min(least, squares)
-            if not decrement > (SETTLED * value if loss.exact else 0) or idle >= IDLE_STEPS:
+            direction = self._direction(coef, here.gradient, loss, here.scores)
+            decrement = -float((here.gradient * direction).sum())
+            flat = decrement <= EPS * here.value  # no value along the line shows a difference, but gradients do
+            idle, least = (idle + 1 if flat and here.squares > 0.5 * least else 0), min(least, here.squares)
+            if not decrement > (SETTLED * here.value if loss.exact else 0) or (idle >= IDLE_STEPS and not loss.exact):
                 break
-            step = self._line_search(coef, direction, scores, loss)
+            step = 1.0 if flat and not loss.exact else self._line_search(coef, direction, here.scores, loss)
             if step == 0:
                 break
             coef, moved = coef + step * direction, True
         return coef, moved
+
+    def _look(self, coef: Tensor, loss: Curved) -> _Look:
+        scores = coef @ self.rows.mT  # (c, n)
+        mean, slopes = loss.value_and_slopes(scores)
+        weights = self._weights(coef)
+        value, penalty = mean + self.reg * float(weights.square().sum()), 2 * self.reg * weights
+        gradient = _without_common(slopes @ self.rows) + self._gradient(penalty)
+        full = gradient if self.basis is None else _without_common(slopes @ self.newton.rows) + penalty
+        return _Look(scores, value, gradient, float(full.square().sum()))
 
     def _weights(self, coordinates: Tensor) -> Tensor:
         return coordinates if self.basis is None else self.basis.weights(coordinates)
@@ -241,8 +245,8 @@ class _Candidate:
 
         What all classes have in common is seen by the penalty alone, whose Hessian may be nothing beside the loss's: it
         is stepped to 0 by itself, and its directions get the curvature of the others, which changes no other step.
-        A penalty below the rounding of the loss's curvature counts as that: where no margin lies inside the width, a step
-        by the penalty alone would be as many times too long as it is smaller, and in the wrong metric.
+        A penalty below the rounding of the loss's curvature counts as that: where no margin lies inside the width, a
+        step by the penalty alone would be as many times too long as it is smaller, and in the wrong metric.
         """
         c, d = gradient.shape
         common = coef.mean(0)
@@ -256,10 +260,9 @@ class _Candidate:
         flat = hessian.view(c * d, c * d)
         scale = flat.diagonal().rsqrt().unsqueeze(1)
         flat.mul_(scale).mul_(scale.mT)
-        gradient = gradient - gradient.mean(0)
-        step = scale * torch.cholesky_solve(scale * gradient.reshape(-1, 1), _factor(flat))
-        step = step.view(c, d)
-        return step.mean(0) - step - common
+        right = scale * _without_common(gradient).reshape(-1, 1)
+        step = (scale * torch.cholesky_solve(right, _factor(flat))).view(c, d)
+        return -_without_common(step) - common
 
     def _hessian(self, pairs: Iterable[Pair], c: int) -> Tensor:
         """Second derivatives of the mean loss, (c, d, c, d).
@@ -288,6 +291,21 @@ class _Candidate:
             return here + 2 * self.reg * (first + step * second), bend + 2 * self.reg * second
 
         return rising_root(slope, loss.flat)
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What there is at one point: scores (c, n), objective, gradient (c, d) by the coordinates, |gradient by W|^2."""
+
+    scores: Tensor
+    value: float
+    gradient: Tensor
+    squares: float
+
+
+def _without_common(gradient: Tensor) -> Tensor:
+    """A gradient of the loss (c, d) without what all classes have in common, which is rounding."""
+    return gradient - gradient.mean(0)
 
 
 def _factor(matrix: Tensor) -> Tensor:

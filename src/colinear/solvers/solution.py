@@ -74,6 +74,10 @@ class PathPoint:
             return math.nan
         return self.gap / self.objective if self.gap else 0.0
 
+    def better(self, other: PathPoint | None) -> PathPoint:
+        """The point with the smaller relative gap."""
+        return self if other is None or not self.relative_gap > other.relative_gap else other
+
 
 @dataclass(frozen=True, eq=False)
 class Path:
