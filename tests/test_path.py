@@ -278,7 +278,7 @@ def raw_wine(dtype: torch.dtype = torch.float64) -> Features:
 
 
 def without_newton(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(descent, "suits_newton", lambda objective: False)
+    patch.setattr(descent, "suits_newton", lambda objective, loss: False)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -309,10 +309,25 @@ def test_newton_keeps_to_the_limit_and_never_loses_what_lbfgs_had(budget: int, m
     assert path.points[0].relative_gap <= before.points[0].relative_gap
 
 
-def test_a_softmax_never_goes_to_newton(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = solve_path(raw_wine(), Softmax(), [1e-4], max_passes=30)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_softmax_that_lbfgs_leaves_open_is_finished_by_newton(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = draw_rows(90, 6, 4)
+    features = as_features(
+        replace(rows, features=(rows.features * torch.tensor([1e8, 1e-8, 1, 1e8, 1e-8, 1])).to(dtype))
+    )
+    point = solve_path(features, Softmax(), [1e-2], tol=1e-6).points[0]
+    assert point.status is Status.CONVERGED
+    assert_certified(point, reference_of("softmax", features, 1e-2), 1e-6, [])
     without_newton(monkeypatch)
-    assert torch.equal(solve_path(raw_wine(), Softmax(), [1e-4], max_passes=30).coef, whole.coef)
+    assert solve_path(features, Softmax(), [1e-2], tol=1e-6).points[0].status is Status.STALLED
+
+
+def test_a_softmax_that_lbfgs_finishes_never_goes_to_newton(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = solve_path(draw_features(90, 6, 4), Softmax(), REGS, tol=1e-8)
+    without_newton(monkeypatch)
+    assert torch.equal(solve_path(draw_features(90, 6, 4), Softmax(), REGS, tol=1e-8).coef, whole.coef)
 
 
 def test_the_number_of_threads_is_put_back() -> None:
@@ -344,10 +359,10 @@ def test_a_spent_budget_is_said_with_the_gap_there_is(name: str, dtype: torch.dt
 
 def test_a_tolerance_beyond_float64_ends_as_stalled_with_its_gap() -> None:
     features = draw_features(90, 6, 4)
-    point = solve_path(features, Softmax(), [1e-2], tol=1e-30, max_passes=500).points[0]
+    point = solve_path(features, Softmax(), [1e-2], tol=1e-36, max_passes=500).points[0]
     assert point.status is Status.STALLED
     assert point.gap <= 1e-12
-    assert_certified(point, reference_of("softmax", features, 1e-2), 1e-30, [])
+    assert_certified(point, reference_of("softmax", features, 1e-2), 1e-36, [])
 
 
 def test_float32_rows_are_certified_beyond_float32() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import torch
 import torch.distributed as dist
@@ -20,6 +21,7 @@ from torch import Tensor
 from colinear.checks import InputError
 from colinear.datasets.base import Dataset
 from colinear.datasets.features import CHUNK_ROWS, Features
+from colinear.datasets.moments import scaled_by_power
 from colinear.losses import Loss
 from colinear.model import LinearModel
 from colinear.products import MOST_SUMMANDS, byte_second_moment, pass_products, suits_bytes
@@ -44,8 +46,12 @@ class Evaluation:
 
     @property
     def relative_gap(self) -> Tensor:
-        """gap / objective, (k,) float64; 0 where the gap is 0, even at an objective of 0."""
-        return torch.where(self.gap == 0, self.gap, self.gap / self.objective)
+        """gap / objective, (k,) float64; 0 where the gap is 0, even at an objective of 0; NaN where that is not finite.
+
+        So nothing that is not a number counts as small.
+        """
+        ratio = torch.where(self.gap == 0, self.gap, self.gap / self.objective)
+        return torch.where(torch.isfinite(self.objective), ratio, torch.nan)
 
     def keep(self, members: Tensor) -> Evaluation:
         """The candidates `members` (int64) only."""
@@ -64,7 +70,8 @@ class Evaluation:
 class Objective:
     """Mean loss over `features`, plus the penalty, for any number of candidates.
 
-    row_weights : None, (n,), >= 0: row i counts row_weights[i] times; the mean divides by their sum.
+    row_weights : None, (n,), >= 0: row i counts row_weights[i] times; the mean divides by their sum. Only their ratios
+    matter: the sums are those of `unit_weights`, whatever the size of the numbers.
     folds : None, or (n,) int64, the fold of each row. A candidate that holds out fold f gives its rows weight 0.
     """
 
@@ -115,6 +122,24 @@ class Objective:
         gap = original + penalty - dual if loss.smoothed else value_gap
         return Evaluation(original + penalty, gap, value + penalty, value_gap, gradient, curvature / mean)
 
+    @cached_property
+    def unit_weights(self) -> Tensor | None:
+        """The row weights divided by a power of two, the largest of all processes in [1, 2): same ratios to the bit."""
+        if self.row_weights is None:
+            return None
+        largest = self.row_weights.max().double().view(1)
+        _all_reduce_(largest, largest=True)
+        return scaled_by_power(self.row_weights, largest)
+
+    def column_sizes(self, rows: Tensor) -> Tensor:
+        """Largest magnitude in each column over the given rows, (d,) float64."""
+        sizes = torch.zeros(self.features.n_features, dtype=torch.float64, device=self.features.device)
+        for start in range(0, len(rows), self.chunk_rows):
+            chunk = self.features.gather(rows[start : start + self.chunk_rows])
+            sizes = torch.maximum(sizes, torch.maximum(chunk.amax(0), -chunk.amin(0)))
+        _all_reduce_(sizes, largest=True)
+        return sizes
+
     def count_correct(self, coef: Tensor, held_out: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Rows that each candidate labels correctly and rows counted, both (k,) int64.
 
@@ -141,8 +166,8 @@ class Objective:
         return correct.double() / counted
 
     def kept_weight(self, held_out: Tensor) -> Tensor:
-        """Total weight of the rows that each candidate learns from, (k,) float64: those outside its fold `held_out`."""
-        weights = torch.ones(1, device=held_out.device) if self.row_weights is None else self.row_weights
+        """Total `unit_weights` of the rows that each candidate learns from, (k,) float64: those outside its fold."""
+        weights = torch.ones(1, device=held_out.device) if self.unit_weights is None else self.unit_weights
         folds, candidate = torch.unique(held_out, return_inverse=True)
         kept = [torch.where(self._fold_of_each == fold, 0, weights).sum(dtype=torch.float64) for fold in folds]
         total = torch.stack(kept)[candidate]
@@ -185,14 +210,14 @@ class Objective:
         for start in range(0, len(rows), self.chunk_rows):
             part = rows[start : start + self.chunk_rows]
             chunk = features.gather(part)
-            if self.row_weights is None:
+            if self.unit_weights is None:
                 yield chunk, chunk
             else:
-                yield self.row_weights[part].to(dtype).unsqueeze(1) * chunk, chunk
+                yield self.unit_weights[part].to(dtype).unsqueeze(1) * chunk, chunk
 
     def _sampled_weight(self, rows: Tensor) -> float:
         ones = torch.ones(len(rows), device=self.features.device)
-        total = (ones if self.row_weights is None else self.row_weights[rows]).sum(dtype=torch.float64)
+        total = (ones if self.unit_weights is None else self.unit_weights[rows]).sum(dtype=torch.float64)
         _all_reduce_(total)
         return max(float(total), torch.finfo(torch.float32).tiny)
 
@@ -212,7 +237,7 @@ class Objective:
         return weights.sum(-1, dtype=torch.float64).expand(k)
 
     def _weights(self, rows: slice, held_out: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-        weights = None if self.row_weights is None else self.row_weights[rows].to(dtype)
+        weights = None if self.unit_weights is None else self.unit_weights[rows].to(dtype)
         if held_out is None:
             return weights
         kept = (~self._held(rows, held_out)).to(dtype)
@@ -261,6 +286,7 @@ def refuse_own_scaling(features: Features) -> None:
         )
 
 
-def _all_reduce_(tensor: Tensor) -> None:
+def _all_reduce_(tensor: Tensor, *, largest: bool = False) -> None:
+    """Sums over all processes, or the largest values."""
     if n_processes() > 1:
-        dist.all_reduce(tensor)
+        dist.all_reduce(tensor, dist.ReduceOp.MAX if largest else dist.ReduceOp.SUM)
