@@ -138,7 +138,7 @@ class Campaign:
     place: Path
     workers: int
     limit: float = LIMIT
-    say: Callable[[str], None] = partial(print, flush=True)
+    say: Callable[[str], None] = partial(print, flush=True)  # noqa: RUF009
     limits: dict[str, float] = field(default_factory=dict)
 
     def run(self, mutants: Sequence[Mutant]) -> list[Judged]:

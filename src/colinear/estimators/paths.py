@@ -23,6 +23,7 @@ def pack_path(path: Path) -> dict[str, Any]:
         "passes": path.passes,
         "setup_seconds": path.setup_seconds,
         "seconds": path.seconds,
+        "details": path.details,
     }
 
 
@@ -45,4 +46,4 @@ def unpack_path(packed: dict[str, Any]) -> Path:
         )
         for k in range(len(packed["reg"]))
     )
-    return Path(points, packed["passes"], packed["setup_seconds"], packed["seconds"])
+    return Path(points, packed["passes"], packed["setup_seconds"], packed["seconds"], packed["details"])

@@ -15,11 +15,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from colinear.losses import Hinge, Loss
-from colinear.objective import Evaluation, Objective
+from colinear.objective import Evaluation, Objective, n_processes
 from colinear.solvers.arguments import check_solve
 from colinear.solvers.basis import Basis
 from colinear.solvers.curvature import FLAT, Curved, Pair, Rows, Slope, curved, has_curvature, products_of
@@ -48,7 +47,7 @@ def suits_newton(objective: Objective, loss: Loss | None = None) -> bool:
     n, c, d = features.n_samples, features.n_classes, features.n_features
     work = products_of(loss, c) * float(n) * d * d
     cheap = c * d <= MOST_WEIGHTS and n * max(c, d) <= MOST_VALUES and work <= MOST_WORK
-    return cheap and has_curvature(loss) and not (dist.is_available() and dist.is_initialized())
+    return cheap and has_curvature(loss) and n_processes() == 1
 
 
 def solve_newton(
@@ -313,6 +312,7 @@ def _factor(matrix: Tensor) -> Tensor:
     for ridge in RIDGES:
         ridged = matrix.clone() if ridge else matrix
         ridged.diagonal().add_(ridge)
+        factor: Tensor
         factor, failed = torch.linalg.cholesky_ex(ridged)
         if not int(failed):
             break

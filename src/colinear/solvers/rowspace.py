@@ -10,12 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.features import Features, Scaling
-from colinear.objective import Objective
+from colinear.objective import Objective, n_processes
 
 FEWER = 2  # columns for one row from which the projection pays: it costs 2 n^2 d flops, once
 MOST_BYTES = 1 << 30  # of basis and projected rows
@@ -25,7 +24,7 @@ def suits_row_space(features: Features) -> bool:
     """Whether the path is to be solved there: few rows, all in this process, and a basis that fits into memory."""
     n, d = features.n_samples, features.n_features
     fits = FEWER * n <= d and 8 * n * (n + d) <= MOST_BYTES
-    return fits and not (dist.is_available() and dist.is_initialized())
+    return fits and n_processes() == 1
 
 
 @dataclass(frozen=True, eq=False)
