@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import argparse
 import enum
+import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,7 +34,12 @@ COPIED = ("src", "tests", "docs", "benchmarks", "notebooks", "mutants", "pyproje
 MOST_SURVIVORS = 0.05
 LIMIT = 120.0  # seconds; the slowest selection takes 10 on an idle core
 SLOWER = 10  # times its seconds on the source as it is, and LIMIT at least: then a mutant hangs
-PYTEST = ("-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=line")
+# not hypothesis: pytest wants to rewrite the asserts of its plugins before they are imported
+COMPANY = (
+    "torch", "torch.utils.data", "numpy", "scipy.sparse", "sklearn.datasets", "sklearn.linear_model", "sklearn.svm",
+    "sklearn.model_selection", "sklearn.utils.estimator_checks", "matplotlib.figure", "PIL.Image", "pooch", "typer",
+    "rich.table", "safetensors.torch",
+)  # fmt: skip
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -65,9 +69,11 @@ class Tree:
     """A copy of the repository in which one mutant at a time is made."""
 
     root: Path
+    company: tuple[str, ...] = COMPANY
+    _worker: subprocess.Popen[str] | None = None
 
     @classmethod
-    def copy(cls, source: Path, root: Path) -> Tree:
+    def copy(cls, source: Path, root: Path, company: tuple[str, ...] = COMPANY) -> Tree:
         """What the tests need of `source`, bytecode included, so that a run need not compile it again."""
         root.mkdir()
         for name in COPIED:
@@ -75,7 +81,7 @@ class Tree:
                 shutil.copytree(source / name, root / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
             elif (source / name).is_file():
                 shutil.copy2(source / name, root / name)
-        return cls(root)
+        return cls(root, company)
 
     def judge(self, mutant: Mutant, limit: float) -> Judged:
         """Make the mistake, run the tests named, put the source back."""
@@ -95,26 +101,35 @@ class Tree:
 
     def test(self, words: Sequence[str], limit: float) -> tuple[int | None, str]:
         """pytest's exit status, None at the time limit, and the last line it said."""
-        command = [sys.executable, "-B", "-m", "pytest", *PYTEST, f"--basetemp={self.root / 'tmp'}", *words]
+        if self._worker is None:
+            self._worker = self._start()
+        assert self._worker.stdin is not None
+        assert self._worker.stdout is not None
+        self._worker.stdin.write(json.dumps({"words": list(words), "limit": limit}) + "\n")
+        self._worker.stdin.flush()
+        answer = self._worker.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"the worker in {self.root} ended with {self._worker.wait()}")
+        told = json.loads(answer)
+        return told["status"], told["said"]
+
+    def close(self) -> None:
+        """End the worker."""
+        if self._worker is not None:
+            with self._worker as worker:
+                assert worker.stdin is not None
+                worker.stdin.close()
+            self._worker = None
+
+    def _start(self) -> subprocess.Popen[str]:
         # CI: hypothesis draws the same every time
         env = {**os.environ, "PYTHONPATH": str(self.root / "src"), "CI": "1", "OMP_NUM_THREADS": "1"}
+        env |= {"PYTHONDONTWRITEBYTECODE": "1", "MPLBACKEND": "Agg"}
         env.pop("COLINEAR_DATA", None)
-        process = subprocess.Popen(
-            command, cwd=self.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        status: int | None
-        try:
-            output = process.communicate(timeout=limit)[0]
-            status = process.returncode
-        except subprocess.TimeoutExpired:
-            status = None
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # whatever the tests started, too
-        if status is None:
-            process.communicate()
-            return None, f"more than {limit:.0f} s"
-        said = output.decode(errors="replace").strip()
-        return status, said.splitlines()[-1] if said else ""
+        return subprocess.Popen(
+            [sys.executable, "-m", "mutants.worker", *self.company], cwd=self.root, env=env, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
 
     def _forget(self, path: Path) -> None:
         for cached in (path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"):
@@ -138,20 +153,26 @@ class Campaign:
     place: Path
     workers: int
     limit: float = LIMIT
-    say: Callable[[str], None] = partial(print, flush=True)  # noqa: RUF009
+    say: Callable[[str], None] = print
+    company: tuple[str, ...] = COMPANY  # what each worker imports once
     limits: dict[str, float] = field(default_factory=dict)
 
     def run(self, mutants: Sequence[Mutant]) -> list[Judged]:
         """Judge every mutant. Raises `RuntimeError` if tests fail on the source as it is."""
+        trees = [Tree.copy(self.source, self.place / str(number), self.company) for number in range(self.workers)]
         self._trees: SimpleQueue[Tree] = SimpleQueue()
-        for number in range(self.workers):
-            self._trees.put(Tree.copy(self.source, self.place / str(number)))
-        failed = [line for line in self._each(self._rehearse, sorted({m.tests for m in mutants})) if line]
-        if failed:
-            raise RuntimeError("these tests fail without any mutant:\n" + "\n".join(failed))
-        return list(self._each(self._judge, mutants))
+        for tree in trees:
+            self._trees.put(tree)
+        try:
+            failed = [line for line in self._each(self._rehearse, sorted({m.tests for m in mutants})) if line]
+            if failed:
+                raise RuntimeError("these tests fail without any mutant:\n" + "\n".join(failed))
+            return self._each(self._judge, mutants)
+        finally:
+            for tree in trees:
+                tree.close()
 
-    def _each(self, work: Callable[[Tree, Item], Result], items: Iterable[Item]) -> Iterable[Result]:
+    def _each(self, work: Callable[[Tree, Item], Result], items: Iterable[Item]) -> list[Result]:
         def borrow(item: Item) -> Result:
             tree = self._trees.get()
             try:
@@ -206,7 +227,8 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants-") as place:
         try:
-            judged = Campaign(ROOT, Path(place), options.workers, options.limit).run(chosen)
+            say = partial(print, flush=True)
+            judged = Campaign(ROOT, Path(place), options.workers, options.limit, say).run(chosen)
         except RuntimeError as error:
             print(error)
             return 1

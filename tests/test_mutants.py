@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +49,7 @@ def house(tmp_path: Path) -> Path:
     }.items():  # fmt: skip
         (tmp_path / "house" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "house" / name).write_text(text)
+    shutil.copytree(ROOT / "mutants", tmp_path / "house" / "mutants", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path / "house"
 
 
@@ -79,7 +82,7 @@ def test_the_same_mistake_twice_is_a_fault(house: Path, tmp_path: Path) -> None:
 def test_a_campaign_tells_what_became_of_each_and_leaves_the_source_alone(house: Path, tmp_path: Path) -> None:
     said: list[str] = []
     (tmp_path / "trees").mkdir()
-    campaign = Campaign(house, tmp_path / "trees", workers=2, limit=20.0, say=said.append)
+    campaign = Campaign(house, tmp_path / "trees", workers=2, limit=20.0, say=said.append, company=())
     judged = campaign.run([WRONG, EQUAL])
     assert [one.verdict for one in judged] == [Verdict.KILLED, Verdict.SURVIVED]
     assert set(campaign.limits) == {WRONG.tests}
@@ -90,17 +93,17 @@ def test_a_campaign_tells_what_became_of_each_and_leaves_the_source_alone(house:
 
 def test_tests_that_run_on_are_stopped_and_tests_that_are_none_judge_nothing(house: Path, tmp_path: Path) -> None:
     (tmp_path / "trees").mkdir()
-    tree = Tree.copy(house, tmp_path / "trees" / "0")
-    assert tree.judge(SLOW, 3.0).verdict is Verdict.HANGS
-    assert tree.judge(BROKEN, 20.0).verdict is Verdict.BROKEN
-    assert tree.judge(replace(WRONG, old="absent"), 20.0).verdict is Verdict.BROKEN
+    with closing(Tree.copy(house, tmp_path / "trees" / "0", company=())) as tree:
+        assert tree.judge(SLOW, 3.0).verdict is Verdict.HANGS
+        assert tree.judge(BROKEN, 20.0).verdict is Verdict.BROKEN
+        assert tree.judge(replace(WRONG, old="absent"), 20.0).verdict is Verdict.BROKEN
 
 
 def test_tests_that_fail_without_a_mutant_are_an_error(house: Path, tmp_path: Path) -> None:
     (house / "tests/test_sums.py").write_text(TESTS.replace("== 6", "== 7"))
     (tmp_path / "trees").mkdir()
     with pytest.raises(RuntimeError, match="these tests fail without any mutant"):
-        Campaign(house, tmp_path / "trees", workers=1, limit=20.0).run([WRONG])
+        Campaign(house, tmp_path / "trees", workers=1, limit=20.0, company=()).run([WRONG])
 
 
 @pytest.mark.parametrize(
