@@ -7,6 +7,7 @@ import csv
 import json
 import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,12 @@ def test_every_format_is_checked_on_the_spot(tmp_path: Path, to: str, n_classes:
     assert exported.checked == formats.CHECK_ROWS
     assert exported.near_ties == 0
     assert exported.largest_difference < 1e-4
+
+
+@every_format
+def test_a_model_without_biases_can_be_exported(tmp_path: Path, to: str) -> None:
+    model = replace(draw_model(), bias=torch.zeros(3))  # a row of zeros scores exactly 0, whose rounding is 0
+    assert export_model(model, tmp_path / f"m{FORMATS[to][0]}", to).near_ties == 0
 
 
 def test_onnx_gives_label_name_scores_and_probabilities(tmp_path: Path) -> None:
