@@ -115,4 +115,5 @@ class Settings:
         wrong = results_schema().problem(values, "#/$defs/settings")
         if wrong is not None:
             raise InputError(f"the run's settings are damaged: {wrong}. Start a new run.")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        tuples: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**tuples)
