@@ -165,6 +165,12 @@ def test_labels_of_a_file_come_back_from_a_trained_and_exported_model(
     assert estimator.score(X, labels) > 0.95
 
 
+@every_format
+def test_a_model_without_biases_can_be_exported(tmp_path: Path, to: str) -> None:
+    model = replace(draw_model(), bias=torch.zeros(3))  # a row of zeros scores exactly 0, whose rounding is 0
+    assert export_model(model, tmp_path / f"m{FORMATS[to][0]}", to).near_ties == 0
+
+
 def test_onnx_gives_label_name_scores_and_probabilities(tmp_path: Path) -> None:
     model, rows = draw_model(), draw_rows()
     path = export_model(model, tmp_path / "m.onnx").path

@@ -107,7 +107,9 @@ def _compare(model: LinearModel, rows: Tensor, scores: Tensor, to: str) -> tuple
     own = model.scores(rows).cpu()
     mine, theirs = own.argmax(1), scores.argmax(1)
     size = (rows.double().abs() @ model.weight.double().abs().cpu().mT + model.bias.double().abs().cpu()).amax(1)
-    allowed = ROUNDING * torch.finfo(model.weight.dtype).eps * model.n_features**0.5 * size  # (n,)
+    # a row of zeros has scores of exactly 0, of which `run_graph` marks the label's by the next number above
+    rounding = torch.finfo(model.weight.dtype)
+    allowed = ROUNDING * rounding.eps * model.n_features**0.5 * size + rounding.tiny  # (n,)
     difference = (own.double() - scores.double()).abs().amax(1)
     pair = torch.stack((mine, theirs), 1)
     split = own.double().gather(1, pair).diff(dim=1).squeeze(1).abs()  # 0 where the labels agree
