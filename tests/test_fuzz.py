@@ -9,6 +9,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,15 +20,15 @@ from fuzz.commands import BAD_NUMBERS, GOOD, draw_value, list_parameters
 from fuzz.corpus import Corpus, build_corpus
 from fuzz.draws import FAMILIES, seeded
 from fuzz.mutate import mutate
+from fuzz.proofs import PROOFS
 from fuzz.seals import seal
 from fuzz.structure import EDITS, split_safetensors
 from fuzz.summary import Failure, Tally, describe
-from fuzz.targets import PROOF_LIMITS, PROOFS
 from fuzz.worker import FALSE_PROGRAMS, Worker
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc as Linux has them")
 SEED = 0
-MUTATIONS, COMMANDS, EXAMPLES = 150, 40, 25
+MUTATIONS, COMMANDS, EXAMPLES = 150, 40, 20
 EXAMPLES_OF = {
     ".json": "run/settings.json", ".safetensors": "model.safetensors", ".npy": "rows.npy", ".npz": "stored.npz",
     ".pt": "tensors.pt", ".pth": "cifar/test_batch", "pickle": "cifar/test_batch", ".svm": "rows.svm",
@@ -73,25 +74,29 @@ def test_every_file_of_the_corpus_is_read_as_it_is(worker: Worker, corpus: Corpu
 
 @pytest.mark.parametrize("name", PROOFS)
 def test_what_goes_wrong_is_seen(name: str, worker: Worker) -> None:
-    case = Case(name, "proof", name, place=(("rows.npy", "rows.npy"),), **PROOF_LIMITS.get(name, {}))
-    verdict = worker.run(case)
-    assert verdict["outcome"] == PROOFS[name][0], verdict
+    verdict = worker.run(PROOFS[name].case(name))
+    assert verdict["outcome"] == PROOFS[name].outcome, verdict
 
 
 def test_an_exception_is_named_with_its_place(worker: Worker) -> None:
     verdict = worker.run(Case("x", "proof", "an exception"))
     assert (verdict["type"], verdict["detail"]) == ("KeyError", "KeyError: 'x'")
-    assert "fuzz/targets.py" in verdict["frame"]
+    assert "fuzz/proofs.py" in verdict["frame"]
+
+
+def test_network_and_disk_are_closed_by_the_harness(worker: Worker) -> None:
+    assert "no network in here" in worker.run(Case("x", "proof", "the network"))["detail"]
+    assert "File too large" in worker.run(Case("x", "proof", "a large file"))["detail"]
 
 
 def test_a_hang_is_named_with_its_place(worker: Worker) -> None:
     verdict = worker.run(Case("x", "proof", "a hang", seconds=0.5))
-    assert "fuzz/targets.py" in verdict["frame"]
+    assert "fuzz/proofs.py" in verdict["frame"]
     assert verdict["seconds"] < 60
 
 
 def test_a_campaign_does_not_start_with_a_blind_harness(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "PROOFS", {"nothing": ("hang", PROOFS["nothing"][1])})
+    monkeypatch.setattr(run, "PROOFS", {"nothing": replace(PROOFS["nothing"], outcome="hang")})
     with pytest.raises(run.BlindHarnessError, match="nothing should be found as 'hang'"):
         run.prove(worker)
 
