@@ -115,7 +115,7 @@ def _arrange(case: Case, folder: Path) -> Case:
         for place in (*(path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink()), folder):
             place.chmod(0o555)
     if case.mode == "no folder":
-        absolute = tuple(str(folder / word) if (folder / word).exists() else word for word in map(str, case.words))
+        absolute = tuple(str(folder / word) if os.path.exists(folder / word) else word for word in case.words)
         gone = folder.parent / "gone"
         gone.mkdir()
         os.chdir(gone)

@@ -113,7 +113,7 @@ def test_a_file_that_is_damaged_beforehand_stops_a_campaign(
 @pytest.mark.parametrize("mode", MODES)
 def test_the_streams_and_folder_of_a_mode_are_what_they_say(mode: str, worker: Worker) -> None:
     """A refused command: whatever is closed or full, the status is 2; and what can be said is said."""
-    verdict = worker.run(Case("x", "command", words=("info", "nowhere.npy"), mode=mode))
+    verdict = worker.run(Case("x", "command", words=("info", "nowhere.npy", "--label", "a" * 5000), mode=mode))
     assert verdict["outcome"] == "refused", verdict
     assert ("nowhere.npy" in verdict["detail"]) == (mode != "no stderr")
 
