@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -139,9 +140,9 @@ def _class_labels(model: LinearModel) -> NDArray[Any]:
     if kind == "bool" and set(names) <= {"False", "True"}:
         return np.array([name == "True" for name in names])
     if kind in ("int", None) and all(WHOLE.fullmatch(name) for name in names):
-        labels = np.array([int(name) for name in names])
-        if labels.dtype.kind in "iu":  # else beyond 64 bits
-            return labels
+        for width in (np.int64, np.uint64):
+            with contextlib.suppress(OverflowError):  # beyond that
+                return np.array([int(name) for name in names], dtype=width)
     return np.array(names)
 
 
