@@ -229,6 +229,7 @@ def test_what_all_classes_share_hides_no_rounding() -> None:
     weight, bias = torch.tensor([[1e6 + 0.01], [1e6 - 0.01]], dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
     assert rounding_shows(weight, bias, rows)
     assert not rounding_shows(weight - 1e6, bias, rows)
+    assert not rounding_shows(weight[:1], bias[:1], rows)  # a difference of two classes is all that decides
 
 
 def test_weights_that_float32_cannot_hold_stay_float64() -> None:
