@@ -127,6 +127,8 @@ def test_onnx_of_a_float64_model_takes_and_gives_float64(tmp_path: Path) -> None
         (("-3", "0", "12"), "int", [-3, 0, 12]),
         (("-3", "0", "12"), None, [-3, 0, 12]),
         (("0", "1", "2"), "text", ["0", "1", "2"]),
+        (("0", str(2**64 - 1)), "int", np.array([0, 2**64 - 1], dtype=np.uint64)),
+        (("0", str(10**20 - 1)), "int", ["0", str(10**20 - 1)]),
         (("0", "01", "2"), None, ["0", "01", "2"]),
         (("0", "b", "2"), "int", ["0", "b", "2"]),
         (("False", "True"), "bool", [False, True]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -26,7 +27,7 @@ from colinear.model import LinearModel
 from colinear.outputs import save_whole
 
 CHECK_ROWS = 256
-WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")  # as Python writes whole numbers; more digits are no int64
+WHOLE = re.compile(r"0|-?[1-9][0-9]{0,19}")  # as Python writes whole numbers of up to 64 bits
 ROUNDING = 4  # units in the last place of a score, relative to the sum of |terms|, per root of d
 
 
@@ -141,7 +142,9 @@ def _class_labels(model: LinearModel) -> NDArray[Any]:
     if kind == "bool" and set(names) <= {"False", "True"}:
         return np.array([name == "True" for name in names])
     if kind in ("int", None) and all(WHOLE.fullmatch(name) for name in names):
-        return np.array([int(name) for name in names])
+        for width in (np.int64, np.uint64):
+            with contextlib.suppress(OverflowError):  # beyond that
+                return np.array([int(name) for name in names], dtype=width)
     return np.array(names)
 
 
