@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.problems import as_features, draw_coef, draw_rows, reference_of
 
@@ -12,12 +12,8 @@ from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features, fit_scaling
 from colinear.losses import Hinge, Loss, Softmax
 from colinear.objective import Objective
-<<<<<<< HEAD
 from colinear.solvers import Bracket, Status, bracket_optimum, certify, solve_path
-=======
-from colinear.solvers import certify, solve_path
 from colinear.solvers.certificate import WIDTHS
->>>>>>> wt-a
 
 
 def problem(seed: int) -> Objective:
@@ -28,11 +24,6 @@ def problem(seed: int) -> Objective:
     return Objective(Features(data, fit_scaling(data), torch.float64))
 
 
-<<<<<<< HEAD
-@settings(deadline=None)
-=======
-@settings(deadline=None)  # a busy machine is no failure
->>>>>>> wt-a
 @given(
     seed=st.integers(0, 1000), loss=st.sampled_from([Softmax(), Hinge()]), reg=st.sampled_from([1e-3, 1e-2, 1.0]),
     scale=st.sampled_from([0.0, 0.1, 1.0, 10.0]),
