@@ -63,7 +63,7 @@ def solve_path(
     Raises   `InputError` for strengths or limits that cannot be, for a `held_out` that leaves no rows, and for features
              so large or so small that float64 cannot hold the problem; in a group of several processes for a
              `Dataset`, which each would centre by its own mean, and for different scalings.
-        Error    objective and gap are float64 throughout (relative error about 1e-13 n_features).
+    Error    objective and gap are float64 throughout (relative error about 1e-13 n_features).
     Cost     one pass serves all strengths that are still open: 4 k c n d flops; with at least two columns for one row
              4 k c n^2, see `rowspace`. Small problems use one thread.
     Example  nine softmax strengths on CIFAR-10 take 17 or 18 passes; see benchmarks/results/path-cpu.json.
