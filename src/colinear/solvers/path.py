@@ -49,9 +49,9 @@ def solve_path(
     data : an `Objective` (weights, folds), `Features`, or a `Dataset`, which is centred and given a bias column.
     regs : k strengths > 0.    held_out : (k,) fold that each leaves out, -1 for none (needs an Objective with folds).
     start : (c, d) or (k, c, d) weights to start from; zeros by default.    seed : of the spectrum's row sample.
-    max_passes : limit of passes for each batch of strengths, certification included. A problem that suits Newton's method
-    (see `suits_newton`) gets two thirds of them, a hinge 150 at most; then every strength that is open takes Newton steps
-    from where it is, each of which counts as a pass, until its own passes are `max_passes`.
+    max_passes : limit of passes for each batch of strengths, certification included. A problem that suits Newton's
+    method (see `suits_newton`) gets two thirds of them, a hinge 150 at most; then every strength that is open takes
+    Newton steps from where it is, each of which counts as a pass, until its own passes are `max_passes`.
     report : called after every pass with (strengths finished, strengths, passes, largest relative gap still open).
 
     Returns a `Path`. A point that did not reach tol says so in its status, with the gap it has.
