@@ -1,13 +1,14 @@
 # make demo    tune both classifiers on the bundled digits (no network once installed)
 # make test    every test and doctest          make check   format, lint, types, import directions
 # make bench   the timed comparisons           make docs    the manual, warnings as errors
+# make fuzz    damaged files and hostile command lines against every door
 # make notebook  execute the notebook on CIFAR-10 and store it
 # make mutants   make chosen mistakes in the source: do the tests notice?
 PYTHON ?= python3
 BIN := .venv/bin
 export MPLBACKEND := Agg
 
-.PHONY: demo test check bench docs notebook mutants clean
+.PHONY: demo test check bench fuzz docs notebook mutants clean
 demo: .venv/.base
 	$(BIN)/colinear tune digits
 
@@ -22,6 +23,9 @@ check: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+fuzz: .venv/.dev
+	$(BIN)/python -m fuzz.run $(ARGS)
 
 docs: .venv/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from benchmarks import sameness
 from benchmarks.certificates import CERTIFICATES, hinge_certificate, write_rows
 from benchmarks.machine import spread
 from benchmarks.methods.course import course_hinge, course_softmax
@@ -153,3 +154,23 @@ def test_spread_states_n() -> None:
 
 def test_every_loss_has_an_independent_certificate() -> None:
     assert set(CERTIFICATES) == set(LOSSES)
+
+
+def test_sameness_sees_every_number_but_times(tmp_path: Path) -> None:
+    one = {"runs": [{"seconds": 1.5, "details": {"solve_seconds": 2.0, "passes": 7}}], "schema": 1}
+    other = {"runs": [{"seconds": 9.0, "details": {"solve_seconds": 3.0, "passes": 7}}], "schema": 1}
+    for name, value, model in (("old", one, b"w"), ("new", other, b"w"), ("moved", {**one, "schema": 2}, b"v")):
+        (tmp_path / name / "run").mkdir(parents=True)
+        (tmp_path / name / "run" / "results.json").write_text(json.dumps(value))
+        (tmp_path / name / "run" / "model.safetensors").write_bytes(model)
+        (tmp_path / name / "run" / "report.html").write_text(name)
+    old, new, moved = (sameness.written(tmp_path / name) for name in ("old", "new", "moved"))
+    assert old == new
+    assert len(old) == 2
+    assert [name for name in old if old[name] != moved[name]] == ["run/model.safetensors", "run/results.json"]
+
+
+def test_sameness_ends_with_what_a_failing_run_said(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="status 3"):
+        sameness.run(sameness.ROOT, "bad", ["-c", "raise SystemExit(3)"], tmp_path / "bad")
+    assert sameness.run(sameness.ROOT, "good", ["-c", "open('x.json', 'w').write('{}')"], tmp_path / "good")

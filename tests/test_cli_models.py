@@ -153,6 +153,70 @@ def test_info_describes_models_and_data(colinear: Program, model_file: Path) -> 
         assert_fits_a_page(colinear("info", thing).out.replace(str(model_file), "model"))
 
 
+def test_a_float64_table_of_timestamps_has_the_accuracy_of_its_search(
+    colinear: Program, tmp_path: Path, without_figures: None
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(300) % 3
+    rows = torch.randn(300, 4, generator=generator, dtype=torch.float64)
+    rows[:, :3] += 4 * torch.nn.functional.one_hot(labels, 3)
+    np.save(tmp_path / "X.npy", (rows + 1.7e9).numpy())
+    np.save(tmp_path / "y.npy", labels.numpy())
+    said = colinear("tune", tmp_path / "X.npy", "--loss", "softmax", "--out", tmp_path / "run", "--json")
+    [entry] = said.json["runs"]
+    model = tmp_path / "run/model-softmax.safetensors"
+    assert LinearModel.load(model).weight.dtype == torch.float64
+    evaluated = colinear("evaluate", model, tmp_path / "X.npy", "--part", "validation", "--json")
+    assert evaluated.json["accuracy"] == entry["trials"][entry["best"]]["val_accuracy"] > 0.9
+    assert entry["test_accuracy"] > 0.9
+    predicted = colinear("predict", model, tmp_path / "X.npy", "--json").json
+    assert np.mean([int(one["label"]) == label for one, label in zip(predicted, labels, strict=True)]) > 0.9
+    assert colinear("info", model, "--json").json["dtype"] == "float64"
+
+
+@pytest.mark.parametrize("scaling", ["1e308", "1e200", "2e8"])
+def test_an_intercept_scaling_that_float_cannot_square_is_refused(
+    colinear: Program, tmp_path: Path, scaling: str
+) -> None:
+    for command in ("fit", "tune"):
+        options = ("--reg", "1e-2") if command == "fit" else ("--regs", "1e-2")
+        said = colinear(command, "digits", *options, "--intercept-scaling", scaling, "--out", tmp_path / command)
+        assert_refused(said, "intercept_scaling must be a finite number >= 0 and <= 1e+08")
+
+
+def test_a_picture_for_a_model_of_more_than_8_bits_is_refused(colinear: Program, tmp_path: Path) -> None:
+    Image.fromarray(np.full((2, 2), 200, dtype=np.uint8)).save(tmp_path / "grey.png")
+    for value_range, status in ((255.0, 0), (65535.0, 2)):
+        model = LinearModel(torch.eye(2, 4), torch.zeros(2), ("a", "b"), (1, 2, 2), value_range)
+        model.save(tmp_path / "m.safetensors")
+        said = colinear("predict", tmp_path / "m.safetensors", tmp_path / "grey.png")
+        assert said.status == status
+    assert_refused(said, "this model's images reach 65535, and pictures are read with 8 bits")
+
+
+def test_provenance_stands_behind_what_a_model_is(colinear: Program, tmp_path: Path) -> None:
+    facts = {"n_classes": 9, "class_names": ["x"], "class_rows": 3, "rows": [1], "a\x1b[1m": "b", "versions": "none"}
+    LinearModel(torch.eye(2), torch.zeros(2), ("no", "yes"), provenance=facts).save(tmp_path / "m.safetensors")
+    said = colinear("info", tmp_path / "m.safetensors", "--json").json
+    assert (said["n_classes"], said["class_names"], said["class_rows"]) == (2, ["no", "yes"], 3)
+    shown = colinear("info", tmp_path / "m.safetensors")
+    assert shown.status == 0
+    assert "\x1b" not in shown.out
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)], ids=["text", "json"])
+def test_scores_that_are_no_numbers_are_refused_and_not_printed(
+    colinear: Program, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    LinearModel(torch.full((2, 3), 3e38), torch.zeros(2), ("no", "yes")).save(tmp_path / "m.safetensors")
+    np.save(tmp_path / "X.npy", np.full((4, 3), 9, dtype=np.float32))
+    np.save(tmp_path / "y.npy", np.array(["no", "yes", "no", "yes"]))
+    for command in ("predict", "evaluate"):
+        said = colinear(command, tmp_path / "m.safetensors", tmp_path / "X.npy", *more)
+        assert_refused(said, "the scores of row 0 are beyond float32")
+        assert said.out == ""
+
+
 def test_version_and_help(colinear: Program) -> None:
     assert re.fullmatch(r"colinear \d+\.\d+\.\d+\n", colinear("--version").out)
     for arguments in ([], ["--help"], ["tune", "--help"], ["fit", "--help"], ["predict", "-h"]):

@@ -7,7 +7,8 @@ import torch
 
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Dataset, split_tail
-from colinear.datasets.base import FINGERPRINT_ROWS
+from colinear.datasets.base import FINGERPRINT_ROWS, Split
+from colinear.datasets.joined import JoinedDataset
 
 
 def make(n: int = 7, d: int = 2) -> ArrayDataset:
@@ -95,3 +96,39 @@ def test_tail_is_the_last_rows() -> None:
 def test_tail_that_leaves_a_part_empty_is_refused(share: float) -> None:
     with pytest.raises(InputError, match="validation share"):
         split_tail(make(), share)
+
+
+def test_parts_of_one_matrix_are_moved_to_a_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, other = make(30), make(8)
+    train, validation = (whole.subset(torch.arange(start, 30, 2)) for start in (0, 1))
+    moved: list[int] = []
+    real = torch.Tensor.to
+
+    def count(tensor: torch.Tensor, *where: object) -> torch.Tensor:
+        if tensor.ndim == 2:
+            moved.append(len(tensor))
+        return real(tensor, *where)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(torch.Tensor, "to", count)
+    monkeypatch.setattr("colinear.datasets.base.check_labels", lambda *_: None)  # labels on meta have no values
+    device = torch.device("meta")
+    split = Split(train, validation, other).to(device)
+    assert sorted(moved) == [8, 30]
+    assert isinstance(split.train, ArrayDataset)
+    assert isinstance(split.validation, ArrayDataset)
+    assert split.train.features is split.validation.features
+    assert [part.labels.device.type for part in (split.train, split.validation, split.test)] == ["meta"] * 3
+    assert Split(train, validation, None).to(device).test is None
+    joined = JoinedDataset(train, validation).to(device)
+    assert joined.first.features is joined.second.features  # type: ignore[attr-defined]
+    assert sorted(moved) == [8, 30, 30, 30]
+
+
+def test_moved_parts_have_the_rows_they_had() -> None:
+    whole = make(30)
+    parts = [whole.subset(torch.tensor([4, 2])), whole.subset(slice(5, 9)), whole.subset(torch.tensor([7]))]
+    there = Split(*parts).to(torch.device("cpu"))
+    for part, now in zip(parts, (there.train, there.validation, there.test), strict=True):
+        assert now is not None
+        assert torch.equal(now.take(slice(0, 9)), part.take(slice(0, 9)))
+        assert torch.equal(now.labels, part.labels)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -120,3 +122,49 @@ def test_a_bright_constant_pixel_of_byte_images_keeps_its_scale_when_standardize
     assert float(scaling.scale[1]) == 1 / 255
     exact = rows.double().std(0, correction=0)
     assert torch.allclose(scaling.scale[[0, 2]], 1 / exact[[0, 2]], rtol=1e-10)
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_row_weights_count_in_every_chunk(standardize: bool) -> None:
+    """5,000 rows are three chunks; weight 3 is the row three times."""
+    data, weights = table(5000), (torch.arange(5000) % 4).double()
+    scaling = fit_scaling(data, standardize=standardize, row_weights=weights)
+    repeated = data.subset(torch.arange(5000).repeat_interleave(weights.long()))
+    expected = fit_scaling(repeated, standardize=standardize)
+    torch.testing.assert_close(scaling.shift, expected.shift)
+    torch.testing.assert_close(scaling.scale, expected.scale)
+
+
+@pytest.mark.parametrize("size", [2.0**-1000, 2.0**-500, 2.0**500, 2.0**1000], ids="{:.0e}".format)
+def test_a_spread_of_any_size_has_the_same_digits(size: float) -> None:
+    data = table(5000)
+    features = data.features.clone()
+    features[:2048] = features[0]  # the first chunk has no spread at all
+    plain = fit_scaling(replace(data, features=features), standardize=True)
+    sized = fit_scaling(replace(data, features=features * size), standardize=True)
+    assert torch.equal(sized.scale * size, plain.scale)
+    assert torch.equal(sized.shift, plain.shift)
+
+
+@pytest.mark.parametrize("size", [2.0**-1000, 2.0**1000], ids="{:.0e}".format)
+def test_only_the_ratios_of_row_weights_count(size: float) -> None:
+    data, weights = table(5000), torch.rand(5000, generator=torch.Generator().manual_seed(0)).double()
+    plain, sized = (fit_scaling(data, standardize=True, row_weights=w) for w in (weights, weights * size))
+    assert torch.equal(sized.scale, plain.scale)
+    assert torch.equal(sized.shift, plain.shift)
+
+
+@pytest.mark.parametrize("size", [1e-306, 1e305], ids=str)
+def test_a_spread_whose_inverse_or_self_is_beyond_float64_is_refused(size: float) -> None:
+    data = table()
+    data.features[:, 2] = torch.linspace(-1, 1, 50, dtype=torch.float64) * size
+    with pytest.raises(InputError, match=r"standard deviations between 1e-304 and 1e\+304 .* column 2 of"):
+        fit_scaling(data, standardize=True)
+
+
+def test_a_float64_column_of_timestamps_is_no_constant() -> None:
+    """A spread of 5 at 1.7e9 is 3e-9 of the mean: below the rounding of float32, far above that of float64."""
+    data = table()
+    data.features[:, 1] = 1.7e9 + torch.arange(50.0).double() / 3
+    scaling = fit_scaling(data, standardize=True)
+    assert float(scaling.scale[1]) == pytest.approx(1 / float((torch.arange(50.0).double() / 3).std(correction=0)))

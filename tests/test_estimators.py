@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import pickle
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -163,6 +165,19 @@ def test_balanced_weights_are_scikit_learns() -> None:
     np.testing.assert_allclose(ours.coef_, theirs.coef_[:, :-1], atol=CLOSE)
 
 
+def test_balanced_weights_share_among_the_classes_that_have_any() -> None:
+    X, y = blobs()
+    present = y != 1
+    weights = np.random.default_rng(3).uniform(1, 2, len(X)) * present
+    ours = SoftmaxClassifier(reg=0.01, class_weight="balanced", tol=1e-10).fit(X, y, weights)
+    share = {label: weights.sum() / (2 * weights[y == label].sum()) for label in (0, 2)}
+    own = SoftmaxClassifier(reg=0.01, tol=1e-10).fit(X, y, weights * np.array([share[0], 0, share[2]])[y])
+    np.testing.assert_allclose(ours.coef_, own.coef_, atol=1e-7)
+    assert pytest.approx(ours.C_) == own.C_  # the sum of weights is what it was
+    assert pytest.approx(1 / (2 * 0.01 * weights.sum())) == ours.C_
+    assert np.isfinite(ours.coef_).all()
+
+
 def test_reg_and_c_are_one_strength() -> None:
     X, y = IRIS
     by_cost = SoftmaxClassifier(C=2.0).fit(X, y)
@@ -184,6 +199,16 @@ def test_a_warm_start_goes_on_from_the_last_fit(kind: type, options: dict) -> No
     np.testing.assert_allclose(model.coef_, coef, atol=1e-2)
     model.fit(X[:, :2], y)  # other features: a fresh start
     assert model.coef_.shape == (3, 2)
+
+
+@SINGLE
+def test_a_warm_start_on_other_classes_is_a_fresh_start(kind: type) -> None:
+    X, y = IRIS
+    fresh = kind(reg=0.01, tol=1e-6).fit(X, 2 - y)
+    for other in (y + 3, y.astype(str)):  # as many classes under other names
+        model = kind(reg=0.01, tol=1e-6, warm_start=True).fit(X, other).fit(X, 2 - y)
+        np.testing.assert_array_equal(model.coef_, fresh.coef_)
+        assert model.n_iter_ == fresh.n_iter_
 
 
 @SINGLE
@@ -324,18 +349,6 @@ def test_costs_may_be_counted_or_listed() -> None:
 
 
 @SINGLE
-def test_two_classes_have_one_decision_and_two_rows(kind: type) -> None:
-    X, y = IRIS
-    X, y = X[50:], np.array(["no", "yes"])[y[50:] - 1]
-    model = kind().fit(X, y)
-    decision = model.decision_function(X)
-    scores = X @ model.coef_.T + model.intercept_
-    assert model.coef_.shape == (2, 4)
-    np.testing.assert_allclose(decision, scores[:, 1] - scores[:, 0], atol=1e-9)
-    np.testing.assert_array_equal(model.predict(X), np.where(decision > 0, "yes", "no"))
-
-
-@SINGLE
 def test_pipeline_search_and_cross_validation(kind: type) -> None:
     X, y = load_wine(return_X_y=True)
     pipe = make_pipeline(StandardScaler(), kind(reg=0.01))
@@ -360,9 +373,45 @@ def test_copies_of_a_fitted_model_predict_the_same(kind: type, tmp_path: Path) -
     joblib.dump(model, tmp_path / "model.joblib")
     for copy in (pickle.load(io.BytesIO(pickle.dumps(model))), joblib.load(tmp_path / "model.joblib")):
         np.testing.assert_array_equal(copy.decision_function(X), model.decision_function(X))
-        assert copy.path_.points[0].reg == model.path_.points[0].reg
+        for mine, theirs in zip(copy.path_.points, model.path_.points, strict=True):
+            assert torch.equal(mine.coef, theirs.coef)
+            for fact in ("reg", "objective", "gap", "passes", "status"):
+                assert getattr(mine, fact) == getattr(theirs, fact)
     assert not hasattr(clone(model), "coef_")
     assert clone(model).get_params() == model.get_params()
+
+
+def parts_of(value: Any) -> Iterator[Any]:
+    """A value and everything inside it."""
+    yield value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    for part in inner:
+        yield from parts_of(part)
+
+
+@pytest.mark.parametrize("kind", [SoftmaxClassifier, HingeClassifier, SoftmaxClassifierCV, HingeClassifierCV])
+def test_a_fitted_model_holds_numpy_numbers_and_text_alone(kind: type) -> None:
+    model = (kind(regs=GRID) if kind.__name__.endswith("CV") else kind()).fit(*IRIS)
+    held = {type(part) for part in parts_of(vars(model))}
+    assert held <= {dict, list, tuple, str, bool, int, float, type(None), np.ndarray, np.float64, np.int64}, held
+    assert all(part.dtype != object for part in parts_of(vars(model)) if isinstance(part, np.ndarray))
+
+
+def test_there_is_no_path_before_fit() -> None:
+    assert not hasattr(SoftmaxClassifier(), "path_")
+
+
+@pytest.mark.parametrize("kind", [SoftmaxClassifier, HingeClassifier, SoftmaxClassifierCV, HingeClassifierCV])
+def test_skops_saves_and_loads_a_fitted_model(kind: type, tmp_path: Path) -> None:
+    io = pytest.importorskip("skops.io")
+    X, y = IRIS
+    model = (kind(regs=GRID) if kind.__name__.endswith("CV") else kind()).fit(X, y)
+    io.dump(model, tmp_path / "model.skops")
+    unknown = io.get_untrusted_types(file=tmp_path / "model.skops")
+    assert [name.rsplit(".", 1)[1] for name in unknown] == [kind.__name__]  # the class itself, which is to be trusted
+    again = io.load(tmp_path / "model.skops", trusted=unknown)
+    np.testing.assert_array_equal(again.decision_function(X), model.decision_function(X))
+    assert again.path_.points[0].relative_gap == model.path_.points[0].relative_gap
 
 
 def test_log_probabilities_do_not_round_to_minus_infinity() -> None:

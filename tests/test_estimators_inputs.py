@@ -130,7 +130,65 @@ def test_rows_on_a_gpu_are_computed_there() -> None:
     assert SoftmaxClassifier(device="cuda").fit(X, Y).path_.points[0].coef.device.type == "cpu"
 
 
+@pytest.mark.parametrize("mask", [False, np.ma.nomask, np.zeros(X.shape, bool)], ids=["false", "none", "empty"])
+def test_a_mask_that_masks_nothing_is_no_mask(model: SoftmaxClassifier, mask: Any) -> None:
+    rows = np.ma.MaskedArray(X, mask=mask)
+    assert as_matrix(rows).data_ptr() == X.ctypes.data
+    own = SoftmaxClassifier().fit(rows, np.ma.MaskedArray(Y), np.ma.MaskedArray(np.ones(150)))
+    np.testing.assert_allclose(own.coef_, model.coef_, atol=1e-10)
+
+
+@pytest.mark.parametrize("kind", [SoftmaxClassifier, HingeClassifier])
+def test_float32_rows_on_a_large_offset_are_scored_in_float64(kind: type) -> None:
+    rows = (np.rint(8 * X) + 1e7).astype(np.float32)  # whole numbers: float32 holds them
+    fitted = kind(reg=1e-3, standardize=True).fit(rows, Y)
+    scores = fitted.decision_function(rows)
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores, fitted.decision_function(rows.astype(np.float64)), rtol=0, atol=1e-4)
+    assert fitted.score(rows, Y) > 0.9
+
+
+def test_scores_beyond_the_type_of_the_rows_are_refused() -> None:
+    fitted = SoftmaxClassifier(reg=1e-3).fit(X.astype(np.float32), Y)
+    with refused("scores of rows 0 to 1 are beyond float32: features are too large for these weights"):
+        fitted.predict(np.full((2, 4), 3e38, dtype=np.float32))
+
+
 # What they refuse: rows
+
+
+def masked(values: np.ndarray, *place: int) -> np.ma.MaskedArray:
+    array = np.ma.MaskedArray(values.copy(), mask=False)
+    array[place] = np.ma.masked
+    return array
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((masked(X, 70, 2), Y), "features must not be masked; row 70, column 2 is. Fill or drop masked cells first"),
+        ((X, masked(Y, 3)), "labels must not be masked; row 3 is"),
+        ((X, Y, masked(np.ones(150), 5)), "sample_weight must not be masked; row 5 is"),
+        ((pl.DataFrame(X).lazy(), Y), "features must be in memory; got a polars LazyFrame. collect() it first"),
+        ((X, pl.DataFrame({"y": Y}).lazy()), "labels must be in memory"),
+        ((X, Y, pl.DataFrame({"w": Y}).lazy()), "sample_weight must be in memory"),
+        ((np.rec.fromarrays(X.T), Y), "features must be plain numbers; got an array of records with 4 fields"),
+        ((X, np.rec.fromarrays([Y])), "labels must be plain numbers; got an array of records"),
+        ((X, Y, np.rec.fromarrays([Y])), "sample_weight must be plain numbers; got an array of records"),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
+def test_containers_whose_numbers_are_not_there_to_be_read(arguments: Any, message: str) -> None:
+    with refused(message):
+        SoftmaxClassifier().fit(*arguments)
+    with refused(message):
+        SoftmaxClassifierCV(regs=[0.1]).fit(*arguments)
+
+
+def test_predictions_refuse_the_same_containers(model: SoftmaxClassifier) -> None:
+    for rows in (masked(X, 70, 2), pl.DataFrame(X).lazy(), np.rec.fromarrays(X.T)):
+        with refused("features must"):
+            model.predict(rows)
 
 
 @pytest.mark.parametrize(
@@ -244,6 +302,8 @@ def test_weights_that_weigh_nothing(weights: Any, message: str) -> None:
         ({"max_iter": 0}, "max_iter must be a whole number >= 1"),
         ({"solver": "lbfgs"}, "solver must be one of exact, sgd; got 'lbfgs'"),
         ({"intercept_scaling": 0}, "intercept_scaling must be"),
+        ({"intercept_scaling": 1e308}, "intercept_scaling must be a finite number > 0 and <= 1e+08; got 1e+308"),
+        ({"C": 10**400}, "C must be a finite number > 0; got 1000"),
         ({"class_weight": "heavy"}, "class_weight must be a dict, 'balanced' or None"),
         ({"class_weight": {"setosa": 2}}, "class_weight must name classes of y"),
         ({"class_weight": {0: -1}}, "class_weight must have finite values >= 0"),

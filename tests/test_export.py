@@ -7,6 +7,7 @@ import csv
 import json
 import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,19 @@ from colinear.solvers.path import solve_path
 every_format = pytest.mark.parametrize("to", sorted(FORMATS))
 
 
-def draw_model(n_classes: int = 3, *, loss: str = "softmax", images: bool = False, seed: int = 0) -> LinearModel:
+def draw_model(
+    n_classes: int = 3,
+    *,
+    loss: str = "softmax",
+    images: bool = False,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> LinearModel:
     generator = torch.Generator().manual_seed(seed)
-    weight = torch.randn(n_classes, 12, generator=generator)
+    weight = torch.randn(n_classes, 12, generator=generator, dtype=dtype)
     names = tuple(f"class {number}, ünïcode" for number in range(n_classes))
     shape, range_ = ((3, 2, 2), 255.0) if images else (None, 1.0)
-    bias = torch.randn(n_classes, generator=generator)
+    bias = torch.randn(n_classes, generator=generator, dtype=dtype)
     return LinearModel(weight, bias, names, shape, range_, {"loss": loss, "reg": 0.1})
 
 
@@ -49,13 +57,112 @@ def session(path: Path) -> onnxruntime.InferenceSession:
 @every_format
 @pytest.mark.parametrize("n_classes", [2, 3, 7])
 @pytest.mark.parametrize("loss", ["softmax", "hinge"])
-def test_every_format_is_checked_on_the_spot(tmp_path: Path, to: str, n_classes: int, loss: str) -> None:
-    model = draw_model(n_classes, loss=loss)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_every_format_is_checked_on_the_spot(
+    tmp_path: Path, to: str, n_classes: int, loss: str, dtype: torch.dtype
+) -> None:
+    model = draw_model(n_classes, loss=loss, dtype=dtype)
     exported = export_model(model, tmp_path / f"m{FORMATS[to][0]}", to)
     assert exported.path.is_file()
     assert exported.checked == formats.CHECK_ROWS
     assert exported.near_ties == 0
-    assert exported.largest_difference < 1e-4
+    assert exported.largest_difference < (1e-4 if dtype == torch.float32 else 1e-12)
+
+
+STAMPS = 1.7e9  # an offset at which float32 has steps of 128
+
+
+def draw_stamps(n_classes: int, loss: str) -> tuple[LinearModel, torch.Tensor]:
+    """A float64 model for timestamps that differ by seconds, and such rows."""
+    near = draw_model(n_classes, loss=loss, dtype=torch.float64)
+    bias = near.bias - STAMPS * near.weight.sum(1)
+    return replace(near, bias=bias), draw_rows().double() + STAMPS
+
+
+@every_format
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("loss", ["softmax", "hinge"])
+def test_every_format_labels_float64_rows_as_a_float64_model_does(
+    tmp_path: Path, to: str, n_classes: int, loss: str
+) -> None:
+    model, rows = draw_stamps(n_classes, loss)
+    path = tmp_path / f"m{FORMATS[to][0]}"
+    exported = export_model(model, path, to, rows=rows)
+    assert (exported.checked, exported.near_ties) == (50, 0)
+    scores = FORMATS[to][2](path.read_bytes(), model, rows)
+    assert scores is not None
+    np.testing.assert_allclose(scores, model.scores(rows), rtol=0, atol=1e-4)
+    assert torch.equal(scores.argmax(1), model.predict(rows))
+
+
+@every_format
+def test_a_float64_model_is_checked_on_rows_of_any_type(tmp_path: Path, to: str) -> None:
+    for rows in (draw_rows(), draw_rows().abs().to(torch.uint8)):
+        model = draw_model(dtype=torch.float64)
+        assert export_model(model, tmp_path / f"m{FORMATS[to][0]}", to, rows=rows).largest_difference < 1e-12
+
+
+def test_the_check_of_a_float64_model_is_as_fine_as_float64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suffix, encode, decode = FORMATS["numpy"]
+    rounded = draw_model(dtype=torch.float64)
+    rounded = replace(rounded, weight=rounded.weight.float(), bias=rounded.bias.float())
+    monkeypatch.setitem(FORMATS, "numpy", (suffix, lambda _: encode(rounded), decode))
+    with pytest.raises(ExportError, match="does not score row"):
+        export_model(draw_model(dtype=torch.float64), tmp_path / "m.npz", "numpy")
+
+
+def test_onnx_of_a_float64_model_takes_and_gives_float64(tmp_path: Path) -> None:
+    model, rows = draw_stamps(3, "softmax")
+    run = session(export_model(model, tmp_path / "m.onnx", rows=rows).path)
+    assert [source.type for source in run.get_inputs()] == ["tensor(double)"]
+    types = ["tensor(int64)", "tensor(string)", "tensor(double)", "tensor(double)"]
+    assert [output.type for output in run.get_outputs()] == types
+    found = run.run(["probabilities"], {"features": rows.numpy()})[0]
+    np.testing.assert_allclose(found, model.predict_proba(rows), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "labels"),
+    [
+        (("-3", "0", "12"), "int", [-3, 0, 12]),
+        (("-3", "0", "12"), None, [-3, 0, 12]),
+        (("0", "1", "2"), "text", ["0", "1", "2"]),
+        (("0", "01", "2"), None, ["0", "01", "2"]),
+        (("0", "b", "2"), "int", ["0", "b", "2"]),
+        (("False", "True"), "bool", [False, True]),
+        (("False", "True"), None, ["False", "True"]),
+    ],
+    ids=str,
+)
+def test_scikit_learn_gets_the_labels_that_were_trained_with(
+    tmp_path: Path, names: tuple[str, ...], kind: str | None, labels: list[Any]
+) -> None:
+    model, rows = replace(draw_model(len(names)), class_names=names, label_kind=kind), draw_rows()
+    estimator = pickle.loads(export_model(model, tmp_path / "m.pkl", "sklearn").path.read_bytes())
+    truth = np.array(labels)[model.predict(rows)]
+    assert estimator.classes_.dtype == truth.dtype
+    np.testing.assert_array_equal(estimator.predict(rows.numpy()), truth)
+    assert estimator.score(rows.numpy(), truth) == 1.0
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [np.arange(60) % 3 + 5, np.array(["5", "6", "7"])[np.arange(60) % 3], np.arange(60) % 2 == 0],
+    ids=["numbers", "text", "booleans"],
+)
+def test_labels_of_a_file_come_back_from_a_trained_and_exported_model(
+    tmp_path: Path, labels: Any, without_figures: None
+) -> None:
+    X = np.random.default_rng(0).normal(size=(60, 4)) + 1.7e9
+    X[:, 0] += 5 * np.unique(labels, return_inverse=True)[1]
+    np.save(tmp_path / "X.npy", X)
+    np.save(tmp_path / "y.npy", labels)
+    target = tmp_path / "m.safetensors"
+    assert run("fit", str(tmp_path / "X.npy"), "--reg", "1e-3", "--out", str(target), "--quiet") == 0
+    assert run("export", str(target), "--to", "sklearn") == 0
+    estimator = pickle.loads((tmp_path / "m.pkl").read_bytes())
+    assert estimator.predict(X).dtype == labels.dtype
+    assert estimator.score(X, labels) > 0.95
 
 
 def test_onnx_gives_label_name_scores_and_probabilities(tmp_path: Path) -> None:
@@ -109,8 +216,9 @@ def test_the_pickle_is_a_scikit_learn_estimator(tmp_path: Path, n_classes: int) 
     assert estimator.score(rows.numpy(), named) == 1.0
 
 
-def test_npz_and_csv_hold_the_very_weights(tmp_path: Path) -> None:
-    model = draw_model(images=True)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_npz_and_csv_hold_the_very_weights(tmp_path: Path, dtype: torch.dtype) -> None:
+    model = draw_model(images=True, dtype=dtype)
     with np.load(export_model(model, tmp_path / "m.npz", "numpy").path, allow_pickle=False) as file:
         np.testing.assert_array_equal(file["weight"], model.weight)
         np.testing.assert_array_equal(file["bias"], model.bias)
@@ -121,7 +229,7 @@ def test_npz_and_csv_hold_the_very_weights(tmp_path: Path) -> None:
         lines = list(csv.reader(text))
     assert lines[0][:3] == ["class", "bias", "feature_0"]
     assert [line[0] for line in lines[1:]] == list(model.class_names)
-    back = np.array([line[1:] for line in lines[1:]], dtype=np.float32)
+    back = np.array([line[1:] for line in lines[1:]], dtype=model.weight.numpy().dtype)
     np.testing.assert_array_equal(back[:, 1:], model.weight)
     np.testing.assert_array_equal(back[:, 0], model.bias)
 

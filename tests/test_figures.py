@@ -19,7 +19,8 @@ from colinear.report.canvas import label_text, to_png
 from colinear.report.confusion import confusion_figure
 from colinear.report.figures import write_figures
 from colinear.report.images import as_picture, is_picture, sample_figure, template_figure
-from colinear.report.search_plots import loss_figure, path_figure, search_figure, smooth_curve
+from colinear.report.record import Record, decimate
+from colinear.report.search_plots import loss_figure, path_figure, search_figure, smooth_curve, thin_curve
 from colinear.search.result import SearchResult, Trial
 from colinear.search.results import TestScore, loss_json
 from colinear.search.tune import LossRun
@@ -100,11 +101,28 @@ def test_every_figure_is_a_picture_whatever_the_names(
         assert decode(png).std() > 1  # something is drawn
 
 
-def test_after_a_resume_there_are_all_figures_but_loss_curves() -> None:
+def test_after_a_resume_loss_curves_are_those_of_the_record() -> None:
     run = make_run(("a", "b"), None, 3)
     resumed = LossRun(run.loss, run.model, run.entry, None, None)
-    names = write_figures([resumed], make_split(("a", "b"), None, 3), lambda name, content: None)
+    split = make_split(("a", "b"), None, 3)
+    names = write_figures([resumed], split, lambda name, content: None)
     assert names == [f"figures/hinge-{name}.png" for name in ("search", "templates", "confusion")]
+    assert run.result is not None
+    assert run.result.history is not None
+    history, steps = decimate(run.result.history)
+    kept: dict[str, bytes] = {}
+    names = write_figures(
+        [resumed], split, kept.__setitem__, {"hinge": Record({}, {"history": history, "steps": steps})}
+    )
+    assert names[0] == "figures/hinge-loss.png"
+    assert decode(kept[names[0]]).std() > 1
+    other = Record({}, {"history": history[:1], "steps": steps})  # of another search
+    assert names[1:] == write_figures([resumed], split, kept.__setitem__, {"hinge": other})
+
+
+def test_a_thin_curve_ends_at_the_first_value_that_is_not_finite() -> None:
+    steps, losses = thin_curve(np.array([1.5, 3.5, 5.5]), np.array([2.0, np.nan, 1.0]))
+    assert (steps.tolist(), losses.tolist()) == ([1.5], [2.0])
 
 
 def test_the_sample_grid_shows_the_pixels_of_each_class() -> None:
@@ -169,7 +187,7 @@ def test_one_candidate_and_only_diverged_ones_can_be_drawn() -> None:
     for trial in (sgd_trial(1e-2, 0.1, 0.5), sgd_trial(1e-2, 0.1, None, "diverged")):
         entry = make_entry("sgd", [trial])
         assert to_png(search_figure(entry))
-        assert to_png(loss_figure(entry, np.full((1, 30), np.nan, dtype=np.float32)))
+        assert to_png(loss_figure(entry, [smooth_curve(np.full(30, np.nan, dtype=np.float32))]))
 
 
 def test_the_path_shows_accuracies_and_gap_over_log_reg() -> None:
@@ -199,7 +217,7 @@ def test_loss_curves_end_where_a_candidate_left() -> None:
     trials = [sgd_trial(1e-2, 0.1, 0.5), sgd_trial(1e-3, 0.1, 0.4, "dropped")]
     history = np.linspace(2, 1, 100, dtype=np.float32) * np.ones((2, 1), dtype=np.float32)
     history[1, 30:] = np.nan
-    lines = loss_figure(make_entry("sgd", trials), history).axes[0].lines
+    lines = loss_figure(make_entry("sgd", trials), [smooth_curve(losses) for losses in history]).axes[0].lines
     assert sorted(round(float(line.get_xdata()[-1])) for line in lines) == [30, 99]
 
 

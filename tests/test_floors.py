@@ -13,8 +13,8 @@ import colinear
 
 # Lowest first. A new top-level module or package has to be put on a floor here.
 FLOORS = (
-    ("checks",),
-    ("datasets", "metrics", "model"),
+    ("checks", "outputs", "schemas", "texts"),
+    ("datasets", "metrics", "model", "modelfile"),
     ("export", "gradcheck", "losses", "products", "reference", "selfcheck"),
     ("objective",),
     ("solvers",),

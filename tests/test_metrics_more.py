@@ -176,6 +176,18 @@ def test_perfect_and_worse_than_useless_scores_end_at_the_bounds() -> None:
     assert metrics.fit_temperature(-scores, torch.arange(3)) == metrics.HOTTEST
 
 
+@pytest.mark.parametrize("scores", [torch.zeros(6, 3), torch.full((6, 3), 7.5)], ids=["zeros", "equal"])
+def test_scores_that_tell_no_class_from_another_end_at_the_hottest(scores: Tensor) -> None:
+    assert metrics.fit_temperature(scores, torch.arange(6) % 3) == metrics.HOTTEST
+
+
+@pytest.mark.parametrize(("truth", "found"), [([0, 0, 0], "COLDEST"), ([1, 1, 1], "HOTTEST"), ([0, 0, 1], None)])
+def test_a_constant_classifier_has_the_temperature_of_its_share(truth: list[int], found: str | None) -> None:
+    temperature = metrics.fit_temperature(torch.tensor([[2.0, 0.0]] * 3), torch.tensor(truth))
+    expected = 2 / math.log(2) if found is None else getattr(metrics, found)  # 2 of 3: the logit is log 2 = 2 / t
+    assert temperature == pytest.approx(expected, rel=1e-9)
+
+
 # What they refuse
 
 

@@ -1,17 +1,26 @@
-"""Newton's method for the hinge: certificates where L-BFGS ends, and the same optimum from anywhere."""
+"""Newton's method: certificates where L-BFGS ends, and the same optimum from anywhere."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from sklearn.datasets import load_wine
+from tests.problems import as_features, draw_features, draw_rows, reference_of
 from torch.testing import assert_close
 
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features, fit_scaling, load_digits
-from colinear.losses import Hinge
+from colinear.losses import Hinge, Loss, Softmax
 from colinear.objective import Objective
-from colinear.solvers.newton import Newton, _Candidate, solve_newton, suits_newton
+from colinear.solvers.basis import Basis
+from colinear.solvers.curvature import FLAT
+from colinear.solvers.newton import Newton, _Candidate, rising_root, solve_newton, suits_newton
 from colinear.solvers.path import solve_path
 from colinear.solvers.solution import Status
 
@@ -72,22 +81,106 @@ def test_one_pass_is_the_certificate_of_the_start() -> None:
     assert [point.objective for point in again.points] == [point.objective for point in near.points]
 
 
-def test_the_hessian_is_that_of_the_gradient() -> None:
-    candidate = _Candidate(Newton(wine(standardize=True)), 0.1, None, 1e-3, 100)
+both = pytest.mark.parametrize("loss", [Softmax(), Hinge()], ids=["softmax", "hinge"])
+
+
+def candidate_of(features: Features, loss: Loss, reg: float) -> _Candidate:
+    return _Candidate(Newton(Objective(features), loss), reg, None, 1e-3, 100)
+
+
+@both
+def test_the_hessian_is_that_of_the_gradient(loss: Loss) -> None:
+    candidate = candidate_of(wine(standardize=True).features, loss, 0.1)
     coef = 0.1 * torch.randn(3, 14, generator=torch.Generator().manual_seed(0)).double()
-    width = 1.0
+    curved = candidate.curved(1.0)
 
     def gradient(at: torch.Tensor) -> torch.Tensor:
-        margins = candidate._margins(at @ candidate.rows.mT) + 1
-        margins = margins.scatter(0, candidate.true, 0.0)
-        return candidate._slopes(margins, width)[0] @ candidate.rows
+        return curved.value_and_slopes(at @ candidate.rows.mT)[1] @ candidate.rows
 
-    margins = (candidate._margins(coef @ candidate.rows.mT) + 1).scatter(0, candidate.true, 0.0)
-    hessian = candidate._hessian(candidate._slopes(margins, width)[1]).view(42, 42)
+    hessian = candidate._hessian(curved.pairs(coef @ candidate.rows.mT), 3).view(42, 42)
     steps = 1e-7 * torch.eye(42).double().view(42, 3, 14)
     numeric = torch.stack([(gradient(coef + s) - gradient(coef - s)).flatten() / 2e-7 for s in steps])
     assert_close(hessian, numeric, rtol=0, atol=1e-6)
     assert_close(hessian, hessian.mT)
+
+
+@both
+@pytest.mark.parametrize("width", [1.0, 1e-2])
+def test_values_slopes_and_duals_are_those_of_the_loss(loss: Loss, width: float) -> None:
+    features, coef = draw_features(40, 4, 3), torch.randn(3, 5, generator=torch.Generator().manual_seed(0)).double()
+    candidate = candidate_of(features, loss, 0.1)
+    scores = coef @ candidate.rows.mT
+    sums = loss.smooth(torch.tensor([width]).double()).sums_(scores.clone().unsqueeze(0), features.labels)
+    curved = candidate.curved(width)
+    value, slopes = curved.value_and_slopes(scores.clone())
+    reference = reference_of(loss.name, features, 0.1)
+    assert value == pytest.approx(float(sums.original) / 40)
+    assert curved.dual(scores) == pytest.approx(float(sums.dual) / 40)
+    expected = reference.slopes(coef.numpy(), 0.0 if loss.name == "softmax" else width)[0].T / 40
+    assert_close(slopes, torch.from_numpy(expected))
+
+
+@both
+def test_a_newton_step_solves_the_system_of_the_whole_hessian(loss: Loss) -> None:
+    """What the classes have in common is stepped to 0 apart; together that is the step of the full Hessian."""
+    features, coef = draw_features(40, 4, 3), torch.randn(3, 5, generator=torch.Generator().manual_seed(0)).double()
+    candidate = candidate_of(features, loss, 0.1)
+    curved, scores = candidate.curved(1.0), coef @ candidate.rows.mT
+    gradient = curved.value_and_slopes(scores)[1] @ candidate.rows + 0.2 * coef
+    hessian = candidate._hessian(curved.pairs(scores), 3).view(15, 15) + 0.2 * torch.eye(15).double()
+    step = candidate._direction(coef, gradient, curved, scores)
+    assert_close(hessian @ step.flatten(), -gradient.flatten())
+
+
+def along(
+    candidate: _Candidate, loss: Loss, coef: torch.Tensor, direction: torch.Tensor, width: float
+) -> tuple[float, float]:
+    """Value of the smoothed objective at coef, and its slope along the direction."""
+    regs, widths = (torch.tensor([number]).double() for number in (candidate.reg, width))
+    there = candidate.newton.objective.evaluate(coef.unsqueeze(0), regs, loss.smooth(widths))
+    return float(there.value), float((there.gradient * direction).sum())
+
+
+@both
+@pytest.mark.parametrize("width", [1.0, 1e-2, 1e-5])
+def test_every_line_search_ends_where_the_slope_is_zero_and_never_higher(loss: Loss, width: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for seed in range(60):
+        candidate = candidate_of(draw_features(40, 4, 3, seed), loss, 10.0 ** -(seed % 7))
+        coef, curved = torch.randn(3, 5, generator=generator).double(), candidate.curved(width)
+        scores = coef @ candidate.rows.mT
+        gradient = curved.value_and_slopes(scores)[1] @ candidate.rows + 2 * candidate.reg * coef
+        direction = candidate._direction(coef, gradient, curved, scores)
+        direction *= 10.0 ** (seed % 5 - 2)  # the full step: too short, too far
+        step = candidate._line_search(coef, direction, scores, curved)
+        before, downhill = along(candidate, loss, coef, direction, width)
+        after, slope = along(candidate, loss, coef + step * direction, direction, width)
+        assert downhill < 0 < step
+        assert abs(slope) <= max(1e-8, curved.flat if loss.name == "softmax" else 0) * abs(downhill)
+        assert after < before
+
+
+@pytest.mark.parametrize("root", [1e-9, 1e-3, 0.7, 3.0, 1e6, 1e12])
+@pytest.mark.parametrize("jump", [1.0, 1e-6, 1e6, 1e12], ids="curvature times {:g} at the root".format)
+def test_the_root_of_a_bent_slope_is_found_from_below(root: float, jump: float) -> None:
+    computed: dict[float, float] = {}
+
+    def slope(step: float) -> tuple[float, float]:
+        bend = 1.0 if step < root else jump
+        computed[step] = bend * (step - root)
+        return computed[step], bend
+
+    found = rising_root(slope)
+    assert found == pytest.approx(root, rel=1e-12)
+    assert computed[found] <= FLAT * root  # computed, and downhill or flat
+
+
+def test_a_slope_that_rises_at_once_has_no_step_and_one_that_never_does_has_one_that_was_computed() -> None:
+    assert rising_root(lambda step: (1.0 if step else -1e-3, 0.0)) == 0
+    steps: list[float] = []
+    far = rising_root(lambda step: (steps.append(step) or -1.0, 0.0))  # type: ignore[func-returns-value]
+    assert far in steps
+    assert math.isfinite(far)
 
 
 def test_arguments_that_cannot_be_are_refused() -> None:
@@ -101,5 +194,84 @@ def test_arguments_that_cannot_be_are_refused() -> None:
 def test_large_problems_are_not_for_it() -> None:
     data = load_digits()
     assert suits_newton(Objective(Features(data, fit_scaling(data))))
+    assert suits_newton(Objective(Features(data, fit_scaling(data))), Softmax())
+    many = as_features(draw_rows(4000, 20, 60))  # 1,770 pairs of classes for the softmax, 60 products for the hinge
+    assert [suits_newton(Objective(many), loss) for loss in (Softmax(), Hinge())] == [False, True]
     wide = ArrayDataset(torch.ones(4, 1000), torch.tensor([0, 1, 0, 1]), ("a", "b"))
     assert not suits_newton(Objective(Features(wide, fit_scaling(wide))))
+
+
+def test_rows_shared_with_other_processes_are_not_for_it(tmp_path: Path) -> None:
+    objective = Objective(draw_features(40, 4, 3))
+    assert suits_newton(objective)
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'meet'}", rank=0, world_size=1)
+    try:
+        assert not suits_newton(objective)
+    finally:
+        dist.destroy_process_group()
+
+
+@both
+def test_a_softmax_and_a_hinge_end_at_the_optimum_of_plain_numpy(loss: Loss) -> None:
+    features = draw_features(60, 4, 3)
+    point = solve_newton(Objective(features), [1e-2], loss=loss, tol=1e-9).points[0]
+    reference = reference_of(loss.name, features, 1e-2)
+    widths = (0.0,) if loss.name == "softmax" else (1.0, 1e-2, 1e-4, 1e-6)
+    best = reference.value(reference.minimise(np.zeros((3, 5)), widths))
+    assert point.status is Status.CONVERGED
+    assert point.objective == pytest.approx(best, rel=1e-6)
+    assert point.objective - point.gap <= best
+
+
+def test_a_start_that_is_not_finite_ends_as_diverged_never_as_converged() -> None:
+    for loss in (Softmax(), Hinge()):
+        for value in (math.nan, math.inf, 1e200):
+            start = torch.full((3, 5), value, dtype=torch.float64)
+            start[0] = 0
+            point = solve_newton(Objective(draw_features(40, 4, 3)), [1e-2], loss=loss, start=start).points[0]
+            assert point.status is Status.DIVERGED
+            assert math.isnan(point.relative_gap)
+
+
+# Coordinates for features that are badly conditioned
+
+
+def shifted(offset: float, d: int = 5) -> Features:
+    rows = draw_rows(80, d, 3)
+    return as_features(replace(rows, features=rows.features + offset))
+
+
+def test_well_conditioned_features_keep_their_coordinates() -> None:
+    scales = 10.0 ** torch.arange(-8.0, 8.0, 3.2).double()
+    rows = draw_rows(80, 5, 3)
+    for features in (rows.features, rows.features * scales, torch.cat([rows.features, rows.features], 1)):
+        assert Basis.fit(features) is None
+    assert Basis.fit(shifted(1e6).gather(slice(0, 4))) is None  # fewer rows than columns
+
+
+def test_coordinates_give_the_same_scores_penalties_and_slopes() -> None:
+    features = torch.cat([draw_features(80, 5, 3).gather(slice(0, 80)) + 1e6, torch.ones(80, 2).double()], 1)
+    basis = Basis.fit(features)
+    assert basis is not None
+    v = torch.randn(3, 8, generator=torch.Generator().manual_seed(0)).double()
+    w = basis.weights(v)
+    assert_close(w @ features.mT, v @ basis.rows.mT, rtol=1e-8, atol=1e-8 * float(w.abs().max()) * 1e6)
+    assert_close(basis.coordinates(w), v, rtol=1e-8, atol=1e-8)
+    assert_close((v @ basis.metric * v).sum(), w.square().sum(), rtol=1e-10, atol=0)
+    slopes = torch.randn(3, 8, generator=torch.Generator().manual_seed(1)).double()
+    assert_close((basis.gradient(slopes) * v).sum(), (slopes * w).sum(), rtol=1e-8, atol=0)
+    gram = basis.rows.mT @ basis.rows
+    assert float(torch.linalg.eigvalsh(gram)[2:].min()) > 1e-3  # all but the directions of three equal columns
+
+
+@both
+@pytest.mark.parametrize("offset", [1e6, 1e8])
+def test_a_large_offset_is_certified_though_weights_are_rounded(loss: Loss, offset: float) -> None:
+    point = solve_newton(Objective(shifted(offset)), [1e-2], loss=loss, tol=1e-4).points[0]
+    assert point.status is Status.CONVERGED
+    # an offset without end: a sum of weights other than 0 is a bias without penalty, and nothing else
+    rows = draw_rows(80, 5, 3).features
+    centred = replace(draw_rows(80, 5, 3), features=rows - rows.mean(1, keepdim=True))
+    free = solve_newton(Objective(as_features(centred, bias=1e4)), [1e-2], loss=loss, tol=1e-6).points[0]
+    assert point.objective >= free.objective - free.gap
+    assert point.objective == pytest.approx(free.objective, rel=1e-3)

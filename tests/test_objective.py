@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features
 from colinear.losses import LOSSES, Hinge, Loss, Softmax
 from colinear.model import LinearModel
-from colinear.objective import Evaluation, Objective, label_rows, squared_norm
+from colinear.objective import Evaluation, Objective, label_rows, n_processes, squared_norm
+from colinear.solvers.path import solve_path
 
 REGS = torch.tensor([1e-3, 0.1, 2.0], dtype=torch.float64)
 K = len(REGS)
@@ -240,38 +242,80 @@ def test_an_objective_of_zero_has_a_relative_gap_of_zero() -> None:
 
 # Processes
 
+
+@dataclass(frozen=True)
+class Sharded:
+    first: dict[str, Any]
+    second: dict[str, Any]
+    objective: Objective
+    problem: dict[str, Any]
+
+
 WORKER = """
 import sys, torch, torch.distributed as dist
+from datetime import timedelta
+from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features, Scaling
 from colinear.losses import LOSSES
 from colinear.objective import Objective
+from colinear.solvers import SGD
 from colinear.solvers.path import solve_path
 folder, rank = sys.argv[1], int(sys.argv[2])
 torch.set_num_threads(1)
 problem = torch.load(f"{folder}/problem.pt")
-dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+meet = f"file://{folder}/meet"
+dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(seconds=60))
 data = ArrayDataset(problem["x"], problem["y"], tuple("abc"))
 shard = data.subset(slice(0, 17) if rank == 0 else slice(17, 40))
 features = Features(shard, Scaling(torch.ones(()).double(), torch.zeros(4).double()), torch.float64)
-weights = problem["weights"][0:17] if rank == 0 else problem["weights"][17:40]
-objective, found = Objective(features, weights), {}
+mine = slice(0, 17) if rank == 0 else slice(17, 40)
+weights = problem["weights"][mine]
+objective, found = Objective(features, weights, problem["folds"][mine]), {}
 for name, loss in LOSSES.items():
     found[name] = vars(objective.evaluate(problem["coef"], problem["regs"], loss))
     path = solve_path(objective, loss, problem["regs"], tol=1e-3)
     found[f"{name} path"] = path.coef, [p.objective for p in path.points], [p.status.name for p in path.points]
 found["correct"] = objective.count_correct(problem["coef"])
-found["moment"] = objective.second_moment(torch.arange(features.n_samples), torch.float64)
+rows = torch.arange(features.n_samples)
+found["moment"] = objective.second_moment(rows, torch.float64)
+found["moment times"] = objective.second_moment_times(problem["matrix"], rows)
+found["kept"] = objective.kept_weight(problem["held_out"])
+held = problem["held_out"]
+found["held out"] = objective.evaluate(problem["coef"], problem["regs"], LOSSES["hinge"], held).objective
+
+def refusal(call):
+    try:
+        return call() and None
+    except InputError as error:
+        return str(error)
+
+loss = LOSSES["softmax"]
+found["dataset"] = refusal(lambda: solve_path(shard, loss, [0.1]))
+own = Features(shard, Scaling(torch.ones(()).double(), shard.features[rows].mean(0)), torch.float64)
+found["own scaling"] = refusal(lambda: solve_path(own, loss, [0.1]))
+found["one scaling"] = refusal(lambda: solve_path(features, loss, [0.1]))
+sgd, one = SGD(3, 4), torch.ones(1)
+state = sgd.start(problem["coef"][0], one, one, torch.Generator())
+found["sgd"] = refusal(lambda: sgd.advance(state, features, loss, 3))
 torch.save(found, f"{folder}/found-{rank}.pt")
 dist.destroy_process_group()
 """
 
 
-def test_two_processes_with_a_shard_each_are_one_with_all_rows(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory: pytest.TempPathFactory) -> Sharded:
+    """What each of two processes with a shard finds, and the objective of all rows in one."""
+    tmp_path = tmp_path_factory.mktemp("sharded")
     features = draw_features(40, 4, 3)
     data, coef = features.dataset, draw_coef(K, features)
     weights = torch.linspace(0.5, 2, 40, dtype=torch.float64)
-    rows = data.take(slice(0, 40))
-    torch.save({"x": rows, "y": data.labels, "coef": coef, "regs": REGS, "weights": weights}, tmp_path / "problem.pt")
+    rows, folds = data.take(slice(0, 40)), torch.arange(40) % 3
+    problem = {
+        "x": rows, "y": data.labels, "coef": coef, "regs": REGS, "weights": weights, "folds": folds,
+        "matrix": torch.randn(5, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64),
+        "held_out": torch.tensor([2, -1, 0]),
+    }  # fmt: skip
+    torch.save(problem, tmp_path / "problem.pt")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     workers = [
         subprocess.Popen(
@@ -282,8 +326,12 @@ def test_two_processes_with_a_shard_each_are_one_with_all_rows(tmp_path: Path) -
     ]  # fmt: skip
     said = [worker.communicate(timeout=120)[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], said
-    objective = Objective(features, weights)
     first, second = (torch.load(tmp_path / f"found-{rank}.pt") for rank in (0, 1))
+    return Sharded(first, second, Objective(features, weights, folds), problem)
+
+
+def test_two_processes_with_a_shard_each_are_one_with_all_rows(sharded: Sharded) -> None:
+    first, second, objective, coef = sharded.first, sharded.second, sharded.objective, sharded.problem["coef"]
     for name, loss in LOSSES.items():
         expected = objective.evaluate(coef, REGS, loss)
         assert_same(Evaluation(**first[name]), expected)
@@ -293,4 +341,38 @@ def test_two_processes_with_a_shard_each_are_one_with_all_rows(tmp_path: Path) -
         whole = objective.evaluate(first[f"{name} path"][0], REGS, loss)
         torch.testing.assert_close(whole.objective.tolist(), first[f"{name} path"][1])
     assert [counts.tolist() for counts in first["correct"]] == [c.tolist() for c in objective.count_correct(coef)]
-    torch.testing.assert_close(first["moment"], objective.second_moment(torch.arange(40), torch.float64))
+    rows, held_out = torch.arange(40), sharded.problem["held_out"]
+    torch.testing.assert_close(first["moment"], objective.second_moment(rows, torch.float64))
+    times = objective.second_moment_times(sharded.problem["matrix"], rows)
+    torch.testing.assert_close(first["moment times"], times)
+    torch.testing.assert_close(first["kept"], objective.kept_weight(held_out))
+    held = objective.evaluate(coef, REGS, LOSSES["hinge"], held_out).objective
+    torch.testing.assert_close(first["held out"], held)
+    for name in ("moment", "moment times", "kept", "held out"):
+        assert torch.equal(first[name], second[name]), name
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("dataset", "a Dataset is centred by its own mean, and this process is one of a group of 2"),
+        ("own scaling", "the 2 processes of the group must see their rows through one scaling"),
+        ("sgd", "SGD takes its steps in one process; this one is in a group of 2"),
+    ],
+)
+def test_what_would_be_another_problem_in_each_process_is_refused_in_all(
+    sharded: Sharded, what: str, message: str
+) -> None:
+    assert sharded.first[what].startswith(message)
+    assert sharded.second[what].startswith(message)
+    assert sharded.first["one scaling"] is None
+
+
+def test_a_group_of_one_process_is_no_group(tmp_path: Path) -> None:
+    expected = solve_path(draw_rows(40, 4, 3), LOSSES["softmax"], [0.1]).points[0].objective
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    try:
+        assert n_processes() == 1
+        assert solve_path(draw_rows(40, 4, 3), LOSSES["softmax"], [0.1]).points[0].objective == expected
+    finally:
+        torch.distributed.destroy_process_group()

@@ -7,12 +7,14 @@ import io
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save
 from tests.reporting import HOSTILE, colour_split, digits_split, run, table_split
 
 from colinear.checks import InputError
@@ -168,7 +170,7 @@ def test_a_page_can_be_made_without_records(tmp_path: Path) -> None:
         ("results.json", b"{}", "damaged"),
         ("results.json", b'{"schema": 99}', "schema 99"),
         ("report-data/softmax.safetensors", b"nonsense", "damaged"),
-        ("settings.json", b"[]", "another version"),
+        ("results.json", b"[]", "damaged: it must be of type object"),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -176,6 +178,97 @@ def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes, mess
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message):
         write_report(tmp_path)
+
+
+def test_a_report_of_somebody_is_replaced_with_force_only(tmp_path: Path) -> None:
+    page = run(tmp_path, colour_split())
+    page.write_text("my own notes")
+    with pytest.raises(InputError, match=r"is not a page of colinear\. Move it away, or let `colinear report --force`"):
+        write_report(tmp_path)
+    assert page.read_text() == "my own notes"
+    assert "my own notes" not in write_report(tmp_path, force=True).read_text()
+    out = tmp_path / "out.html"
+    out.write_text("my own notes")
+    run(tmp_path / "other", colour_split(), seed=1)
+    write_comparison([tmp_path / "other", tmp_path], out.rename(tmp_path.parent / "out.html"), force=True)
+
+
+def test_a_folder_whose_name_is_no_utf_8_has_a_title() -> None:
+    page = make_page("caf\udce9", [{"loss": "\udce9", "candidates": ()}])
+    assert r"<title>caf\udce9 · colinear</title>" in page
+    assert page.encode()
+
+
+DAMAGES: dict[str, Any] = {
+    "another kind of number": {"correct": torch.ones(60)},
+    "another shape": {"correct": torch.ones(60, 1, dtype=torch.uint8)},
+    "an unknown tensor": {"x" * 5000: torch.ones(1)},
+    "values out of range": {"correct": torch.full((60,), 2, dtype=torch.uint8)},
+    "no candidates": {"history": torch.ones(0, 10), "steps": torch.ones(10)},
+    "other candidates": {"history": torch.ones(9, 10), "steps": torch.ones(10)},
+    "more losses than steps": {"history": torch.ones(5, 10), "steps": torch.ones(9)},
+    "steps of 0": {"history": torch.ones(5, 2), "steps": torch.zeros(2)},
+    "steps of nan": {"history": torch.ones(5, 2), "steps": torch.full((2,), math.nan)},
+    "two channels": {"templates": torch.ones(5, 3, 2, 4, 4, dtype=torch.uint8)},
+    "templates of others": {"templates": torch.ones(4, 3, 3, 4, 4, dtype=torch.uint8)},
+    "no rows in bins": {"bins": torch.zeros(15, 3, dtype=torch.float64)},
+    "infinite rows in bins": {"bins": torch.full((15, 3), math.inf, dtype=torch.float64)},
+    "infinite confidence in bins": {"bins": torch.tensor([[1.0, math.inf, 1.0]] * 15, dtype=torch.float64)},
+    "negative rows in bins": {"bins": torch.tensor([[2.0, 0.5, 1.0]] * 14 + [[-1.0, 0.5, 1.0]], dtype=torch.float64)},
+    "a class that is not there": {"mistakes": torch.tensor([[0.0, 3.0, 0.5]], dtype=torch.float64)},
+    "half a class": {"mistakes": torch.tensor([[0.0, 1.5, 0.5]], dtype=torch.float64)},
+    "a negative class": {"mistakes": torch.tensor([[-1.0, 0.0, 0.5]], dtype=torch.float64)},
+    "nan among mistakes": {"mistakes": torch.full((1, 3), math.nan, dtype=torch.float64)},
+    "more pictures than mistakes": {
+        "mistakes": torch.zeros(1, 3, dtype=torch.float64), "pixels": torch.zeros(2, 3, 6, 6, dtype=torch.uint8)
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tinges(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "tinges"
+    run(folder, colour_split())
+    return folder
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_record_that_no_run_writes_is_refused(tinges: Path, tmp_path: Path, damage: str) -> None:
+    shutil.copytree(tinges, tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    record = load_record(folder, "softmax")
+    assert record is not None
+    tensors = {name: tensor.contiguous() for name, tensor in DAMAGES[damage].items()}
+    folder.write(record_name("softmax"), save(tensors, {"colinear": json.dumps(record.facts)}))
+    with pytest.raises(InputError, match=r"softmax\.safetensors (is damaged|does not fit results\.json).*Delete it"):
+        write_report(folder.path)
+
+
+@pytest.mark.parametrize(
+    "facts", ["[]", "{}", "[" * 200_000, '{"format": NaN}', '{"format": "\\ud800"}', "loss", "model", "test", "other"]
+)
+def test_facts_that_no_run_writes_are_refused(tinges: Path, tmp_path: Path, facts: str) -> None:
+    shutil.copytree(tinges, tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    record = load_record(folder, "softmax")
+    assert record is not None
+    if facts == "other":
+        facts = json.dumps({**record.facts, "loss": "hinge"})
+    elif facts in record.facts:
+        facts = json.dumps({**record.facts, facts: 1})
+    folder.write(record_name("softmax"), save(record.tensors, {"colinear": facts}))
+    with pytest.raises(InputError, match=r"softmax\.safetensors (is damaged|does not fit)"):
+        write_report(folder.path)
+
+
+def test_a_model_of_other_classes_does_not_fit_the_results(tinges: Path, tmp_path: Path) -> None:
+    shutil.copytree(tinges, tmp_path / "run")
+    path = tmp_path / "run" / "results.json"
+    results = json.loads(path.read_text())
+    results["runs"][0]["confusion_matrix"] = [[1, 0], [0, 1]]
+    path.write_text(json.dumps(results))
+    with pytest.raises(InputError, match="a confusion_matrix of 2 classes, its model has 3"):
+        write_report(tmp_path / "run")
 
 
 def test_a_record_of_another_model_is_refused(tmp_path: Path) -> None:
@@ -211,7 +304,7 @@ def test_compare_replaces_pages_only(digits: Path, exact: Path, tmp_path: Path) 
     write_comparison([exact, digits], out)
     assert data_of(out)["panels"][0]["run"] == "exact"
     out.write_text("my own notes")
-    with pytest.raises(InputError, match="no page of colinear"):
+    with pytest.raises(InputError, match="not a page of colinear"):
         write_comparison([digits, exact], out)
     assert out.read_text() == "my own notes"
     with pytest.raises(InputError, match="at least two different runs"):

@@ -18,6 +18,7 @@ from tests.reporting import HOSTILE, colour_split, digits_split, run, table_spli
 from colinear.datasets import read_image
 from colinear.model import LinearModel
 from colinear.report import write_comparison
+from colinear.search.result import describe_above
 
 pytestmark = [
     pytest.mark.browser,
@@ -94,6 +95,21 @@ def test_a_page_never_scrolls_sideways(browser: Any, runs: Path, page: str, widt
         <= 0
     )
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_card_of_sgd_says_how_far_above_the_optimum_it_is_and_that_of_the_path_how_near(
+    browser: Any, runs: Path
+) -> None:
+    visit(browser, runs / "sgd" / "report.html")
+    entries = json.loads((runs / "sgd" / "results.json").read_text())["runs"]
+    shown = [describe_above(entry["trials"][entry["best"]]["above_optimum"]) for entry in entries]
+    assert text_of(browser, ".card .strong") == shown
+    assert "the optimum lies between" in text_of(browser, ".sheet:not(.away) .facts dt, .sheet:not(.away) dt")
+    visit(browser, runs / "exact" / "report.html")
+    assert all(re.fullmatch(r"within .* % of the optimum", text) for text in text_of(browser, ".card .strong"))
+    visit(browser, runs / "compare.html")
+    told = text_of(browser, ".sheet:not(.away) td.text")
+    assert set(shown) <= set(told)
 
 
 def test_hostile_names_show_as_text(browser: Any, runs: Path) -> None:

@@ -76,6 +76,9 @@ def test_the_runs_show_what_the_schema_is_about(results: dict[str, Any]) -> None
     assert [record["count"] for record in results["exact-shots"]["tries"]] == [2, 2]
     assert results["exact-one-try"]["tries"][0]["test_spread"] is None
     assert results["sgd-shots"]["tries"][0]["each"][0]["winner"]["learning_rate"] > 0
+    placed = results["sgd"]["runs"] + results["sgd-halving-subspace"]["runs"] + results["sgd-diverged"]["runs"]
+    assert all("optimum" in run["details"] and "above_optimum" in run["trials"][run["best"]] for run in placed)
+    assert not any("optimum" in run["details"] for run in results["exact"]["runs"])
     halved = results["sgd-halving-subspace"]["runs"]
     assert all(run["rungs"] and "subspace" in run["details"] for run in halved)
     diverged = [t for run in results["sgd-diverged"]["runs"] for t in run["trials"] if t["status"] == "diverged"]

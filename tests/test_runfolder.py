@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.search.runfolder import RunFolder
+from colinear.search.runfolder import RunFolder, refuse_used
 
 IDENTITY: dict[str, Any] = {"settings": {"steps": 10, "losses": ("hinge",)}, "training data": "abc", "threads": 1}
 TENSORS = {
@@ -69,6 +69,41 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot be made: .*\. Pass another --out"), RunFolder(tmp_path / "file"):
         pass
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "caf\udce9", "a\0b"])
+def test_a_name_that_no_folder_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"UTF-8|cannot be made"), RunFolder(tmp_path / name):
+        pass
+    if "\0" not in name:
+        with pytest.raises(InputError, match=r"UTF-8|cannot be used"):
+            refuse_used(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "results.json",
+        "report.html",
+        "figures/a",
+        "report-data/x",
+        "checkpoints/x",
+        "model-hinge.safetensors",
+        "try-1/x",
+    ],
+)
+def test_a_new_run_writes_over_nothing(tmp_path: Path, name: str) -> None:
+    refuse_used(tmp_path / "nowhere")
+    (tmp_path / "notes.txt").write_text("may stay")
+    refuse_used(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match=f"holds {name.partition('/')[0]}, which a run would write over"):
+        refuse_used(tmp_path)
+    (tmp_path / "settings.json").write_text("{}")
+    with pytest.raises(InputError, match=r"holds a run already\. Go on with --resume"):
+        refuse_used(tmp_path)
 
 
 # Files
@@ -192,6 +227,30 @@ def test_a_checkpoint_of_another_run_is_refused_by_what_differs(
     missing = {key: value for key, value in IDENTITY.items() if key != "threads"}
     with pytest.raises(InputError, match="its threads is 1, this run's is None"):
         folder.load_checkpoint(NAME, missing)
+
+
+def test_a_checkpoint_whose_header_is_too_deep_is_damaged(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    deep = json.loads("[" * 500 + "]" * 500)
+    folder.save_checkpoint(NAME, (TENSORS, {"deep": deep}), {"deep": deep})
+    content = (tmp_path / NAME).read_bytes()
+    assert b"[" * 500 in content
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    header["__metadata__"]["facts"] = "[" * 200_000
+    text = json.dumps(header).encode()
+    (tmp_path / NAME).write_bytes(
+        len(text).to_bytes(8, "little") + text + content[8 + int.from_bytes(content[:8], "little") :]
+    )
+    with pytest.raises(InputError, match="is damaged"):
+        folder.load_checkpoint(NAME, IDENTITY)
+
+
+def test_a_long_identity_is_told_in_bounded_words(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.save_checkpoint(NAME, (TENSORS, FACTS), {"data": "x" * 100_000})
+    with pytest.raises(InputError, match="its data is 'xxx") as refusal:
+        folder.load_checkpoint(NAME, {"data": "y"})
+    assert len(str(refusal.value)) < 800
 
 
 def test_identities_are_compared_as_json(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from colinear.search import tune as tune_module
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.tune import LossRun, Silent, score_test, tune
+from colinear.search.written import read_settings
 
 SETTINGS = Settings(
     "digits", solver="sgd", device="cpu", candidates=9, learning_rates=(1e-2, 1.0), reg_range=(1e-5, 1e-2), steps=60,
@@ -82,7 +83,7 @@ def test_a_run_leaves_results_and_models_that_agree(undisturbed: Path, split: Sp
         "model-hinge.safetensors", "model-softmax.safetensors", "results.json", "settings.json",
     ]  # fmt: skip
     results = json.loads((undisturbed / "results.json").read_text())
-    assert Settings.from_json(json.loads((undisturbed / "settings.json").read_text())) == SETTINGS
+    assert read_settings(RunFolder(undisturbed)) == SETTINGS
     assert [entry["loss"] for entry in results["runs"]] == ["hinge", "softmax"]
     assert split.test is not None
     for entry in results["runs"]:
@@ -135,7 +136,7 @@ def test_a_class_without_training_rows_is_tuned_and_scored(tmp_path: Path) -> No
 
 
 def test_a_run_in_which_all_diverge_is_an_error_with_advice(split: Split, tmp_path: Path) -> None:
-    wild = replace(SETTINGS, learning_rates=(1e20, 1e21), reg_range=(0.5, 1.0))
+    wild = replace(SETTINGS, learning_rates=(1e19, 1e20), reg_range=(0.5, 1.0))
     with pytest.raises(InputError, match=r"every candidate of hinge diverged\. Lower the learning rates"):
         run(wild, split, tmp_path)
 
@@ -260,7 +261,7 @@ def test_other_settings_are_refused_and_the_run_can_still_go_on(
 ) -> None:
     with pytest.raises(InputError, match=f"belongs to another run: {named}"):
         run(replace(SETTINGS, **change), split, stopped)
-    kept = Settings.from_json(json.loads((stopped / "settings.json").read_text()))
+    kept = read_settings(RunFolder(stopped))
     run(kept, split, stopped)
     assert content(stopped) == content(undisturbed)
 

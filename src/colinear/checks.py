@@ -13,13 +13,25 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from colinear.texts import cut_middle, shown
+
+LONGEST_MESSAGE = 800  # characters: names and values come from files and arguments, and may have millions
+MOST_COUNT = 2**31 - 1  # rows, columns, steps, passes: more do not fit anywhere
+MOST_SEED = 2**63 - 1  # JSON, numpy and torch agree on whole numbers up to here
+
 
 class InputError(ValueError):
-    """A mistake in what the caller gave; the message says what, the rule, what came and what to do."""
+    """A mistake in what the caller gave; the message says what, the rule, what came and what to do.
+
+    A message longer than 800 characters, because of what came, is cut in its middle.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(cut_middle(message, LONGEST_MESSAGE))
 
 
-def check_count(name: str, value: int, minimum: int = 1) -> int:
-    """Return `value` if it is a whole number of at least `minimum`.
+def check_count(name: str, value: int, minimum: int = 1, most: int = MOST_COUNT) -> int:
+    """Return `value` if it is a whole number of at least `minimum` and at most `most`.
 
     >>> check_count("candidates", 0)
     Traceback (most recent call last):
@@ -27,7 +39,16 @@ def check_count(name: str, value: int, minimum: int = 1) -> int:
     colinear.checks.InputError: candidates must be a whole number >= 1; got 0.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise InputError(f"{name} must be a whole number >= {minimum}; got {value!r}.")
+        raise InputError(f"{name} must be a whole number >= {minimum}; got {shown(value)}.")
+    if value > most:
+        raise InputError(f"{name} must be a whole number from {minimum} to {most:,}; got {shown(value)}.")
+    return value
+
+
+def check_seed(name: str, value: int) -> int:
+    """Return `value` if it can seed every generator: a whole number from 0 to 2^63 - 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST_SEED:
+        raise InputError(f"{name} must be a whole number from 0 to 2^63 - 1; got {shown(value)}.")
     return value
 
 
@@ -43,18 +64,21 @@ def check_number(
     rules = [f"> {above:g}"] if above is not None else []
     rules += [f">= {least:g}"] if least is not None else []
     rules += [f"<= {most:g}"] if most is not None else []
-    number = float(value) if isinstance(value, int | float) else math.nan
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:  # a whole number beyond 1.8e308
+        number = math.inf
     inside = math.isfinite(number) and (above is None or number > above)
     inside = inside and (least is None or number >= least) and (most is None or number <= most)
     if not inside:
-        raise InputError(f"{name} must be a finite number {' and '.join(rules)}; got {value!r}.")
+        raise InputError(f"{name} must be a finite number {' and '.join(rules)}; got {shown(value)}.")
     return number
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
     """Return `value` if it is one of `choices`."""
     if value not in choices:
-        raise InputError(f"{name} must be one of {', '.join(choices)}; got {value!r}.")
+        raise InputError(f"{name} must be one of {', '.join(choices)}; got {shown(value)}.")
     return value
 
 

@@ -2,14 +2,17 @@
 
     objective_k = mean_i loss(W_k x_i, y_i) + reg_k sum(W_k * W_k)
 
-Memory, a memory-mapped file and one shard of many processes are the same loop; when a process group is up,
-the sums are all-reduced. Nothing else in the house loops over rows of features.
+Memory, a memory-mapped file and one shard of many processes are the same loop: where `torch.distributed` has a group
+of several processes, each holds rows of its own and every sum is one over all of them, so that all processes must call
+the same methods in the same order. Nothing else in the house loops over rows of features.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import torch
 import torch.distributed as dist
@@ -18,6 +21,7 @@ from torch import Tensor
 from colinear.checks import InputError
 from colinear.datasets.base import Dataset
 from colinear.datasets.features import CHUNK_ROWS, Features
+from colinear.datasets.moments import scaled_by_power
 from colinear.losses import Loss
 from colinear.model import LinearModel
 from colinear.products import MOST_SUMMANDS, byte_second_moment, pass_products, suits_bytes
@@ -42,8 +46,12 @@ class Evaluation:
 
     @property
     def relative_gap(self) -> Tensor:
-        """gap / objective, (k,) float64; 0 where the gap is 0, even at an objective of 0."""
-        return torch.where(self.gap == 0, self.gap, self.gap / self.objective)
+        """gap / objective, (k,) float64; 0 where the gap is 0, even at an objective of 0; NaN where that is not finite.
+
+        So nothing that is not a number counts as small.
+        """
+        ratio = torch.where(self.gap == 0, self.gap, self.gap / self.objective)
+        return torch.where(torch.isfinite(self.objective), ratio, torch.nan)
 
     def keep(self, members: Tensor) -> Evaluation:
         """The candidates `members` (int64) only."""
@@ -62,7 +70,8 @@ class Evaluation:
 class Objective:
     """Mean loss over `features`, plus the penalty, for any number of candidates.
 
-    row_weights : None, (n,), >= 0: row i counts row_weights[i] times; the mean divides by their sum.
+    row_weights : None, (n,), >= 0: row i counts row_weights[i] times; the mean divides by their sum. Only their ratios
+    matter: the sums are those of `unit_weights`, whatever the size of the numbers.
     folds : None, or (n,) int64, the fold of each row. A candidate that holds out fold f gives its rows weight 0.
     """
 
@@ -79,7 +88,10 @@ class Objective:
 
         gap = original + reg |W|^2 - dual + |U|^2 / (4 reg), with U the data part of the gradient; for the loss whose
         gradient was taken this is exactly |gradient|^2 / (4 reg).
-        Error    sums over rows in float64; each chunk's products in coef's precision.
+        Error    objective and gap: what a chunk sums over its rows, and the sum over chunks, are float64, of scores in
+                 coef's precision. gradient and curvature: products of a chunk and their sum over chunks are in coef's
+                 precision, so float32 leaves about 1e-7 sqrt(n / chunk_rows) of their size; the gap of float32 weights
+                 has that squared. `solve_path` certifies in float64.
         Cost     4 k c n d flops, one read of the rows.
         Source   Shalev-Shwartz & Zhang 2013, section 3.
         """
@@ -110,6 +122,24 @@ class Objective:
         gap = original + penalty - dual if loss.smoothed else value_gap
         return Evaluation(original + penalty, gap, value + penalty, value_gap, gradient, curvature / mean)
 
+    @cached_property
+    def unit_weights(self) -> Tensor | None:
+        """The row weights divided by a power of two, the largest of all processes in [1, 2): same ratios to the bit."""
+        if self.row_weights is None:
+            return None
+        largest = self.row_weights.max().double().view(1)
+        _all_reduce_(largest, largest=True)
+        return scaled_by_power(self.row_weights, largest)
+
+    def column_sizes(self, rows: Tensor) -> Tensor:
+        """Largest magnitude in each column over the given rows, (d,) float64."""
+        sizes = torch.zeros(self.features.n_features, dtype=torch.float64, device=self.features.device)
+        for start in range(0, len(rows), self.chunk_rows):
+            chunk = self.features.gather(rows[start : start + self.chunk_rows])
+            sizes = torch.maximum(sizes, torch.maximum(chunk.amax(0), -chunk.amin(0)))
+        _all_reduce_(sizes, largest=True)
+        return sizes
+
     def count_correct(self, coef: Tensor, held_out: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Rows that each candidate labels correctly and rows counted, both (k,) int64.
 
@@ -136,8 +166,8 @@ class Objective:
         return correct.double() / counted
 
     def kept_weight(self, held_out: Tensor) -> Tensor:
-        """Total weight of the rows that each candidate learns from, (k,) float64: those outside its fold `held_out`."""
-        weights = torch.ones(1, device=held_out.device) if self.row_weights is None else self.row_weights
+        """Total `unit_weights` of the rows that each candidate learns from, (k,) float64: those outside its fold."""
+        weights = torch.ones(1, device=held_out.device) if self.unit_weights is None else self.unit_weights
         folds, candidate = torch.unique(held_out, return_inverse=True)
         kept = [torch.where(self._fold_of_each == fold, 0, weights).sum(dtype=torch.float64) for fold in folds]
         total = torch.stack(kept)[candidate]
@@ -180,14 +210,14 @@ class Objective:
         for start in range(0, len(rows), self.chunk_rows):
             part = rows[start : start + self.chunk_rows]
             chunk = features.gather(part)
-            if self.row_weights is None:
+            if self.unit_weights is None:
                 yield chunk, chunk
             else:
-                yield self.row_weights[part].to(dtype).unsqueeze(1) * chunk, chunk
+                yield self.unit_weights[part].to(dtype).unsqueeze(1) * chunk, chunk
 
     def _sampled_weight(self, rows: Tensor) -> float:
         ones = torch.ones(len(rows), device=self.features.device)
-        total = (ones if self.row_weights is None else self.row_weights[rows]).sum(dtype=torch.float64)
+        total = (ones if self.unit_weights is None else self.unit_weights[rows]).sum(dtype=torch.float64)
         _all_reduce_(total)
         return max(float(total), torch.finfo(torch.float32).tiny)
 
@@ -207,7 +237,7 @@ class Objective:
         return weights.sum(-1, dtype=torch.float64).expand(k)
 
     def _weights(self, rows: slice, held_out: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-        weights = None if self.row_weights is None else self.row_weights[rows].to(dtype)
+        weights = None if self.unit_weights is None else self.unit_weights[rows].to(dtype)
         if held_out is None:
             return weights
         kept = (~self._held(rows, held_out)).to(dtype)
@@ -231,6 +261,32 @@ def squared_norm(coef: Tensor) -> Tensor:
     return coef.flatten(1).square().sum(1, dtype=torch.float64)
 
 
-def _all_reduce_(tensor: Tensor) -> None:
-    if dist.is_available() and dist.is_initialized():
-        dist.all_reduce(tensor)
+def n_processes() -> int:
+    """How many processes hold rows: those of the group of `torch.distributed`, 1 without one."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def refuse_own_scaling(features: Features) -> None:
+    """Raise `InputError` in every process of a group whose processes do not see their rows through one scaling.
+
+    One number is compared, whatever the shapes are. Without a group there is nothing to compare.
+    """
+    if n_processes() == 1:
+        return
+    digest = hashlib.sha256(f"{features.n_classes},{features.dtype},{features.scaling.bias}".encode())
+    for part in (features.scaling.scale, features.scaling.shift):
+        digest.update(part.double().cpu().contiguous().numpy().tobytes())
+    number = int.from_bytes(digest.digest()[:7], "big")
+    ends = torch.tensor([number, -number], device=features.device)
+    dist.all_reduce(ends, dist.ReduceOp.MAX)
+    if int(ends[0]) != -int(ends[1]):
+        raise InputError(
+            f"the {n_processes()} processes of the group must see their rows through one scaling, with as many classes "
+            "and in one precision; they do not. Fit a Scaling on all rows once and give every process Features with it."
+        )
+
+
+def _all_reduce_(tensor: Tensor, *, largest: bool = False) -> None:
+    """Sums over all processes, or the largest values."""
+    if n_processes() > 1:
+        dist.all_reduce(tensor, dist.ReduceOp.MAX if largest else dist.ReduceOp.SUM)

@@ -3,15 +3,18 @@
     scores = W x^T        target += factor * slopes x
 
 `FloatProducts` scales the rows to floats and multiplies. `ByteProducts` leaves images as they are stored: a float32
-number is three signed bytes of a fixed-point number, products of bytes are exact in int32, and processors that
+number is three or four signed bytes of a fixed-point number, products of bytes are exact in int32, and processors that
 multiply tiles of bytes (Intel AMX) do them an order of magnitude faster than float32.
 """
 
 from __future__ import annotations
 
+import math
 import sys
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -21,6 +24,11 @@ from colinear.losses import Loss
 
 FEWEST_COLUMNS = 256  # below, splitting numbers costs more than the products save
 DIGITS = 3  # signed bytes of a fixed-point number
+PLACES = (1.0, 256.0, 65536.0)  # what they count, in units
+FINE = 254  # a fourth one, of wide rows, counts 254ths of a unit: a rest of at most 1/2 is at most 127 of them
+WIDEST = 6.0  # max|w| sqrt(n) / |w| of a row that three digits do; normal numbers have 4, one beside tiny ones sqrt(n)
+MOST_CANCELLED = 3.0  # |scale v| / |x| up to which rows are used as bytes; CIFAR-10 has 1.0, dark images 40
+SAMPLE = 256  # rows that tell that ratio
 TOP = 2**22 - 2**16  # largest fixed-point magnitude: the three digits and their carries stay below 2^22
 # added to a float of magnitude < 2^22: the nearest integer stands in the mantissa's bits, its bytes shifted to >= 0
 MAGIC = 1.5 * 2**23 + 2**15 + 2**7
@@ -71,14 +79,38 @@ class FloatProducts:
         target.addmm_(slopes if factor is None else slopes.mul_(factor), self._chunk)
 
 
-class ByteProducts:
-    """Rows of uint8 images kept as bytes v = raw - 128; numbers beside them as three signed bytes each.
+@dataclass(frozen=True, eq=False)
+class FixedPoint:
+    """Numbers (m, n) as signed bytes: value = unit * (sum_i PLACES_i digit_i + fine / FINE).
 
-    x = scale v + constant, so that  W x^T = scale W v^T + W constant  and  slopes x = scale slopes v + sum(slopes)
-    constant.  The bytes of `constant` stand below those of the rows, so that both products are one.
-    Error    of a score: 2^-23 max|W| sum_j |v_j|, the rounding to fixed point, beside float32's eps in the final sums:
-             not more than the rounding of a float32 product. Sums of bytes are exact and depend on no order, so
-             that the same row of W has the same scores whatever else is in the matrix.
+    digits : (3 m + w, n) int8, those of all rows, least significant first, then the fine one of the `wide` rows.
+    wide : (w,) int64.   unit : (m, 1) float32, not finite for a row with a number that is not.
+    """
+
+    digits: Tensor
+    unit: Tensor
+    wide: Tensor
+
+    def combine_into(self, out: Tensor, sums: Tensor) -> Tensor:
+        """What sums (3 m + w, b) int32 over the digits are in units, (m, b), written to `out`."""
+        m = len(self.unit)
+        low, middle, high = sums[: DIGITS * m].view(DIGITS, m, -1)
+        out.copy_(low).add_(middle, alpha=PLACES[1]).add_(high, alpha=PLACES[2])
+        return out.index_add_(0, self.wide, sums[DIGITS * m :].to(out), alpha=1 / FINE) if len(self.wide) else out
+
+
+class ByteProducts:
+    """Rows of uint8 images kept as bytes v = raw - 128; numbers beside them as signed bytes of a fixed-point number.
+
+    x = scale v + c, so that  W x^T = scale W v^T + W c  and  slopes x = scale slopes v + sum(slopes) c.  The bytes of c
+    stand below those of the rows, so that both products are one.
+    Error    of the scores of one row of W, root mean square, in parts of |W| |x| / sqrt(p), the size of a score:
+             4.2e-7 from fixed point at most, 3e-7 for normal weights, and 1e-7 (1 + |scale v| / |x|) from float32 sums.
+             A float32 product leaves 3e-7 to 4e-7. Gradients have the same bound, in parts of |slopes| |x| / sqrt(b).
+             Three digits leave at most 2^-23 max|W| of each weight. A row whose largest weight is more than WIDEST
+             times its root mean square is wide: it has a fourth digit, which leaves 2^-31 max|W|.
+             Sums of bytes are exact and depend on no order, so that the same row of W has the same scores whatever
+             else is in the matrix.
     whole    : slopes are whole numbers in [-127, 127] (the hinge's) and need one byte only.
     """
 
@@ -88,66 +120,72 @@ class ByteProducts:
         self._pixels, self._scale, self._bias = len(scaling.shift), float(scaling.scale), scaling.bias
         self._buffers: dict[str, Tensor] = {}
         constant = (128 * scaling.scale - scaling.shift).float().unsqueeze(0)  # (1, p)
-        self._constant_digits, unit = self._split("constant", constant)
+        below = self._split("constant", constant)
+        self._below = below.digits
         # what a sum over the constant's digit i counts, beside a sum over v
-        self._constant_units = unit[0, 0] / self._scale * 256.0 ** torch.arange(DIGITS)
+        places = torch.tensor((*PLACES, 1 / FINE), dtype=torch.float64)[: len(below.digits)]
+        self._below_units = below.unit[0].double() / self._scale * places
         self._constant = torch.full((features.n_features,), scaling.bias)
         self._constant[: self._pixels] = constant[0]
 
     def hold(self, coef: Tensor) -> None:
-        self._held, unit = self._split("coef", coef[:, : self._pixels])
-        self._unit = unit * self._scale
+        self._held = self._split("coef", coef[:, : self._pixels])
         self._bias_scores = coef[:, -1:] * self._bias if self._bias else None
 
     def load(self, rows: Tensor | slice) -> None:
         raw = self.features.dataset.take(rows)
-        below = self._buffer("rows", (len(raw) + DIGITS, self._pixels), torch.int8)
-        torch.bitwise_xor(raw, 128, out=below[: len(raw)].view(torch.uint8))
-        below[len(raw) :] = self._constant_digits
-        self._rows = below
+        both = self._buffer("rows", (len(raw) + len(self._below), self._pixels), torch.int8)
+        torch.bitwise_xor(raw, 128, out=both[: len(raw)].view(torch.uint8))
+        both[len(raw) :] = self._below
+        self._rows = both
 
     def scores_into(self, out: Tensor) -> Tensor:
-        sums = self._multiply("scores", self._held, self._rows.mT).view(DIGITS, len(out), -1)  # (3, m, b + 3)
-        offset = _combined(sums[..., -DIGITS:]) @ self._constant_units  # (m,)
-        _combined(sums[..., :-DIGITS], out)
-        out += offset.unsqueeze(1)
-        out *= self._unit
+        held, count = self._held, out.shape[1]
+        sums = self._multiply("scores", held.digits, self._rows.mT)  # (3 m + w, b + 3)
+        offset = out.new_empty(len(out), len(self._below), dtype=torch.float64)
+        offset = held.combine_into(offset, sums[:, count:]) @ self._below_units  # (m,)
+        held.combine_into(out, sums[:, :count])
+        out += offset.float().unsqueeze(1)
+        out *= held.unit * self._scale
         return out if self._bias_scores is None else out.add_(self._bias_scores)
 
     def add_gradient_(self, target: Tensor, slopes: Tensor, factor: Tensor | None = None) -> None:
-        totals = slopes.sum(1, keepdim=True)
-        shape, rows = (len(slopes), self._pixels), self._rows[:-DIGITS]
+        shape, rows = (len(slopes), self._pixels), self._rows[: slopes.shape[1]]
         moved = self._buffer("moved", shape, torch.float32)
         if self.whole:
-            unit = totals.new_full((1, 1), self._scale)
+            unit, totals = slopes.new_ones(1, 1), slopes.sum(1, keepdim=True)
             moved.copy_(self._multiply("gradient", slopes.to(torch.int8), rows))
         else:
-            digits, unit = self._split("slopes", slopes)
-            unit = unit * self._scale
-            _combined(self._multiply("gradient", digits, rows).view(DIGITS, *shape), moved)
+            fixed = self._split("slopes", slopes)
+            unit = fixed.unit
+            # of the digits, as the product is: what rounding to fixed point leaves is multiplied by x then, not by v
+            totals = fixed.combine_into(torch.empty_like(unit), fixed.digits.sum(1, keepdim=True, dtype=torch.int32))
+            fixed.combine_into(moved, self._multiply("gradient", fixed.digits, rows))
         if factor is not None:
-            unit, totals = unit * factor, totals * factor
-        target[:, : self._pixels].addcmul_(moved, unit)
-        target.addcmul_(totals, self._constant)
+            unit = unit * factor
+        target[:, : self._pixels].addcmul_(moved, unit * self._scale)
+        target.addcmul_(totals * unit, self._constant)
 
-    def _split(self, name: str, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Signed bytes (3 m, n), least significant first, and the unit (m, 1): value = unit * sum_i 256^i digit_i.
-
-        A row with a number that is not finite has a unit that is not finite.
-        """
+    def _split(self, name: str, values: Tensor) -> FixedPoint:
         m, n = values.shape
         largest = torch.maximum(values.amax(1, keepdim=True), -values.amin(1, keepdim=True))
         largest.clamp_(min=torch.finfo(values.dtype).tiny * TOP)
         fixed = self._buffer(f"{name}.fixed", (m, n), torch.float32)
-        torch.mul(values, TOP / largest, out=fixed).add_(MAGIC)
-        planes = fixed.view(torch.int8).view(m, n, 4)
-        digits = self._buffer(f"{name}.digits", (DIGITS, m, n), torch.int8)
-        digits[0].copy_(fixed.view(torch.int32))  # keeps the lowest byte, with vector instructions
+        torch.mul(values, TOP / largest, out=fixed)
+        norms = torch.linalg.vector_norm(fixed, dim=1)
+        wide = ((norms > 0) & (norms * WIDEST < TOP * math.sqrt(n))).nonzero().squeeze(1)
+        planes = fixed.add_(MAGIC).view(torch.int8).view(m, n, 4)
+        digits = self._buffer(f"{name}.digits", ((DIGITS + 1) * m, n), torch.int8)[: DIGITS * m + len(wide)]
+        coarse = digits[: DIGITS * m].view(DIGITS, m, n)
+        coarse[0].copy_(fixed.view(torch.int32))  # keeps the lowest byte, with vector instructions
         for number in range(1, DIGITS):
-            digits[number].copy_(planes[..., number])
-        digits[: DIGITS - 1].bitwise_xor_(-128)
-        digits[DIGITS - 1].sub_(64)
-        return digits.view(DIGITS * m, n), largest / TOP
+            coarse[number].copy_(planes[..., number])
+        coarse[: DIGITS - 1].bitwise_xor_(-128)
+        coarse[DIGITS - 1].sub_(64)
+        if len(wide):
+            rest = (values[wide] * (TOP / largest[wide])).sub_(fixed[wide].sub_(MAGIC))
+            digits[DIGITS * m :].copy_(rest.mul_(FINE).round_())
+        return FixedPoint(digits, largest / TOP, wide)
 
     def _multiply(self, name: str, a: Tensor, b: Tensor) -> Tensor:
         out = self._buffer(name, (len(a), b.shape[1]), torch.int32)
@@ -182,13 +220,6 @@ def byte_second_moment(features: Features, rows: Tensor, size: int) -> Tensor:
     return result.addr_(half, constant).addr_(constant, half)
 
 
-def _combined(sums: Tensor, out: Tensor | None = None) -> Tensor:
-    """sum_i 256^i sums_i of (3, ...) int32, in float32."""
-    low, middle, high = sums
-    out = low.float() if out is None else out.copy_(low)
-    return out.add_(middle, alpha=256.0).add_(high, alpha=65536.0)
-
-
 def step_products(features: Features, loss: Loss, batch_size: int, *, block: int | None = None) -> Products:
     """What multiplies a new matrix with every batch (SGD). block : of `FloatProducts`.
 
@@ -209,7 +240,10 @@ def pass_products(features: Features, coef: Tensor) -> Products:
 
 
 def suits_bytes(features: Features) -> bool:
-    """Whether the rows are bytes, scaled all alike to float32, on a processor that multiplies tiles of bytes."""
+    """Whether the rows are bytes, scaled all alike to float32, on a processor that multiplies tiles of bytes.
+
+    Rows that all have nearly the same pixels are not: sums over v would cancel.
+    """
     return (
         features.device.type == "cpu"
         and features.dtype == torch.float32
@@ -217,7 +251,22 @@ def suits_bytes(features: Features) -> bool:
         and features.scaling.scale.ndim == 0
         and FEWEST_COLUMNS <= features.dataset.n_features <= MOST_SUMMANDS
         and has_byte_tiles()
+        and _cancelled(features) <= MOST_CANCELLED
     )
+
+
+_RATIOS: WeakKeyDictionary[Features, float] = WeakKeyDictionary()
+
+
+def _cancelled(features: Features) -> float:
+    """|scale v| / |x|, of evenly spaced rows taken as one; looked at once for each `Features`."""
+    if features not in _RATIOS:
+        step = max(1, features.n_samples // SAMPLE)
+        signed = features.dataset.take(torch.arange(0, features.n_samples, step)).float().sub_(128)
+        signed *= float(features.scaling.scale)
+        scaled = signed + (128 * features.scaling.scale - features.scaling.shift).float()
+        _RATIOS[features] = float(signed.norm()) / max(float(scaled.norm()), torch.finfo(torch.float32).tiny)
+    return _RATIOS[features]
 
 
 @lru_cache(maxsize=1)

@@ -67,7 +67,7 @@ class TensorBoardLog:
 
     def figure(self, name: str, png: bytes) -> None:
         """A figure of the run, such as ('figures/hinge-loss.png', its bytes)."""
-        with Image.open(io.BytesIO(png)) as picture:
+        with Image.open(io.BytesIO(png), formats=("PNG",)) as picture:
             self._writer.add_image(Path(name).stem, np.asarray(picture.convert("RGB")), dataformats="HWC")
 
     def tries(self, record: Mapping[str, Any]) -> None:

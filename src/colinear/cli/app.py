@@ -1,7 +1,7 @@
 """The program `colinear`: its commands, and what becomes of whatever goes wrong in them.
 
-Exit status: 0 done, 1 a check failed, 2 a mistake in what was given, 130 stopped by Ctrl-C. A defect of ours keeps
-its traceback.
+Exit status: 0 done, 1 a check failed, 2 a mistake in what was given or a place that cannot be read or written,
+128 + N stopped by signal N (130: Ctrl-C). A defect of ours keeps its traceback.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import typer
 
 from colinear.cli import commands
 from colinear.cli import report as pages
+from colinear.cli.signals import exit_status, heeding, leave
+from colinear.texts import cut_middle, printable
 
-STOPPED = 130  # 128 + SIGINT, as shells count
+LONGEST_LINE = 400  # characters of a line of a complaint: five lines of a terminal
 # click's errors, whichever package holds them: typer carries its own copy of click since 0.26
 USAGE_ERRORS: tuple[type[Exception], ...] = tuple(
     kind for kind in typer.BadParameter.__mro__ if issubclass(kind, Exception) and kind is not Exception
@@ -68,36 +70,78 @@ app.command("compare", rich_help_panel="Look closer")(pages.compare)
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the program and leave with its exit status. `arguments` default to those of the process."""
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without our characters shows others, not a traceback
     try:
-        status = app(args=arguments, prog_name="colinear", standalone_mode=False)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        status = STOPPED
-    except USAGE_ERRORS as error:
-        _complain(error.format_message(), _advice(error))  # type: ignore[attr-defined]
-        status = 2
-    except typer.Abort:
-        status = STOPPED
-    except BrokenPipeError:
-        _silence(sys.stdout)
-        status = 1
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+        with heeding(leave):
+            status = app(args=arguments, prog_name="colinear", standalone_mode=False)
+            sys.stdout.flush()
+    except BaseException as error:
+        found = _status_of(error)
+        if found is None:
             raise
-        _complain(f"the disk is full ({error.filename or 'standard output'}). Free some space and run again.")
+        status = found
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _open_streams() -> None:
+    """Let standard streams that the shell has closed go nowhere, so that no file of ours takes their number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if number == 0 else "w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _status_of(error: BaseException) -> int | None:
+    """Say what is wrong, if that is for the user to know, and return the exit status; None for a defect of ours."""
+    if isinstance(error, typer.Abort):  # as click calls what came to it
+        error = error.__cause__ or KeyboardInterrupt()
+    if isinstance(error, KeyboardInterrupt):
+        return exit_status(error)
+    if isinstance(error, USAGE_ERRORS):
+        _complain(error.format_message(), _advice(error))  # type: ignore[attr-defined]
+        return 2
+    if isinstance(error, BrokenPipeError):
         _silence(sys.stdout)
-        status = 2
-    except ValueError as error:
+        _silence(sys.stderr)
+        return 1
+    message = _explain(error)
+    if message is not None:
+        _complain(message)
+        return 2
+    return None
+
+
+def _explain(error: BaseException) -> str | None:
+    """The message for a mistake, or for a machine that cannot do what was asked."""
+    if isinstance(error, OSError):
+        _silence(sys.stdout)  # it may be the place that cannot be written
+        if error.errno == errno.ENOSPC:
+            return f"the disk is full ({error.filename or 'standard output'}). Free some space and run again."
+        reason = error.strerror or str(error) or type(error).__name__
+        where = error.filename or "a file, or the terminal's stream,"
+        return f"{where} cannot be used: {reason}. Check that it is there, and who may read and write it."
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _lacks_memory(error)):
+        return (
+            "this does not fit into memory. Use fewer rows, fewer --candidates, --steps or --regs, or a smaller "
+            "--batch-size."
+        )
+    if isinstance(error, ValueError):
         from colinear.checks import InputError
 
-        if not isinstance(error, InputError):
-            raise
-        _complain(str(error))
-        status = 2
-    sys.exit(status if isinstance(status, int) else 0)
+        return str(error) if isinstance(error, InputError) else None
+    return None
+
+
+def _lacks_memory(error: RuntimeError) -> bool:
+    """Whether an error of torch is about memory, on the processor or on a GPU."""
+    signs = ("can't allocate memory", "not enough memory", "out of memory", "Storage size calculation overflowed")
+    return any(sign in str(error) for sign in signs)
 
 
 def _advice(error: BaseException) -> str:
@@ -106,16 +150,16 @@ def _advice(error: BaseException) -> str:
 
 
 def _complain(message: str, advice: str = "") -> None:
-    """Write one or two lines on stderr; control characters, perhaps from a file name, are shown as such."""
+    """Write one or two lines of bounded length on stderr; control characters, perhaps of a name, are shown as such."""
     lines = [" ".join(line.split()) for line in message.splitlines() if line.strip()]
     if len(lines) > 2:
         lines = [lines[0], " ".join(lines[1:])]
     if advice:
         lines = [" ".join(lines), advice]
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         for number, line in enumerate(lines):
-            shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
-            print(("error: " if number == 0 else "") + shown, file=sys.stderr, flush=True)  # noqa: T201
+            text = ("error: " if number == 0 else "") + cut_middle(printable(line), LONGEST_LINE)
+            print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _silence(stream: TextIO) -> None:

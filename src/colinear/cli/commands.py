@@ -22,7 +22,9 @@ def given_options(context: typer.Context) -> dict[str, str]:
 
 def tune(
     context: typer.Context,
-    data: Annotated[str | None, typer.Argument(metavar="DATA", help=o.DATA_HELP, show_default=False)] = None,
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help=o.DATA_HELP, show_default=False, callback=o.check_place)
+    ] = None,
     loss: Annotated[o.Losses, typer.Option(help="What is minimised.")] = o.Losses.BOTH,
     solver: o.SolverOption = None,
     regs: Annotated[
@@ -90,12 +92,16 @@ def tune(
             help="Folder of the run.",
             show_default="runs/DATA-DATE-TIME",
             rich_help_panel=o.RUN_PANEL,
+            callback=o.check_place,
         ),
     ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
-            metavar="RUN", help="Go on with a run that was stopped, by its settings.", rich_help_panel=o.RUN_PANEL
+            metavar="RUN",
+            help="Go on with a run that was stopped, by its settings.",
+            rich_help_panel=o.RUN_PANEL,
+            callback=o.check_place,
         ),
     ] = None,
     log_dir: o.LogDir = None,
@@ -115,7 +121,10 @@ def fit(
     data: o.Data,
     loss: Annotated[o.Loss, typer.Option(help="What is minimised.")] = o.Loss.SOFTMAX,
     reg: Annotated[float, typer.Option(help="Strength of regularization.")] = 1e-3,
-    out: Annotated[Path, typer.Option(metavar="MODEL", help="The model file to write.")] = Path("model.safetensors"),
+    out: Annotated[Path, typer.Option(metavar="MODEL", help="The model file to write.", callback=o.check_place)] = Path(
+        "model.safetensors"
+    ),
+    force: o.Force = False,
     solver: o.SolverOption = None,
     tol: o.Tolerance = 1e-3,
     max_passes: o.MaxPasses = 300,
@@ -155,7 +164,10 @@ def evaluate(
     ] = None,
     data_dir: o.DataDir = None,
     label: o.Label = None,
-    seed: Annotated[int, typer.Option(min=0, help="That the rows were split with.", rich_help_panel=o.DATA_PANEL)] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=o.MOST_SEED, help="That the rows were split with.", rich_help_panel=o.DATA_PANEL),
+    ] = 0,
     json: o.Json = False,
 ) -> None:
     """Score a model on labelled rows: accuracy with its 95 % interval, and each class."""
@@ -168,9 +180,14 @@ def predict(
     model: o.ModelFile,
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGE...", help="PNG or JPEG of any size, or .npy of raw rows.", show_default=False),
+        typer.Argument(
+            metavar="IMAGE...",
+            help="PNG or JPEG of any size, or .npy of raw rows.",
+            show_default=False,
+            callback=o.check_place,
+        ),
     ],
-    top: Annotated[int, typer.Option(min=1, help="How many classes are shown.")] = 3,
+    top: Annotated[int, typer.Option(min=1, max=o.MOST_COUNT, help="How many classes are shown.")] = 3,
     json: o.Json = False,
 ) -> None:
     """Label images or rows: the class and the largest scores (probabilities from a softmax model)."""
@@ -184,12 +201,22 @@ def export(
     to: Annotated[o.Format, typer.Option(help="What the file is for.")] = o.Format.ONNX,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The file to write.", show_default="MODEL's name with the format's suffix"),
+        typer.Option(
+            metavar="FILE",
+            help="The file to write.",
+            show_default="MODEL's name with the format's suffix",
+            callback=o.check_place,
+        ),
     ] = None,
+    force: o.Force = False,
     data: Annotated[
         str | None,
         typer.Option(
-            "--check", metavar="DATA", help="Compare labels on these test rows.", show_default="256 random rows"
+            "--check",
+            metavar="DATA",
+            help="Compare labels on these test rows.",
+            show_default="256 random rows",
+            callback=o.check_place,
         ),
     ] = None,
     data_dir: o.DataDir = None,
@@ -199,15 +226,17 @@ def export(
     """Write a model for other programs: ONNX, a scikit-learn pickle, .npz or CSV; its labels are checked."""
     from colinear.cli.export import run_export
 
-    run_export(model, to.value, out, data, data_dir, label, json)
+    run_export(model, to.value, out, data, data_dir, label, force, json)
 
 
 def check(
-    data: Annotated[str, typer.Argument(metavar="[DATA]", help=o.DATA_HELP)] = "digits",
-    rows: Annotated[int, typer.Option(min=2, help="Training rows that are used, evenly spaced.")] = 500,
+    data: Annotated[str, typer.Argument(metavar="[DATA]", help=o.DATA_HELP, callback=o.check_place)] = "digits",
+    rows: Annotated[
+        int, typer.Option(min=2, max=o.MOST_COUNT, help="Training rows that are used, evenly spaced.")
+    ] = 500,
     data_dir: o.DataDir = None,
     label: o.Label = None,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the weights and coordinates.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Draws the weights and coordinates.")] = 0,
     json: o.Json = False,
 ) -> None:
     """Check both losses: gradients by differences, loops against matrices. Exit status 1 if one fails."""
@@ -219,7 +248,10 @@ def check(
 
 def info(
     thing: Annotated[
-        str, typer.Argument(metavar="MODEL|DATA", help="A model file, or what tune takes.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="MODEL|DATA", help="A model file, or what tune takes.", show_default=False, callback=o.check_place
+        ),
     ],
     data_dir: o.DataDir = None,
     label: o.Label = None,

@@ -10,16 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from colinear.texts import printable
+
 PIPED_WIDTH = 80
-
-
-def printable(text: object) -> str:
-    """`text` with control characters written out: names come from files, and a terminal obeys what it is sent.
-
-    >>> printable("cat" + chr(27) + "[31m")
-    'cat\\\\x1b[31m'
-    """
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
 
 
 def shorten(text: object, width: int = 24) -> str:

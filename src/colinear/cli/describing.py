@@ -7,11 +7,13 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from colinear.cli.console import Output, printable, shorten
+from colinear.cli.console import Output, shorten
 from colinear.cli.progress import Transfer
-from colinear.cli.tables import new_table
+from colinear.cli.tables import as_percent, new_table
 from colinear.datasets import open_split
 from colinear.model import LinearModel
+from colinear.search.result import describe_above
+from colinear.texts import printable
 
 NAMES_SHOWN = 12
 
@@ -38,18 +40,19 @@ def _is_model(path: Path) -> bool:
 
 
 def model_facts(path: Path) -> dict[str, Any]:
-    """What a model's file says about it."""
+    """What a model's file says about it; what it is comes before what its provenance says of it."""
     model = LinearModel.load(path)
-    return {
+    facts = {
         "model": str(path),
         "n_classes": model.n_classes,
         "n_features": model.n_features,
         "image_shape": None if model.image_shape is None else list(model.image_shape),
+        "dtype": str(model.weight.dtype).removeprefix("torch."),
         "value_range": model.value_range,
         "bytes": path.stat().st_size,
         "class_names": list(model.class_names),
-        **model.provenance,
     }
+    return facts | {name: value for name, value in model.provenance.items() if name not in facts}
 
 
 def _data_facts(data: str, data_dir: Path | None, label: str | None, output: Output) -> dict[str, Any]:
@@ -80,12 +83,16 @@ def _show(output: Output, facts: dict[str, Any]) -> None:
     for name, value in facts.items():
         if name == "class_names":
             value = _joined([shorten(one) for one in value])
-        elif name == "class_rows":
+        elif name == "class_rows" and "model" not in facts:  # a model's provenance may hold anything under any name
             value = f"{min(value['train'])} to {max(value['train'])} for training"
         elif name in ("rows", "versions") and isinstance(value, dict):
             value = ", ".join(
                 f"{key} {number:,}" if isinstance(number, int) else f"{key} {number}" for key, number in value.items()
             )
+        elif name == "above_optimum" and value is not None:
+            name, value = "objective", f"{describe_above(value)} for its reg"
+        elif name == "relative_gap" and value is not None:
+            value = as_percent(value)
         elif name == "image_shape" and value is not None:
             value = " x ".join(str(size) for size in value) + " (channels x height x width)"
         elif isinstance(value, float):
@@ -93,7 +100,7 @@ def _show(output: Output, facts: dict[str, Any]) -> None:
         elif isinstance(value, int) and name != "seed":
             value = f"{value:,}"
         if value is not None:
-            table.add_row(name.replace("_", " "), printable(value))
+            table.add_row(printable(name.replace("_", " ")), printable(value))
     output.show(table)
 
 

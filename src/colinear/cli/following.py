@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import signal
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import NoReturn
 
 import typer
 
 from colinear.cli.progress import Watcher
+from colinear.cli.signals import exit_status
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.tune import Listener
 from colinear.tracking import Everyone, TensorBoardLog
-
-STOPPED = 128 + signal.SIGINT
 
 
 def open_log(folder: Path | None, settings: Settings) -> AbstractContextManager[TensorBoardLog | None]:
@@ -32,9 +30,10 @@ def heard(watcher: Watcher, log: TensorBoardLog | None) -> Listener:
     return watcher if log is None else Everyone(watcher, log)
 
 
-def stop(watcher: Watcher, folder: RunFolder, kept: str) -> NoReturn:
-    """After Ctrl-C: say what is kept and how to go on, and leave."""
+def stop(watcher: Watcher, folder: RunFolder, kept: str, error: BaseException) -> NoReturn:
+    """After a signal, which `error` has: say what is kept and how to go on, and leave."""
     watcher.__exit__(None, None, None)
-    watcher.output.note(f"\nStopped. Finished and kept in {folder.path}: {kept}.".lstrip())
-    watcher.output.note(f"Go on with: colinear tune --resume {folder.path}")
-    raise typer.Exit(STOPPED)
+    with suppress(OSError):  # the terminal may be what has gone
+        watcher.output.note(f"\nStopped. Finished and kept in {folder.path}: {kept}.".lstrip())
+        watcher.output.note(f"Go on with: colinear tune --resume {folder.path}")
+    raise typer.Exit(exit_status(error))

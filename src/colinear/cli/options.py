@@ -6,17 +6,41 @@ Defaults that stand here as text are those of `search.settings.Settings`; a test
 from __future__ import annotations
 
 import enum
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
+Place = TypeVar("Place")
 DATA_PANEL = "Data"
 SGD_PANEL = "The course's search (--solver sgd)"
 EXACT_PANEL = "The exact path (--solver exact)"
 FEATURES_PANEL = "Features and rows"
 RUN_PANEL = "The run"
 DATA_HELP = "digits, cifar10, a feature file (.npy .npz .pt .safetensors .parquet .svm) or an image folder."
+
+
+MOST_COUNT = 2**31 - 1  # as `checks` has it, which needs torch; a test compares them
+MOST_SEED = 2**63 - 1
+LONGEST_NAME = 255  # bytes of a name of a file
+LONGEST_PATH = 4095
+
+
+def check_place(value: Place) -> Place:
+    """Refuse what no file can be called, before anything tries: a callback of every argument that is a path."""
+    for place in value if isinstance(value, list) else [value]:
+        text = "" if place is None else str(place)
+        longest = max(len(name.encode(errors="surrogatepass")) for name in text.split(os.sep))
+        if place is not None and not text:
+            raise typer.BadParameter("a path is not empty. Is a variable unset?")
+        if "\0" in text:
+            raise typer.BadParameter("a path has no NUL character.")
+        if longest > LONGEST_NAME or len(text.encode(errors="surrogatepass")) > LONGEST_PATH:
+            raise typer.BadParameter(f"a name of {longest:,} bytes fits in no folder; {LONGEST_NAME} do.")
+        if text.startswith("~") and os.path.expanduser(text) == text and not os.path.exists(text):
+            raise typer.BadParameter(f"there is no user {text.split(os.sep)[0]!r}. Write ./~... for a file.")
+    return value
 
 
 class Losses(enum.StrEnum):
@@ -65,14 +89,20 @@ class Part(enum.StrEnum):
     ALL = "all"
 
 
-Data = Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)]
+Data = Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False, callback=check_place)]
 ModelFile = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A .safetensors file of tune or fit.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="MODEL", help="A .safetensors file of tune or fit.", show_default=False, callback=check_place
+    ),
 ]
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="Where CIFAR-10 lies; else COLINEAR_DATA, else the cache.", rich_help_panel=DATA_PANEL
+        metavar="DIR",
+        help="Where CIFAR-10 lies; else COLINEAR_DATA, else the cache.",
+        rich_help_panel=DATA_PANEL,
+        callback=check_place,
     ),
 ]
 Label = Annotated[
@@ -93,17 +123,26 @@ Tries = Annotated[
 LogDir = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="Write TensorBoard event files too; also with --resume.", rich_help_panel=RUN_PANEL
+        metavar="DIR",
+        help="Write TensorBoard event files too; also with --resume.",
+        rich_help_panel=RUN_PANEL,
+        callback=check_place,
     ),
 ]
 Seed = Annotated[
-    int, typer.Option(min=0, metavar="N", help="Draws rows, settings and first weights.", rich_help_panel=RUN_PANEL)
+    int,
+    typer.Option(
+        min=0, max=MOST_SEED, metavar="N", help="Draws rows, settings and first weights.", rich_help_panel=RUN_PANEL
+    ),
 ]
 Device = Annotated[
     str,
     typer.Option(
         metavar="NAME", help="cpu, cuda, cuda:1 ..., or auto: a GPU if there is one.", rich_help_panel=RUN_PANEL
     ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace what is there, even if it is another kind of file; never an input.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel="Output")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.", rich_help_panel="Output")]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import signal
-import threading
+from contextlib import ExitStack
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from colinear.cli.console import Output
+from colinear.cli.signals import Stopped, heeding
 from colinear.cli.tables import as_percent, show_run
 from colinear.search import result
 from colinear.search.tune import LossRun
@@ -42,29 +43,33 @@ class Watcher:
         self.output, self.top = output, top
         self.finished_losses: list[str] = []
         self.stopping = False
-        self._handler: Any = None
+        self.signal: int = signal.SIGINT  # the one that stops it
+        self._handlers = ExitStack()
         self._bar: Progress | None = None
         self._task = TaskID(0)
         self._loss, self._unit, self._quarter = "", "", 0
 
     def __enter__(self) -> Self:
-        """From here on the first Ctrl-C asks the search to stop at its next report, the second stops at once."""
-        if threading.current_thread() is threading.main_thread():
-            self._handler = signal.signal(signal.SIGINT, self._interrupt)
+        """From here on the first signal asks the search to stop at its next report, the second stops at once."""
+        self._handlers.enter_context(heeding(self._interrupt))
         return self
 
     def _interrupt(self, number: int, frame: object) -> None:
+        self.signal = number
         if self.stopping:
-            raise KeyboardInterrupt
+            raise Stopped(number)
         self.stopping = True
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._handler is not None:
-            signal.signal(signal.SIGINT, self._handler)
-            self._handler = None
+        self._handlers.close()
         self._close()
+
+    def heed(self) -> None:
+        """Raise `Stopped` if a signal has come."""
+        if self.stopping:
+            raise Stopped(self.signal)
 
     def started(self, loss: str, total: int, unit: str) -> None:
         self._loss, self._unit, self._quarter = loss, unit, 0
@@ -87,8 +92,7 @@ class Watcher:
         self._bar.start()
 
     def progressed(self, progress: result.Progress) -> None:
-        if self.stopping:
-            raise KeyboardInterrupt
+        self.heed()
         detail = _describe(progress)
         if self._bar is not None:
             self._bar.update(self._task, completed=progress.done, total=progress.total, detail=detail)

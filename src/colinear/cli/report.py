@@ -13,7 +13,8 @@ RUN_HELP = "A folder that `colinear tune` has written."
 
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=False)],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=False, callback=o.check_place)],
+    force: o.Force = False,
     json: o.Json = False,
 ) -> None:
     """Write RUN/report.html: the search, the winner and 'Try it' in one page that works offline."""
@@ -21,14 +22,20 @@ def report(
     from colinear.report.page import write_report
 
     output = Output(as_json=json)
-    path = write_report(run)
+    path = write_report(run, force=force)
     output.say_path(f"Written: {path}")
     output.emit({"report": str(path)})
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help=RUN_HELP, show_default=False)],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.")] = Path("compare.html"),
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN RUN...", help=RUN_HELP, show_default=False, callback=o.check_place),
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.", callback=o.check_place)] = Path(
+        "compare.html"
+    ),
+    force: o.Force = False,
     json: o.Json = False,
 ) -> None:
     """Write one page for several runs, their winners side by side with the paired test."""
@@ -36,6 +43,6 @@ def compare(
     from colinear.report.page import write_comparison
 
     output = Output(as_json=json)
-    path = write_comparison(runs, out)
+    path = write_comparison(runs, out, force=force)
     output.say_path(f"Written: {path}")
     output.emit({"report": str(path), "runs": [str(run) for run in runs]})

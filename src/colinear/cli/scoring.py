@@ -10,14 +10,16 @@ from typing import Any
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.cli.console import Output, printable, shorten, write_json
+from colinear.cli.console import Output, shorten, write_json
 from colinear.cli.progress import Transfer
 from colinear.cli.tables import as_accuracy, new_table, score_sentence
 from colinear.datasets import ArrayDataset, Dataset, load_features, match_classes, open_dataset, read_image
 from colinear.datasets.features import CHUNK_ROWS
+from colinear.export.graph import PIXEL_RANGE
 from colinear.model import LinearModel
 from colinear.search.results import TestScore
 from colinear.search.tune import score_test
+from colinear.texts import printable
 
 CLASSES_SHOWN = 30
 
@@ -132,6 +134,11 @@ def _chunks(model: LinearModel, path: Path) -> Iterator[tuple[int, Tensor, bool]
     if model.image_shape is None:
         raise InputError(
             f"this model takes rows of {model.n_features} features, no images; got {path}. Give a .npy file."
+        )
+    if model.value_range > PIXEL_RANGE:
+        raise InputError(
+            f"this model's images reach {model.value_range:g}, and pictures are read with 8 bits; got {path}. Give raw "
+            "rows as .npy."
         )
     yield 0, read_image(path, model.image_shape, value_range=model.value_range).unsqueeze(0), False
 

@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 
 from colinear.cli.console import Output
+from colinear.search import result
 from colinear.solvers.solution import Status
 
 Entry = Mapping[str, Any]
@@ -42,12 +43,7 @@ def as_percent(share: float | None) -> str:
     """
     if share is None:
         return "–"
-    if share > 1:
-        return "> 100 %"
-    text = f"{100 * share:.2g}"
-    if "e-" in text:
-        text = f"{100 * share:.{int(text.split('e-')[1]) + 1}f}".rstrip("0")
-    return f"{float(text):g} %" if "e" in text else f"{text} %"
+    return "> 100 %" if share > 1 else result.as_percent(share)
 
 
 def trial_table(entry: Entry, top: int = 10) -> Table:
@@ -87,8 +83,8 @@ def show_run(output: Output, entry: Entry, top: int = 10) -> None:
         if known not in FINE:
             output.say(f"{count} of {len(entry['trials'])} {known.value}. {known.advice}")
     winner = entry["trials"][entry["best"]]
-    if entry["solver"] == "sgd" and winner.get("relative_gap") is not None:
-        output.say(f"The winner {stopping_point(winner['relative_gap'])}.")
+    if winner.get("above_optimum") is not None:
+        output.say(f"The winner is {result.describe_above(winner['above_optimum'])} for its reg.")
     if entry["solver"] == "exact":
         output.say(f"The winner, reg {as_number(winner['reg'])}, {distance(winner.get('relative_gap'))}.")
         regs = [trial["reg"] for trial in entry["trials"]]
@@ -108,17 +104,6 @@ def distance(gap: float | None) -> str:
     if gap is None or gap > 1:
         return "may be far from its optimum: allow more passes"
     return f"is within {as_percent(gap)} of the optimum"
-
-
-def stopping_point(gap: float) -> str:
-    """How far from the optimum of its reg SGD is known to have stopped.
-
-    >>> stopping_point(0.12), stopping_point(3.0)
-    ('is within 12 % of the optimum for its reg', 'has no useful certificate: its gap is > 100 %')
-    """
-    if gap > 1:
-        return f"has no useful certificate: its gap is {as_percent(gap)}"
-    return f"is within {as_percent(gap)} of the optimum for its reg"
 
 
 def test_sentence(entry: Entry) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -18,6 +20,7 @@ from colinear.cli.progress import Watcher
 from colinear.cli.tables import FINE, as_accuracy, as_number, new_table
 from colinear.datasets.base import Split
 from colinear.search.path_search import default_regs
+from colinear.search.result import describe_above
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.tries import try_name, tune_tries
@@ -54,7 +57,7 @@ class TryWatcher(Watcher):
 
 
 def run_tries(settings: Settings, split: Split, folder: RunFolder, output: Output, log: TensorBoardLog | None) -> None:
-    """Run or resume every try, and show their mean and spread. Ctrl-C says what is kept."""
+    """Run or resume every try, and show their mean and spread. A signal says what is kept."""
     from colinear.report.record import Recorder
 
     with TryWatcher(output, settings.tries) as watcher:
@@ -68,8 +71,9 @@ def run_tries(settings: Settings, split: Split, folder: RunFolder, output: Outpu
 
         try:
             results = tune_tries(settings, split, folder, listen)
-        except KeyboardInterrupt:
-            stop(watcher, folder, f"{watcher.finished_tries} of {settings.tries} tries")
+            watcher.heed()
+        except KeyboardInterrupt as error:
+            stop(watcher, folder, f"{watcher.finished_tries} of {settings.tries} tries", error)
     if log is not None:
         for record in results["tries"]:
             log.tries(record)
@@ -101,6 +105,10 @@ def show_tries(output: Output, settings: Settings, records: list[dict[str, Any]]
             known = Status[status.upper()]
             if known not in FINE:
                 output.say(f"{record['loss']}: {count} of {len(winners)} winners {known.value}. {known.advice}")
+        placed = [winner["above_optimum"] for winner in winners if winner.get("above_optimum") is not None]
+        if placed:
+            farthest = max(placed, key=lambda above: math.inf if above[1] is None else above[1])
+            output.say(f"{record['loss']}: the farthest winner is {describe_above(farthest)} for its reg.")
         if settings.solver == "exact":
             _show_ends(output, record["loss"], winners, settings.regs or default_regs(record["loss"]))
     output.say()
@@ -117,7 +125,7 @@ def _show_ends(output: Output, loss: str, winners: list[Mapping[str, Any]], regs
 
 def refuse_try(path: Path) -> None:
     """Raise `InputError` if `path` is one try of a few-shot run: it is resumed with its whole run."""
-    place = path.resolve()
+    place = Path(os.path.realpath(path))
     if re.fullmatch(r"try-\d+", place.name) and (place.parent / "settings.json").is_file():
         raise InputError(f"{path} is one try of a few-shot run. Resume the whole: --resume {path.parent}.")
 

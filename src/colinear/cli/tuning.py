@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -17,12 +17,15 @@ from colinear.cli.progress import Transfer, Watcher
 from colinear.cli.tries import refuse_try, run_tries
 from colinear.datasets import draw_shots, open_split
 from colinear.datasets.base import Split
+from colinear.outputs import MODEL, check_output
 from colinear.search.candidates import Range, check_range
 from colinear.search.finished import finished_runs
 from colinear.search.regs import parse_regs
-from colinear.search.runfolder import RunFolder
+from colinear.search.runfolder import RunFolder, refuse_used
 from colinear.search.settings import LOSS_NAMES, Settings
-from colinear.search.tune import LossRun, sgd_search, tune
+from colinear.search.tune import LossRun, pick_device, sgd_search, tune
+from colinear.search.written import read_settings
+from colinear.texts import shown
 from colinear.tracking import TensorBoardLog, find_writer
 
 Values = Mapping[str, Any]
@@ -35,6 +38,8 @@ EXACT_ONLY = ("regs", "tol", "max_passes", "refit", "cv")
 
 def run_tune(values: Values, given: Mapping[str, str]) -> None:
     """Run or resume a search, show it, and write its figures."""
+    from colinear.report.page import check_report
+
     output = Output(quiet=values["quiet"], as_json=values["json"])
     if values["log_dir"] is not None:
         find_writer()
@@ -45,7 +50,8 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
     else:
         settings = tune_settings(values, given)
         out = None if values["out"] is None else Path(values["out"])
-        _refuse_used(out)
+        if out is not None:
+            refuse_used(out)
         split = _open(settings, output)
         rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
         if values["regs"] is not None:
@@ -57,7 +63,8 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
     ):
         path = folder.path
         if values["resume"] is None:
-            _refuse_used(path)
+            refuse_used(path)
+        check_report(path)
         if settings.shots is not None:
             run_tries(settings, split, folder, output, log)
             return
@@ -90,8 +97,7 @@ def run_fit(values: Values, given: Mapping[str, str]) -> None:
     )
     _check_settings(settings)
     target = Path(values["out"])
-    if target.is_dir() or not target.parent.is_dir():
-        raise InputError(f"--out must be a file in a folder that exists; got {target}. Try --out model.safetensors.")
+    check_output(target, MODEL, inputs=_inputs(settings), force=values["force"])
     split = _open(settings, output)
     with (
         tempfile.TemporaryDirectory(prefix="colinear-") as place,
@@ -99,9 +105,17 @@ def run_fit(values: Values, given: Mapping[str, str]) -> None:
         Watcher(output) as watcher,
     ):
         [run] = tune(settings, split, folder, watcher)
+        watcher.heed()
     run.model.save(target)
     output.say_path(f"Written: {target}")
     output.emit({"model": str(target), **run.entry})
+
+
+def _inputs(settings: Settings) -> list[Path]:
+    """Files and folders that are read: DATA, --label, and whatever may hold the labels of a .npy file."""
+    data = Path(settings.data)
+    label = [] if settings.label is None else [Path(settings.label), data.parent / settings.label]
+    return [data, *label, *(data.parent.glob("*.npy") if data.suffix == ".npy" else ())]
 
 
 def tune_settings(values: Values, given: Mapping[str, str]) -> Settings:
@@ -157,7 +171,7 @@ def parse_range(name: str, text: str) -> Range:
     except ValueError:
         numbers = []
     if len(numbers) not in (1, 2):
-        raise InputError(f"{name} must be a range LOW:HIGH or one number; got {text!r}. Try {name} 1e-4:1e-1.")
+        raise InputError(f"{name} must be a range LOW:HIGH or one number; got {shown(text)}. Try {name} 1e-4:1e-1.")
     return check_range(name, numbers[0], numbers[-1])
 
 
@@ -183,6 +197,7 @@ def _check_settings(settings: Settings) -> None:
         raise InputError(
             "DATA is missing: digits, cifar10, a feature file or an image folder. Try `colinear tune digits`."
         )
+    pick_device(settings.device)
     if settings.solver == "sgd":
         for loss in settings.losses:
             sgd_search(loss, settings)
@@ -196,14 +211,16 @@ def _open(settings: Settings, output: Output) -> Split:
 def _tune(
     settings: Settings, split: Split, folder: RunFolder, output: Output, log: TensorBoardLog | None
 ) -> list[LossRun]:
-    """Search; Ctrl-C says what is kept and how to go on."""
+    """Search; a signal says what is kept and how to go on."""
     from colinear.report.record import Recorder
 
     with Watcher(output) as watcher:
         try:
-            return tune(settings, split, folder, Recorder(heard(watcher, log), folder, split))
-        except KeyboardInterrupt:
-            stop(watcher, folder, ", ".join(watcher.finished_losses) or "no loss yet")
+            runs = tune(settings, split, folder, Recorder(heard(watcher, log), folder, split))
+            watcher.heed()
+        except KeyboardInterrupt as error:
+            stop(watcher, folder, ", ".join(watcher.finished_losses) or "no loss yet", error)
+    return runs
 
 
 def _settings_of(path: Path, given: Mapping[str, str]) -> Settings:
@@ -214,25 +231,12 @@ def _settings_of(path: Path, given: Mapping[str, str]) -> Settings:
             f"--resume goes on with the run's own settings; leave out {', '.join(others)}, or start a new run."
         )
     refuse_try(path)
-    try:
-        text = (path / "settings.json").read_bytes()
-    except OSError:
-        raise InputError(f"{path} is no run of `colinear tune`: it has no settings.json. Check the path.") from None
-    try:
-        values = json.loads(text)
-    except ValueError:
-        raise InputError(f"{path / 'settings.json'} is damaged: it is no JSON. Start a new run.") from None
-    return Settings.from_json(values)
-
-
-def _refuse_used(path: Path | None) -> None:
-    if path is not None and (path / "settings.json").exists():
-        raise InputError(f"{path} holds a run already. Go on with --resume {path}, or pass another --out.")
+    return read_settings(RunFolder(path))
 
 
 def _default_folder(data: str) -> Path:
     """A folder runs/DATA-DATE-TIME that no other run has."""
-    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(data).expanduser().resolve().stem) or "data"
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(os.path.realpath(data)).stem[:60]) or "data"
     name = f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     for number in range(1, 1000):
         path = Path("runs") / (name if number == 1 else f"{name}-{number}")
@@ -268,13 +272,16 @@ def _write_report(runs: list[LossRun], split: Split, folder: RunFolder) -> Path:
 
 
 def _write_figures(runs: list[LossRun], split: Split, folder: RunFolder, log: TensorBoardLog | None) -> list[str]:
+    """Draw what there is to draw; the loss curves of a loss that was finished before are those of its record."""
     from colinear.report.figures import write_figures  # matplotlib takes half a second to import
+    from colinear.report.record import load_record
 
     def write(name: str, png: bytes) -> None:
         folder.write(name, png)
         if log is not None:
             log.figure(name, png)
 
-    written = write_figures(runs, split, write)
+    records = {run.loss: load_record(folder, run.loss) for run in runs if run.result is None}
+    written = write_figures(runs, split, write, records)
     earlier = (f"figures/{path.name}" for path in (folder.path / "figures").glob("*.png"))
-    return written + sorted(set(earlier) - set(written))  # loss curves stay from before a resume
+    return written + sorted(set(earlier) - set(written))  # of an earlier version, or drawn by somebody

@@ -8,7 +8,7 @@ to train on.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -19,6 +19,7 @@ from torch import Tensor
 from colinear.checks import InputError, check_features, check_labels
 
 ImageShape = tuple[int, int, int]  # channels, height, width
+LABEL_KINDS = ("int", "bool", "text")
 Progress = Callable[[str, int, int], None]  # what, how much is done, how much there is
 FINGERPRINT_ROWS = 4096  # rows hashed in full; a fingerprint tells data apart, it does not authenticate them
 
@@ -72,6 +73,7 @@ class ArrayDataset:
     image_shape : (channels, height, width) with product d if rows are images, else None.
     value_range : what raw values are divided by before training: 255 for uint8 images, 16 for digits, else 1.
     rows : None, or the int64 row numbers of `features` that belong (a view: features are never copied).
+    label_kind : what the class names were as labels: 'int', 'bool' or 'text'.
 
     >>> data = ArrayDataset(torch.eye(3), torch.tensor([0, 1, 1]), ("a", "b"))
     >>> data.n_samples, data.n_features, data.n_classes
@@ -87,6 +89,7 @@ class ArrayDataset:
     name: str = "array"
     value_range: float = 1.0
     rows: Tensor | None = field(default=None, repr=False)
+    label_kind: str = "text"
 
     def __post_init__(self) -> None:
         check_features(self.features)
@@ -137,9 +140,18 @@ class ArrayDataset:
             kept = rows if isinstance(rows, Tensor) else torch.arange(self.n_samples)[rows]
         return replace(self, labels=labels, rows=kept.to(self.features.device))
 
+    @property
+    def capturable(self) -> bool:
+        """Taking rows never waits for the device: a CUDA graph may do it. A dataset that does not say so may not."""
+        return True
+
     def to(self, device: torch.device) -> ArrayDataset:
-        rows = None if self.rows is None else self.rows.to(device)
-        return replace(self, features=self.features.to(device), labels=self.labels.to(device), rows=rows)
+        return self.on(self.features.to(device))
+
+    def on(self, features: Tensor) -> ArrayDataset:
+        """The same rows of `features`, which are those of this dataset on some device."""
+        rows = None if self.rows is None else self.rows.to(features.device)
+        return replace(self, features=features, labels=self.labels.to(features.device), rows=rows)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -170,8 +182,25 @@ class Split:
         return self.train.name
 
     def to(self, device: torch.device) -> Split:
-        test = None if self.test is None else self.test.to(device)
-        return Split(self.train.to(device), self.validation.to(device), test)
+        """The same parts on `device`; parts that are rows of one matrix are so there, and it is moved once."""
+        train, validation, *test = move_together(
+            [p for p in (self.train, self.validation, self.test) if p is not None], device
+        )
+        return Split(train, validation, test[0] if test else None)
+
+
+def move_together(parts: Sequence[Dataset], device: torch.device) -> list[Dataset]:
+    """Each of `parts` on `device`; a matrix that several of them are rows of is moved once."""
+    moved: dict[int, Tensor] = {}
+
+    def move(part: Dataset) -> Dataset:
+        if not isinstance(part, ArrayDataset):
+            return part.to(device)
+        if id(part.features) not in moved:
+            moved[id(part.features)] = part.features.to(device)
+        return part.on(moved[id(part.features)])
+
+    return [move(part) for part in parts]
 
 
 def split_tail(dataset: Dataset, share: float) -> tuple[Dataset, Dataset]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from colinear.checks import InputError
 from colinear.datasets.base import ArrayDataset, Progress
 from colinear.datasets.cache import check_md5, user_cache
+from colinear.datasets.doors import as_path, shown_path
 from colinear.datasets.fetch import download, unpack
 from colinear.datasets.unpickle import unpickle
 
@@ -81,12 +82,12 @@ def find_cifar10(
     named = data_dir or os.environ.get("COLINEAR_DATA")
     if named:
         origin = "data_dir" if data_dir else "COLINEAR_DATA"
-        root = Path(named).expanduser()
+        root = as_path(named)
         found = _look_in(root, source)
         if found is None:
-            what = f"has neither {source.folder} nor {source.archive}" if root.exists() else "does not exist"
+            what = f"has neither {source.folder} nor {source.archive}" if os.path.exists(root) else "does not exist"
             raise InputError(
-                f"{origin} {root} {what}.\n"
+                f"{origin} {shown_path(root)} {what}.\n"
                 f"Give a folder with {source.folder} or {source.archive}, or leave {origin} out to download it."
             )
         return found
@@ -99,13 +100,13 @@ def find_cifar10(
 
 def _look_in(root: Path, source: Source) -> Path | None:
     """The official folder in `root`, `root` itself, or what an archive there unpacks to, or None."""
-    if root.is_file() and root.name == source.archive:
+    if os.path.isfile(root) and root.name == source.archive:
         return _unpacked(root, source)
-    if (root / source.folder).is_dir():
+    if os.path.isdir(root / source.folder):
         return root / source.folder
-    if any((root / name).is_file() for name in source.md5s):
+    if any(os.path.isfile(root / name) for name in source.md5s):
         return root
-    if (root / source.archive).is_file():
+    if os.path.isfile(root / source.archive):
         return _unpacked(root / source.archive, source)
     return None
 
@@ -121,10 +122,10 @@ def _unpacked(archive: Path, source: Source) -> Path:
 
 def _read(folder: Path, source: Source) -> tuple[ArrayDataset, int]:
     """All rows, training first, and how many of them are for training."""
-    missing = [name for name in source.md5s if not (folder / name).is_file()]
+    missing = [name for name in source.md5s if not os.path.isfile(folder / name)]
     if missing:
         raise InputError(
-            f"{folder} must have the {len(source.md5s)} official files; it lacks {', '.join(missing)}.\n"
+            f"{shown_path(folder)} must have the {len(source.md5s)} official files; it lacks {', '.join(missing)}.\n"
             f"Unpack {source.archive} again."
         )
     for name, expected in source.md5s.items():

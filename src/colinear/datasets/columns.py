@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_svmlight_file
 
 from colinear.checks import InputError
+from colinear.datasets.doors import check_file, check_room, listed, shown, shown_path
 from colinear.datasets.labels import RawLabels
 
 LABEL_COLUMNS = ("label", "labels", "y", "target", "class")
@@ -21,24 +22,41 @@ def read_parquet(path: Path, label: str | None) -> tuple[NDArray[Any], RawLabels
     try:
         import pyarrow.parquet as parquet
     except ImportError:
-        raise InputError(f"{path} needs pyarrow, which is not installed: pip install 'colinear[parquet]'.") from None
-    table = parquet.ParquetFile(path).read()
-    names: list[str] = table.column_names
+        raise InputError(
+            f"{shown_path(path)} needs pyarrow, which is not installed: pip install 'colinear[parquet]'."
+        ) from None
+    file = parquet.ParquetFile(path)
+    names: list[str] = file.schema_arrow.names
     found = label if label is not None else next((name for name in LABEL_COLUMNS if name in names), None)
     if found is None or names.count(found) != 1:
         raise InputError(
-            f"{path} must have a column of labels, {found or 'label'}; it has {', '.join(names[:12])}"
-            f"{', ...' if len(names) > 12 else ''}. Name it with --label."
+            f"{shown_path(path)} must have a column of labels, {shown(found or 'label', 30)}; it has {listed(names)}. "
+            "Name it with --label."
         )
+    _check_cells(file.metadata, path)
+    # text as a dictionary: what a small file names in every row is held once
+    texts = [found] if str(file.schema_arrow.field(found).type) in ("string", "large_string") else []
+    table = parquet.ParquetFile(path, read_dictionary=texts).read()
     labels = table.column(found)
     if labels.null_count:
-        raise InputError(f"{path}: column {found} has {labels.null_count} missing labels. Drop those rows first.")
+        raise InputError(
+            f"{shown_path(path)}: column {shown(found)} has {labels.null_count} missing labels. Drop those rows first."
+        )
     rest = table.drop_columns([found])
     lists = [name for name in rest.column_names if _is_list(rest.schema.field(name).type)]
     if len(lists) > 1:
-        raise InputError(f"{path} has {len(lists)} columns of lists: {', '.join(lists)}. Keep one of them.")
+        raise InputError(f"{shown_path(path)} has {len(lists)} columns of lists: {listed(lists)}. Keep one of them.")
     features = _from_lists(rest.column(lists[0]), lists[0], path) if lists else _from_columns(rest, path)
     return features, _label_values(labels)
+
+
+def _check_cells(metadata: Any, path: Path) -> None:
+    """Hold the values that the footer announces against the size of the file: runs of one value take next to none."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    columns = [group.column(place) for group in groups for place in range(group.num_columns)]
+    values = sum(one.num_values * (8 if one.physical_type in ("DOUBLE", "INT64") else 4) for one in columns)
+    inflated = sum(group.total_byte_size for group in groups)
+    check_room(path, max(values, inflated), check_file(path), "the table")
 
 
 def _is_list(kind: Any) -> bool:
@@ -54,7 +72,19 @@ def _is_number(kind: Any) -> bool:
 
 
 def _label_values(column: Any) -> RawLabels:
-    values: RawLabels = column.to_numpy() if _is_number(column.type) else column.to_pylist()
+    """Numbers as they are; text by way of the distinct texts, so that equal ones are one object."""
+    from pyarrow import types
+
+    if _is_number(column.type):
+        numbers: RawLabels = column.to_numpy()
+        return numbers
+    if not types.is_dictionary(column.type):
+        plain: RawLabels = column.to_pylist()
+        return plain
+    values: list[Any] = []
+    for chunk in column.chunks:
+        words = chunk.dictionary.to_pylist()
+        values += [words[number] for number in chunk.indices.to_pylist()]
     return values
 
 
@@ -63,7 +93,9 @@ def _from_lists(column: Any, name: str, path: Path) -> NDArray[Any]:
     from pyarrow import compute
 
     if not _is_number(column.type.value_type):
-        raise InputError(f"{path}: column {name} must hold lists of numbers; got {column.type}.")
+        raise InputError(
+            f"{shown_path(path)}: column {shown(name)} must hold lists of numbers; got {shown(column.type)}."
+        )
     lengths = compute.list_value_length(column).to_numpy()  # a missing list has length nan
     bad = np.flatnonzero(lengths != lengths[0]) if len(lengths) else np.empty(0)
     values = compute.list_flatten(column)
@@ -71,7 +103,9 @@ def _from_lists(column: Any, name: str, path: Path) -> NDArray[Any]:
         row = (
             f"row {bad[0]} has {lengths[bad[0]]:g} values, row 0 has {lengths[0]:g}" if len(bad) else "some lack values"
         )
-        raise InputError(f"{path}: the lists of column {name} must be of one length, without gaps; {row}.")
+        raise InputError(
+            f"{shown_path(path)}: the lists of column {shown(name)} must be of one length, without gaps; {row}."
+        )
     flat: NDArray[Any] = values.to_numpy()
     return flat.reshape(len(lengths), -1)
 
@@ -79,12 +113,14 @@ def _from_lists(column: Any, name: str, path: Path) -> NDArray[Any]:
 def _from_columns(table: Any, path: Path) -> NDArray[Any]:
     """(n, d) from d numeric columns; uint8 if all are, float64 if any is, else float32."""
     if not table.num_columns or not table.num_rows:
-        raise InputError(f"{path} must have rows and feature columns; got {table.num_rows} x {table.num_columns}.")
+        raise InputError(
+            f"{shown_path(path)} must have rows and feature columns; got {table.num_rows} x {table.num_columns}."
+        )
     for field in table.schema:
         if not _is_number(field.type):
             raise InputError(
-                f"{path}: feature columns must be numbers; column {field.name} is {field.type}. "
-                "Drop it or encode it as numbers, or name the labels with --label."
+                f"{shown_path(path)}: feature columns must be numbers; column {shown(field.name)} is "
+                f"{shown(field.type)}. Drop it or encode it as numbers, or name the labels with --label."
             )
     kinds = {str(field.type) for field in table.schema}
     dtype = np.uint8 if kinds == {"uint8"} else np.float64 if "double" in kinds else np.float32
@@ -92,7 +128,9 @@ def _from_columns(table: Any, path: Path) -> NDArray[Any]:
     for number, name in enumerate(table.column_names):
         column = table.column(number)
         if column.null_count:
-            raise InputError(f"{path}: column {name} has {column.null_count} missing values. Drop or fill them.")
+            raise InputError(
+                f"{shown_path(path)}: column {shown(name)} has {column.null_count} missing values. Drop or fill them."
+            )
         matrix[:, number] = column.to_numpy()
     return matrix
 
@@ -100,12 +138,14 @@ def _from_columns(table: Any, path: Path) -> NDArray[Any]:
 def read_svmlight(path: Path, label: str | None) -> tuple[NDArray[Any], RawLabels]:
     """Return (features float32 (n, d), labels); index 0 or 1 first, as scikit-learn's `zero_based="auto"` finds."""
     if label is not None:
-        raise InputError(f"{path}: svmlight text has its labels first in each line; leave --label out.")
+        raise InputError(f"{shown_path(path)}: svmlight text has its labels first in each line; leave --label out.")
     sparse, labels = load_svmlight_file(str(path), dtype=np.float32)
     needed = 4 * sparse.shape[0] * sparse.shape[1]
+    what = f"{sparse.shape[0]} x {sparse.shape[1]} values, made dense,"
+    check_room(path, needed, check_file(path), what)
     if needed > DENSE_BYTES:
         raise InputError(
-            f"{path} has {sparse.shape[0]} x {sparse.shape[1]} values, {needed / 2**30:.0f} GiB as a dense matrix; "
-            f"at most {DENSE_BYTES >> 30} GiB are read. Reduce its features first."
+            f"{shown_path(path)}: {what} takes {needed / 2**30:.0f} GiB; at most {DENSE_BYTES >> 30} GiB are read. "
+            "Reduce its features first."
         )
     return sparse.toarray(), labels

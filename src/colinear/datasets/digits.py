@@ -26,4 +26,5 @@ def load_digits() -> ArrayDataset:
         image_shape=(1, 8, 8),
         name="digits",
         value_range=16.0,
+        label_kind="int",
     )

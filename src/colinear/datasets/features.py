@@ -15,8 +15,15 @@ from torch import Tensor
 
 from colinear.checks import InputError, check_finite, check_number
 from colinear.datasets.base import Dataset
+from colinear.datasets.moments import Moments, scaled_by_power
 
+LARGEST_SPREAD = 1e304  # and its inverse the smallest: weights on raw columns are numbers divided by it
+# a spread of so much of the mean is that of rounding: dividing by it would blow up noise
+ROUNDING = {torch.uint8: 1e-7, torch.float32: 1e-7, torch.float64: 1e-13}
 CHUNK_ROWS = 2048  # keeps the scores of ~100 matrix rows in cache; measured best of 512..8192 on 2 cores
+# at 1e8 the penalty on a bias, 1/s^2 of that on a weight, is below float64's rounding: more changes nothing but the
+# condition of the problem, and 1e200 squared is infinite
+MOST_INTERCEPT_SCALING = 1e8
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +38,7 @@ class Scaling:
     bias: float = 1.0
 
     def __post_init__(self) -> None:
-        check_number("intercept_scaling", self.bias, least=0)
+        check_number("intercept_scaling", self.bias, least=0, most=MOST_INTERCEPT_SCALING)
 
     @property
     def n_outputs(self) -> int:
@@ -69,30 +76,22 @@ def fit_scaling(
     Images: divided by `value_range`, minus the mean of each channel (the course's preprocessing). Feature
     tables: minus the mean of each column. `standardize` also divides each column by its standard deviation;
     a constant column keeps its scale. `row_weights` (n,), >= 0: row i counts that many times.
-    Raises `InputError` on a value that is not finite.
+    Raises `InputError` on a value that is not finite, and on a column whose spread is beyond float64 (1e-304 to 1e304).
+    Error    squares are of differences from the first row over the largest of them: none over- or underflows.
     """
-    total = float(dataset.n_samples if row_weights is None else row_weights.sum(dtype=torch.float64))
-    first, second = torch.zeros(2, dataset.n_features, dtype=torch.float64)
     # whole numbers below 256 sum exactly in float32 (2,048 * 255 < 2^24), nine times faster than in float64
     whole = dataset.dtype == torch.uint8 and row_weights is None and not standardize
-    origin = dataset.take(slice(0, 1)).double()  # sums of differences from a row: no cancellation on large means
-    if whole:
-        origin.zero_()
+    moments = Moments(dataset, squares=standardize)
     room = torch.empty(CHUNK_ROWS if whole else 0, dataset.n_features, device=dataset.labels.device)
+    weights = None if row_weights is None else scaled_by_power(row_weights, row_weights.max())
     for start in range(0, dataset.n_samples, CHUNK_ROWS):
         raw = dataset.take(slice(start, start + CHUNK_ROWS))
         check_finite(raw, f"features of {dataset.name}", start)
-        chunk = room[: len(raw)].copy_(raw) if whole else raw.double() - origin
-        if row_weights is None:
-            ones = chunk.new_ones(1, len(chunk))
+        if whole:
+            moments.add_whole(room[: len(raw)].copy_(raw))
         else:
-            ones = row_weights[start : start + CHUNK_ROWS].to(chunk).unsqueeze(0)
-        first += (ones @ chunk).squeeze(0).double().cpu()
-        if standardize:
-            second += (ones @ chunk.square_()).squeeze(0).double().cpu()
-    first, second = first / total, second / total
-    spread = (second - first.square()).clamp_(min=0).sqrt_() / dataset.value_range
-    mean = (first + origin.squeeze(0).cpu()) / dataset.value_range
+            moments.add(raw, None if weights is None else weights[start : start + CHUNK_ROWS])
+    mean, spread = moments.mean / dataset.value_range, moments.spread / dataset.value_range
     if dataset.image_shape is not None and not standardize:
         channels = dataset.image_shape[0]
         mean = mean.view(channels, -1).mean(1, keepdim=True).expand(channels, mean.numel() // channels).reshape(-1)
@@ -100,10 +99,22 @@ def fit_scaling(
         mean = torch.zeros_like(mean)
     scale = torch.tensor(1.0 / dataset.value_range, dtype=torch.float64)
     if standardize:
-        # a spread at the rounding level of the mean is a constant column: dividing by it would blow up noise
-        spread = torch.where(spread > 1e-7 * mean.abs(), spread, torch.ones_like(spread))
+        spread = _check_spread(dataset, spread, moments.mean / dataset.value_range)
         scale, mean = scale / spread, mean / spread
     return Scaling(scale, mean, intercept_scaling)
+
+
+def _check_spread(dataset: Dataset, spread: Tensor, mean: Tensor) -> Tensor:
+    """The spreads to divide by: 1 for constant columns, which rounding leaves; `InputError` beyond float64."""
+    constant = spread <= ROUNDING.get(dataset.dtype, ROUNDING[torch.float32]) * mean.abs()
+    bad = (~constant & ~((spread >= 1 / LARGEST_SPREAD) & (spread <= LARGEST_SPREAD))).nonzero()
+    if len(bad):
+        column = int(bad[0])
+        raise InputError(
+            f"features must have standard deviations between {1 / LARGEST_SPREAD:g} and {LARGEST_SPREAD:g} to be "
+            f"standardized; column {column} of {dataset.name} has {float(spread[column]):.2g}. Rescale or drop it."
+        )
+    return torch.where(constant, torch.ones_like(spread), spread)
 
 
 @dataclass(eq=False)

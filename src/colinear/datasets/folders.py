@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +12,10 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
 
 from colinear.checks import InputError, check_count
 from colinear.datasets.base import ArrayDataset, ImageShape, Progress
+from colinear.datasets.doors import as_path, check_claim, check_memory, clean_name, guarded, quiet, shown, shown_path
 from colinear.datasets.images import decode_image, probe_image
 from colinear.datasets.labels import match_classes
 
@@ -25,6 +24,7 @@ PART_NAMES = {"train": "train", "val": "validation", "valid": "validation", "val
 UNREADABLE_SHARE = 0.01  # below this share of all files, unreadable ones are listed and left out
 MAX_BYTES = 16 << 30
 NAMED = 5  # unreadable files named in a message
+NAME_SHOWN = 50  # characters of each name
 PROGRESS_FILES = 64  # files between two calls of progress
 
 logger = logging.getLogger(__name__)
@@ -51,17 +51,18 @@ def load_folder(
     than 16 GiB of pixels.
     Cost: reads each header, then each file once; memory n * channels * height * width bytes.
     """
-    path = Path(path).expanduser()
+    path = as_path(path)
     files, labels, names = _list_files(path)
     threads = workers if workers is not None else min(32, os.cpu_count() or 1)
-    with ThreadPoolExecutor(check_count("workers", threads)) as pool, warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # sizes are checked by images.py
+    with ThreadPoolExecutor(check_count("workers", threads)) as pool, quiet():
         found = list(_watch(pool.map(probe_image, files), len(files), "reading headers", progress))
-        _report_unreadable([file for file, probe in zip(files, found, strict=True) if probe is None], files)
+        _report_unreadable([file for file, probe in zip(files, found, strict=True) if probe is None], files, path)
         probes = [probe for probe in found if probe is not None]
         shape = (channels or (1 if all(grey for _, grey in probes) else 3), *(size or _common_size(probes)))
+        held = sum(file.stat().st_size for file, probe in zip(files, found, strict=True) if probe is not None)
+        _check_room(path, len(files), shape, held if size is None else None)
         pixels, failed = _decode_all(files, shape, pool.map, progress)
-    _report_unreadable([files[row] for row in failed], files)
+    _report_unreadable([files[row] for row in failed], files, path)
     kept = np.setdiff1d(np.arange(len(files)), failed)
     if len(failed):
         pixels = pixels[kept]
@@ -70,7 +71,7 @@ def load_folder(
         labels=torch.tensor(labels)[torch.from_numpy(kept)],
         class_names=names,
         image_shape=shape,
-        name=path.resolve().name,
+        name=clean_name(path.resolve().name),
         value_range=255.0,
     )
 
@@ -99,34 +100,53 @@ def load_folder_parts(
 
 
 def _class_folders(path: Path) -> list[Path]:
-    return sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+    with guarded(path, "a folder", "Check its permissions."):
+        return sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
 
 
 def _list_files(path: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
     """Picture files, the class number of each, and the names of the classes that have any."""
-    if not path.is_dir():
-        raise InputError(f"{path} does not exist or is no folder. Give a folder with one folder a class.")
+    if not os.path.isdir(path):
+        raise InputError(f"{shown_path(path)} does not exist or is no folder. Give a folder with one folder a class.")
     files: list[Path] = []
     labels: list[int] = []
     names: list[str] = []
     for folder in _class_folders(path):
-        inside = sorted(
-            file for file in folder.rglob("*") if file.suffix.lower() in ENDINGS and not file.name.startswith(".")
-        )
+        with guarded(folder, "a folder", "Check its permissions."):
+            inside = sorted(file for file in folder.rglob("*") if _is_picture(file))
         if inside:
             files += inside
             labels += [len(names)] * len(inside)
-            names.append(folder.name)
+            names.append(clean_name(folder.name))
     if not files:
         raise InputError(
-            f"{path} must have one folder a class with {', '.join(sorted(ENDINGS))} files inside; it has none."
+            f"{shown_path(path)} must have one folder a class with {', '.join(sorted(ENDINGS))} files inside; "
+            "it has none."
         )
     return files, labels, tuple(names)
+
+
+def _is_picture(file: Path) -> bool:
+    """Whether a name in a class folder stands for a picture; pipes and dead links do, and are unreadable ones."""
+    return file.suffix.lower() in ENDINGS and not file.name.startswith(".") and not file.is_dir()
 
 
 def _common_size(probes: Sequence[tuple[tuple[int, int], bool]]) -> tuple[int, int]:
     counts = Counter(size for size, _ in probes)
     return min(counts, key=lambda size: (-counts[size], size[0] * size[1], size))
+
+
+def _check_room(path: Path, count: int, shape: ImageShape, held: int | None) -> None:
+    """Bound the matrix of pixels; where the files themselves announce its size, by their `held` bytes too."""
+    needed = count * shape[0] * shape[1] * shape[2]
+    if needed > MAX_BYTES or min(shape) < 1:
+        raise InputError(
+            f"{count} pictures of shape {shown(shape)} take {needed >> 30:.4g} GiB; sizes must be >= 1 and at most "
+            f"{MAX_BYTES >> 30} GiB are held. Give another size."
+        )
+    check_memory(path, needed, "the matrix of pixels")
+    if held is not None:
+        check_claim(path, needed, held, "the matrix of pixels")
 
 
 def _decode_all(
@@ -136,12 +156,6 @@ def _decode_all(
     progress: Progress | None,
 ) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], list[int]]:
     """Pixels (n, channels, height, width) uint8, and the rows whose file could not be decoded."""
-    needed = len(files) * shape[0] * shape[1] * shape[2]
-    if needed > MAX_BYTES or min(shape) < 1:
-        raise InputError(
-            f"{len(files)} pictures of shape {shape} take {needed / 2**30:.1f} GiB; sizes must be >= 1 and at most "
-            f"{MAX_BYTES >> 30} GiB are held. Give another size."
-        )
     pixels = np.empty((len(files), *shape), np.uint8)
 
     def decode(row: int) -> bool:
@@ -163,13 +177,16 @@ def _watch(items: Iterable[Item], total: int, what: str, progress: Progress | No
             progress(what, count, total)
 
 
-def _report_unreadable(bad: Sequence[Path], files: Sequence[Path]) -> None:
+def _report_unreadable(bad: Sequence[Path], files: Sequence[Path], path: Path) -> None:
     if not bad:
         return
-    named = ", ".join(str(file) for file in bad[:NAMED]) + (", ..." if len(bad) > NAMED else "")
+    named = ", ".join(shown_path(file.relative_to(path), NAME_SHOWN) for file in bad[:NAMED])
+    named += ", ..." if len(bad) > NAMED else ""
     if len(bad) >= UNREADABLE_SHARE * len(files):
         raise InputError(
-            f"{len(bad)} of {len(files)} pictures cannot be read (less than 1 % may be): {named}. "
+            f"{shown_path(path)}: {len(bad)} of {len(files)} pictures cannot be read (less than 1 % may be): {named}. "
             "Repair or remove them."
         )
-    logger.warning("%d of %d pictures cannot be read and are left out: %s", len(bad), len(files), named)
+    logger.warning(
+        "%s: %d of %d pictures cannot be read and are left out: %s", shown_path(path), len(bad), len(files), named
+    )

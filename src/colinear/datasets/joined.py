@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.datasets.base import Dataset, ImageShape, fingerprint
+from colinear.datasets.base import Dataset, ImageShape, fingerprint, move_together
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,4 +95,5 @@ class JoinedDataset:
         raise InputError("a joined dataset has no subsets: take the subset of its parts, then join.")
 
     def to(self, device: torch.device) -> JoinedDataset:
-        return replace(self, first=self.first.to(device), second=self.second.to(device))
+        first, second = move_together((self.first, self.second), device)
+        return replace(self, first=first, second=second)

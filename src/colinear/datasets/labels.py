@@ -13,15 +13,20 @@ from torch import Tensor
 
 from colinear.checks import InputError
 from colinear.datasets.base import ArrayDataset
+from colinear.datasets.doors import listed, shown
+from colinear.datasets.tensors import plain_tensor
 
+LABEL_LENGTH = 1000  # characters; a class is named, not told, and its name stands in models, tables and reports
 RawLabels = Tensor | NDArray[Any] | Sequence[Any]
 
 
 def encode_labels(values: RawLabels, what: str = "labels") -> tuple[Tensor, tuple[str, ...]]:
     """Return codes (n,) int64 in [0, c) and the c class names, sorted as numbers or as text.
 
-    values : (n,) or (n, 1) whole numbers (gaps are fine), booleans, text, or floats that are whole numbers.
-    Raises `InputError` for fractions, missing values, mixed kinds and other shapes. Cost: one sort.
+    values : (n,) or (n, 1) whole numbers (gaps are fine), booleans, text of at most 1,000 characters, or floats
+        that are whole numbers. Bytes are read as UTF-8; other bytes stand as \\xNN.
+    Raises `InputError` for fractions, missing values, mixed kinds, other shapes, and text that is too long or has
+    half of a surrogate pair, which no file could hold. Cost: one sort of the numbers, or of the distinct texts.
 
     >>> encode_labels([7, 3, 7])
     (tensor([1, 0, 1]), ('3', '7'))
@@ -43,21 +48,65 @@ def encode_labels(values: RawLabels, what: str = "labels") -> tuple[Tensor, tupl
                 "Classes are trained here, not quantities."
             )
         array = array.astype(np.int64)
-    if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8", "replace")
-    if array.dtype.kind not in "biuU":
-        raise InputError(f"{what} must be whole numbers, booleans or text; got {array.dtype}.")
+    if array.dtype.kind in "SUO":
+        return _encode_text(_texts(array, what), what)
+    if array.dtype.kind not in "biu":
+        raise InputError(f"{what} must be whole numbers, booleans or text; got {shown(array.dtype)}.")
     classes, codes = np.unique(array, return_inverse=True)
     return torch.from_numpy(codes.astype(np.int64)), tuple(str(name) for name in classes.tolist())
 
 
+def _texts(array: NDArray[Any], what: str) -> list[str]:
+    """The rows of an array of text, bytes or str objects."""
+    if array.dtype.kind != "O" and array.dtype.itemsize > LABEL_LENGTH * (4 if array.dtype.kind == "U" else 1):
+        raise InputError(
+            f"{what} must be text of at most {LABEL_LENGTH:,} characters; got {shown(array.dtype)}. "
+            "Give every class a short name."
+        )
+    rows: list[Any] = array.tolist()
+    # two names that are not UTF-8 must stay two: a replacement sign for each byte would make one of them
+    return [row.decode("utf-8", "backslashreplace") if isinstance(row, bytes) else str(row) for row in rows]
+
+
+def _encode_text(rows: list[str], what: str) -> tuple[Tensor, tuple[str, ...]]:
+    """Codes and names by a table of the distinct texts: an array of text would give each row the longest's room."""
+    names = sorted(set(rows))
+    for name in names:
+        if len(name) > LABEL_LENGTH or (not name.isascii() and any("\ud800" <= c <= "\udfff" for c in name)):
+            rule = f"of at most {LABEL_LENGTH:,} characters, without halves of surrogate pairs"
+            raise InputError(
+                f"{what} must be text {rule}; row {rows.index(name)} has {len(name):,}: {shown(repr(name), 30)}. "
+                "Give every class a short, plain name."
+            )
+    numbers = {name: number for number, name in enumerate(names)}
+    return torch.tensor([numbers[row] for row in rows], dtype=torch.int64), tuple(names)
+
+
+def kind_of_labels(values: RawLabels) -> str:
+    """What labels that `encode_labels` takes are: 'int' (whole floats too), 'bool' or 'text'.
+
+    >>> kind_of_labels([7, 3]), kind_of_labels(["7", "3"]), kind_of_labels(torch.tensor([True]))
+    ('int', 'text', 'bool')
+    """
+    return {"b": "bool", "i": "int", "u": "int", "f": "int"}.get(_as_array(values, "labels").dtype.kind, "text")
+
+
 def _as_array(values: RawLabels, what: str) -> NDArray[Any]:
-    """One array of one kind; lists and object arrays are looked at value by value."""
+    """One array of one kind, text as objects; lists and object arrays are looked at value by value."""
     if isinstance(values, Tensor):
-        values = values.detach().cpu()
+        values = plain_tensor(values, what)
         return np.asarray(values.float() if values.dtype == torch.bfloat16 else values)
-    if isinstance(values, np.ndarray) and values.dtype.kind != "O":
-        return values
+    if not isinstance(values, np.ndarray) and hasattr(values, "__array__"):
+        values = np.asarray(values)
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind != "O":
+            return values
+        values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    listed_rows = values.ndim > 0 if isinstance(values, np.ndarray) else isinstance(values, Sequence)
+    if not listed_rows or isinstance(values, str | bytes):
+        raise InputError(
+            f"{what} must be an array or a list with one label per row; got {shown(type(values).__name__)}."
+        )
     kinds = {bool: "bool", np.bool_: "bool", str: "text", np.str_: "text"}
     first: str | None = None
     for row, value in enumerate(values):
@@ -65,10 +114,10 @@ def _as_array(values: RawLabels, what: str) -> NDArray[Any]:
         first = first or kind
         if kind is None or kind != first:
             raise InputError(
-                f"{what} must be all whole numbers, all booleans or all text; row {row} has {value!r}. "
+                f"{what} must be all whole numbers, all booleans or all text; row {row} has {shown(repr(value))}. "
                 "Drop or convert such rows first."
             )
-    return np.asarray(list(values))
+    return np.asarray(list(values), dtype=object if first == "text" else None)
 
 
 def match_classes(dataset: ArrayDataset, class_names: tuple[str, ...]) -> ArrayDataset:
@@ -87,9 +136,8 @@ def match_classes(dataset: ArrayDataset, class_names: tuple[str, ...]) -> ArrayD
     unknown = [dataset.class_names[code] for code in used if dataset.class_names[code] not in numbers]
     if unknown:
         raise InputError(
-            f"{dataset.name} has classes that are not known: {', '.join(unknown[:5])}"
-            f"{', ...' if len(unknown) > 5 else ''}. Known are {', '.join(class_names[:10])}"
-            f"{', ...' if len(class_names) > 10 else ''}. Drop or rename these rows."
+            f"{shown(dataset.name)} has classes that are not known: {listed(unknown)}. "
+            f"Known are {listed(class_names)}. Drop or rename these rows."
         )
     table = torch.tensor([numbers.get(name, 0) for name in dataset.class_names], device=dataset.labels.device)
     return replace(dataset, labels=table[dataset.labels], class_names=class_names)

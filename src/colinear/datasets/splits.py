@@ -13,6 +13,7 @@ folder a class in each.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from colinear.checks import InputError, check_choice, check_number
 from colinear.datasets.base import ArrayDataset, Dataset, Progress, Split, split_tail
 from colinear.datasets.cifar10 import META_FILE, load_cifar10
 from colinear.datasets.digits import load_digits
+from colinear.datasets.doors import as_path, shown, shown_path
 from colinear.datasets.folders import find_folder_parts, load_folder, load_folder_parts
 from colinear.datasets.stratified import split_stratified
 from colinear.datasets.tables import find_table_parts, load_table, load_table_parts
@@ -67,8 +69,8 @@ def open_split(
     parts = _open(data, data_dir, label, image_size, progress)
     if parts.train.n_classes < 2:
         raise InputError(
-            f"{parts.train.name} must have at least two classes to train on; "
-            f"it has only {parts.train.class_names[0]!r}."
+            f"{shown(parts.train.name)} must have at least two classes to train on; "
+            f"it has only {shown(repr(parts.train.class_names[0]))}."
         )
     if parts.test is not None and test is not None:
         raise InputError(f"{parts.train.name} has its own test rows; leave the test share out.")
@@ -129,20 +131,20 @@ def _open(
     size: tuple[int, int] | None,
     progress: Progress | None,
 ) -> _Parts:
-    path = Path(data).expanduser()
+    path = as_path(data)
     is_name = str(data) in ("digits", "cifar10")
     if str(data) == "digits":
         return _Parts(load_digits())
-    if str(data) == "cifar10" or (path.is_dir() and (path / META_FILE).is_file()):
+    if str(data) == "cifar10" or os.path.isfile(path / META_FILE):
         train, test = load_cifar10(data_dir if is_name else path, progress=progress)
         return _Parts(train, test=test, from_tail=True)
-    if path.is_file():
-        return _Parts(load_table(path, label=label))
-    if not path.is_dir():
+    if not os.path.lexists(path):
         raise InputError(
-            f"data must be digits, cifar10, a feature file or a folder of images; there is no {str(data)!r}. "
+            f"data must be digits, cifar10, a feature file or a folder of images; there is no '{shown_path(path)}'. "
             "Check the path."
         )
+    if not os.path.isdir(path):
+        return _Parts(load_table(path, label=label))
     if find_table_parts(path):
         return _own_parts(load_table_parts(path))
     if find_folder_parts(path):
@@ -188,4 +190,5 @@ def _join(pieces: list[ArrayDataset]) -> ArrayDataset:
         image_shape=first.image_shape,
         name=first.name,
         value_range=first.value_range,
+        label_kind=first.label_kind,
     )

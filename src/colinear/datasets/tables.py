@@ -1,33 +1,40 @@
 """Feature files: numpy, torch, safetensors, Parquet and svmlight files to an `ArrayDataset`.
 
 Files from others are data, never code: numpy's pickled object arrays are refused and torch files are read with
-`weights_only`. A `.npy` matrix is memory-mapped, never copied: pages are read as chunks ask for them.
+`weights_only`. A `.npy` matrix is memory-mapped, never copied: pages are read as chunks ask for them. What a
+file may be and may ask for is said in `doors`.
 """
 
 from __future__ import annotations
 
-import pickle
-import zipfile
-import zlib
-from collections.abc import Callable, Collection
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from colinear.checks import InputError, check_features, check_finite
+from colinear.datasets.arrays import open_npy, read_npz
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.columns import read_parquet, read_svmlight
-from colinear.datasets.labels import RawLabels, encode_labels, match_classes
+from colinear.datasets.doors import (
+    as_path,
+    check_claim,
+    check_file,
+    check_memory,
+    clean_name,
+    reading,
+    shown,
+    shown_path,
+)
+from colinear.datasets.labels import RawLabels, encode_labels, kind_of_labels, match_classes
+from colinear.datasets.tensors import plain_tensor, read_safetensors, read_torch
 
-Result = TypeVar("Result")
 RawFeatures = Tensor | NDArray[Any]
-FEATURE_KEYS = ("X", "x", "features", "embeddings", "data")
-LABEL_KEYS = ("y", "Y", "labels", "label", "targets", "target")
 CHECK_ROWS = 8192
 
 
@@ -45,22 +52,30 @@ def load_table(path: str | Path, *, label: str | None = None) -> ArrayDataset:
     Features stay uint8, float32 or float64; float16, bfloat16, booleans and other integers become float32
     (whole numbers above 2^24 are rounded). Labels may be of any kind, see `encode_labels`.
     Raises `InputError` for files that are missing, damaged, empty or pickled, text features, values that are
-    not finite (row and column are named), and labels that do not fit.
+    not finite (row and column are named), and labels that do not fit; for anything but a regular file; and for
+    a file that announces more than it can hold or the machine has memory for.
     Cost: one pass over the features to find values that are not finite.
     """
-    path = Path(path).expanduser()
-    features, labels = _read(path, label)
-    codes, names = encode_labels(labels, f"labels of {path}")
-    matrix = as_features(features, path)
+    path = as_path(path)
+    reader = _find_reader(path)
+    check_file(path)
+    with reading(path, path.suffix.lower()):
+        features, labels = reader(path, label)
+        codes, names = encode_labels(labels, f"labels of {shown_path(path)}")
+        matrix = as_features(features, path)
     if len(codes) != len(matrix):
-        raise InputError(f"{path} must have one label per row; got {len(codes)} labels for {len(matrix)} rows.")
-    return ArrayDataset(matrix, codes, names, name=path.stem)
+        raise InputError(
+            f"{shown_path(path)} must have one label per row; got {len(codes)} labels for {len(matrix)} rows."
+        )
+    return ArrayDataset(matrix, codes, names, name=clean_name(path.stem), label_kind=kind_of_labels(labels))
 
 
 def load_features(path: str | Path) -> Tensor:
     """Return only the matrix (n, d) of a `.npy` file, memory-mapped, for rows that have no labels."""
-    path = Path(path).expanduser()
-    return as_features(_guarded(_open_npy, path), path)
+    path = as_path(path)
+    check_file(path)
+    with reading(path, ".npy"):
+        return as_features(open_npy(path), path)
 
 
 def find_table_parts(folder: Path) -> dict[str, tuple[Path, Path]]:
@@ -72,7 +87,7 @@ def find_table_parts(folder: Path) -> dict[str, tuple[Path, Path]]:
     for part, spelled in (("train", "train"), ("validation", "validation"), ("validation", "val"), ("test", "test")):
         for first, second in (("X", "y"), ("features", "labels")):
             pair = folder / f"{first}_{spelled}.npy", folder / f"{second}_{spelled}.npy"
-            if pair[0].is_file() and pair[1].is_file():
+            if os.path.isfile(pair[0]) and os.path.isfile(pair[1]):
                 parts[part] = pair
     return parts if "train" in parts else {}
 
@@ -87,11 +102,13 @@ def load_table_parts(folder: Path) -> dict[str, ArrayDataset]:
 
 def as_features(raw: RawFeatures, path: Path) -> Tensor:
     """Return `raw` as a (n, d) tensor of uint8, float32 or float64 with finite values, without a copy if it fits."""
-    what = f"features of {path}"
-    matrix = raw if isinstance(raw, Tensor) else _from_numpy(raw, what)
-    if matrix.is_complex() or matrix.is_quantized or matrix.layout != torch.strided:
-        raise InputError(f"{what} must be a dense matrix of real numbers; got {matrix.dtype}, {matrix.layout}.")
-    if matrix.dtype not in (torch.uint8, torch.float32, torch.float64):
+    what = f"features of {shown_path(path)}"
+    matrix = plain_tensor(raw, what) if isinstance(raw, Tensor) else _from_numpy(raw, path, what)
+    kept = matrix.dtype in (torch.uint8, torch.float32, torch.float64)
+    needed = matrix.numel() * (matrix.itemsize if kept else 4)
+    check_claim(path, needed, check_file(path), "the matrix")  # rows that share memory were announced by a few bytes
+    if not kept:
+        check_memory(path, needed, "the matrix as float32")
         matrix = matrix.float()
     check_features(matrix, what=what)
     if matrix.is_floating_point():
@@ -100,126 +117,56 @@ def as_features(raw: RawFeatures, path: Path) -> Tensor:
     return matrix
 
 
-def _from_numpy(array: NDArray[Any], what: str) -> Tensor:
+def _from_numpy(array: NDArray[Any], path: Path, what: str) -> Tensor:
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind not in "biuf":
-        raise InputError(f"{what} must be numbers; got {array.dtype}. Convert text or objects to numbers first.")
+        raise InputError(f"{what} must be numbers; got {shown(array.dtype)}. Convert text or objects to numbers first.")
     target: type[np.generic]
     if kind == "f":
         target = {2: np.float32, 4: np.float32}.get(size, np.float64)
     else:
         target = np.uint8 if kind == "u" and size == 1 else np.float32
-    array = array.astype(target, copy=False)  # also turns foreign byte orders into ours
+    if array.dtype != target:
+        check_memory(path, array.size * np.dtype(target).itemsize, f"the matrix as {np.dtype(target)}")
+    with np.errstate(over="ignore"):  # a long double beyond float64 is named as infinite, by row and column
+        array = array.astype(target, copy=False)  # also turns foreign byte orders into ours
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
-def _read(path: Path, label: str | None) -> tuple[RawFeatures, RawLabels]:
+def _find_reader(path: Path) -> Callable[[Path, str | None], tuple[RawFeatures, RawLabels]]:
     readers: dict[str, Callable[[Path, str | None], tuple[RawFeatures, RawLabels]]] = {
         ".npy": _read_npy,
-        ".npz": _read_npz,
-        ".pt": _read_torch,
-        ".pth": _read_torch,
-        ".safetensors": _read_safetensors,
+        ".npz": read_npz,
+        ".pt": read_torch,
+        ".pth": read_torch,
+        ".safetensors": read_safetensors,
         ".parquet": read_parquet,
         **dict.fromkeys((".svm", ".svmlight", ".libsvm", ".txt"), read_svmlight),
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        raise InputError(f"{path} must end in one of {', '.join(readers)}; got {path.suffix or 'no ending'!r}.")
-    return _guarded(lambda at: reader(at, label), path)
-
-
-def _guarded(read: Callable[[Path], Result], path: Path) -> Result:
-    """Run a reader; whatever a damaged file makes of it becomes one line."""
-    if not path.is_file():
-        raise InputError(f"{path} does not exist or is no file. Check the path.")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path} is empty (0 bytes). Write it again.")
-    try:
-        return read(path)
-    except InputError:
-        raise
-    except MemoryError:
-        raise InputError(f"{path} does not fit into memory. Store it as .npy, which is memory-mapped.") from None
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        EOFError,
-        KeyError,
-        SyntaxError,
-        TypeError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        zlib.error,
-        SafetensorError,
-    ) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        raise InputError(
-            f"{path} cannot be read as {path.suffix}: {reason}. It is damaged, cut short or of another kind."
-        ) from None
-
-
-def _open_npy(path: Path) -> NDArray[Any]:
-    array: NDArray[Any] = np.lib.format.open_memmap(path, mode="c")  # never reads pickles
-    return array
+        got = shown(path.suffix, 30) or "no ending"
+        raise InputError(f"{shown_path(path)} must end in one of {', '.join(readers)}; got {got!r}.")
+    return reader
 
 
 def _read_npy(path: Path, label: str | None) -> tuple[RawFeatures, RawLabels]:
-    return _open_npy(path), np.asarray(_guarded(_open_npy, _labels_beside(path, label)))
+    features = open_npy(path)
+    return features, np.asarray(open_npy(_labels_beside(path, label)))
 
 
 def _labels_beside(path: Path, label: str | None) -> Path:
     if label is not None:
-        given = Path(label).expanduser()
+        given = as_path(label)
         beside = path.parent / given
-        return beside if not given.is_file() and beside.is_file() else given
+        return beside if not os.path.isfile(given) and os.path.isfile(beside) else given
     renamed = [path.stem.replace("features", "labels"), path.stem.replace("X", "y")]
     for stem in (*renamed, f"{path.stem}_labels", "labels", "y"):
         candidate = path.with_name(f"{stem}.npy")
-        if candidate != path and candidate.is_file():
+        if candidate != path and os.path.isfile(candidate):
             return candidate
+    beside = path.with_name(f"{path.stem}_labels.npy")
     raise InputError(
-        f"{path} needs a file of labels beside it: {path.stem}_labels.npy, labels.npy or y.npy; there is none. "
-        "Name it with --label FILE."
+        f"{shown_path(path)} needs a file of labels beside it: {shown_path(Path(beside.name))}, labels.npy or y.npy; "
+        "there is none. Name it with --label FILE."
     )
-
-
-def _read_npz(path: Path, label: str | None) -> tuple[RawFeatures, RawLabels]:
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path} is no .npz archive; it is damaged, cut short or of another kind.")
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        features, labels = _pick(arrays.files, path, label)
-        return arrays[features], arrays[labels]
-
-
-def _read_torch(path: Path, label: str | None) -> tuple[RawFeatures, RawLabels]:
-    mapped = zipfile.is_zipfile(path)  # files of torch < 1.6 cannot be memory-mapped
-    content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    if not isinstance(content, dict):
-        raise InputError(f"{path} must hold a dict of tensors, as features and labels; got a {type(content).__name__}.")
-    features, labels = _pick([key for key in content if isinstance(key, str)], path, label)
-    if not isinstance(content[features], Tensor):
-        raise InputError(f"{path}: {features} must be a tensor; got a {type(content[features]).__name__}.")
-    return content[features], content[labels]
-
-
-def _read_safetensors(path: Path, label: str | None) -> tuple[RawFeatures, RawLabels]:
-    with safe_open(path, framework="pt") as tensors:
-        features, labels = _pick(list(tensors.keys()), path, label)
-        return tensors.get_tensor(features), tensors.get_tensor(labels)
-
-
-def _pick(keys: Collection[str], path: Path, label: str | None) -> tuple[str, str]:
-    """Which of `keys` are the features and the labels."""
-    features = next((key for key in FEATURE_KEYS if key in keys and key != label), None)
-    labels = label if label is not None else next((key for key in LABEL_KEYS if key in keys), None)
-    if features is None:
-        rest = [key for key in keys if key != labels]
-        features = rest[0] if len(rest) == 1 else None
-    if features is None or labels is None or labels not in keys:
-        raise InputError(
-            f"{path} must have features (one of {', '.join(FEATURE_KEYS)}) and labels ({labels or 'y, labels, ...'}); "
-            f"it has {', '.join(keys) or 'nothing'}. Name the labels with --label."
-        )
-    return features, labels

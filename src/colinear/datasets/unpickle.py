@@ -14,12 +14,13 @@ import pickle
 import pickletools
 import re
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from colinear.checks import InputError
+from colinear.datasets.doors import REASON, shown, shown_path
 
 PickledValue = dict[str, "PickledValue"] | list[Any] | bytes | str | int | float | None | NDArray[Any]
 PUTS = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
@@ -43,7 +44,7 @@ class _Dtype:
     def __init__(self, code: bytes | str, *_flags: object) -> None:
         text = code.decode("ascii") if isinstance(code, bytes) else code
         if not isinstance(text, str) or SAFE_CODE.fullmatch(text) is None:
-            raise InputError(f"has an array of type {text!r}; only numbers are read, object arrays never.")
+            raise InputError(f"has an array of type {shown(repr(text))}; only numbers are read, object arrays never.")
         self.code, self.order = text.lstrip("|<>="), "="
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -77,7 +78,7 @@ class _Array:
     def build(self) -> NDArray[Any]:
         dtype = self.dtype.build()
         if math.prod(self.shape) * dtype.itemsize != len(self.data):
-            raise pickle.UnpicklingError(f"it has {len(self.data)} bytes for an array of shape {self.shape}")
+            raise pickle.UnpicklingError(f"it has {len(self.data)} bytes for an array of shape {shown(self.shape)}")
         return np.frombuffer(self.data, dtype).reshape(self.shape, order="F" if self.fortran else "C")
 
 
@@ -104,16 +105,18 @@ class _Unpickler(pickle.Unpickler):
             return self.allowed[module, name]
         except KeyError:
             raise InputError(
-                f"asks to run {module}.{name}; only dicts, lists, strings, numbers and arrays of numbers are "
-                "read. Do not trust this file; fetch it again from its source."
+                f"asks to run {shown(module)}.{shown(name)}; only dicts, lists, strings, numbers and arrays of numbers "
+                "are read. Do not trust this file; fetch it again from its source."
             ) from None
 
 
-def _check_opcodes(content: bytes) -> None:
-    """Refuse the two ways in which a few bytes make the unpickler itself work without end.
+def check_opcodes(content: bytes | IO[bytes], *, shared: int = 0, longest: int | None = None) -> None:
+    """Refuse the ways in which a few bytes make an unpickler work without end; `UnpicklingError` says which.
 
-    A memo index of 2^31 allocates tens of GB (found by the test that damages single bytes), and tuples that
-    hold the same tuple twice, over and over, take 2^depth steps to hash as a key.
+    A memo index of 2^31 allocates tens of GB in Python's own (found by the test that damages single bytes), and
+    tuples that hold the same tuple twice, over and over, take 2^depth steps to hash as a key: at most `shared`
+    uses of a tuple that was there before are let through. `longest` bounds a text without white space: torch
+    searches its own error messages, with such texts in them, in quadratic time.
     Cost: 20 ms for the 20,000 opcodes of a CIFAR batch; its pixels are one opcode.
     """
     memo: set[int] = set()
@@ -125,11 +128,19 @@ def _check_opcodes(content: bytes) -> None:
             memo.add(index)
             if previous in TUPLES:
                 tuples.add(index)
-            if index > len(content):
+            if isinstance(content, bytes) and index > len(content):
                 raise pickle.UnpicklingError(f"it stores a value under number {index}")
         elif opcode.name == "DUP" or (opcode.name in GETS and argument in tuples):
-            raise pickle.UnpicklingError("it uses one tuple twice")
+            shared -= 1
+            if shared < 0:
+                raise pickle.UnpicklingError("it uses one tuple twice")
+        elif longest is not None and isinstance(argument, str | bytes) and _longest_word(argument) > longest:
+            raise pickle.UnpicklingError(f"it has a text of {len(argument):,} characters without white space")
         previous = opcode.name
+
+
+def _longest_word(text: str | bytes) -> int:
+    return max(map(len, text.split()), default=0) if len(text) > 1000 else len(text)
 
 
 def _finish(value: object) -> object:
@@ -158,16 +169,17 @@ def unpickle(content: bytes, path: Path) -> dict[str, Any]:
     colinear.checks.InputError: batch_1 asks to run os.system; only dicts, lists, strings, ...
     """
     try:
-        _check_opcodes(content)
+        check_opcodes(content)
         value = _Unpickler(io.BytesIO(content), encoding="bytes").load()
         if not isinstance(value, dict):
             raise pickle.UnpicklingError(f"it holds a {type(value).__name__}, not a dict")
         return {_text(key): _finish(item) for key, item in value.items()}
     except InputError as error:
-        raise InputError(f"{path} {error}") from None
+        raise InputError(f"{shown_path(path)} {error}") from None
     except Exception as error:  # a hostile or damaged pickle can fail in any way; none of them is a defect of ours
         raise InputError(
-            f"{path} cannot be read as a pickle of plain data ({error}); it is damaged or cut short. Fetch it again."
+            f"{shown_path(path)} cannot be read as a pickle of plain data ({shown(error, REASON)}); it is damaged or "
+            "cut short. Fetch it again."
         ) from None
 
 

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from colinear.checks import InputError, check_count, check_finite, check_number
 from colinear.datasets.base import ArrayDataset
-from colinear.datasets.features import Features, Scaling
-from colinear.estimators.fitting import Fit, on_host, pick_device, strength_of_cost
+from colinear.datasets.features import MOST_INTERCEPT_SCALING, Features, Scaling
+from colinear.estimators.fitting import Fit, pick_device
 from colinear.estimators.inputs import as_matrix, as_weights, encode_classes, total_weights
+from colinear.estimators.paths import pack_path, unpack_path
 from colinear.objective import Objective
 from colinear.solvers.solution import Path, PathPoint
 
@@ -42,6 +43,8 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     coef_: NDArray[np.float64]
     intercept_: NDArray[np.float64]
     n_features_in_: int
+    _wide: bool  # whether scores are summed in float64 whatever the rows are
+    _path: dict[str, Any]
 
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Scores (n, c) of each class; for two classes their difference (n,), > 0 where the second wins.
@@ -49,38 +52,51 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         X : (n, d), anything `fit` takes.     Returns float64 for float64 rows, else float32.
         """
         scores = self._scores(X)
-        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+        return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Labels (n,), of the type of those in `fit`; the first class wins ties."""
-        best = self._scores(X).argmax(1)
+        scores = self._scores(X)
+        best = scores.argmax(1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(np.int64)
         labels: NDArray[Any] = self.classes_[best]
         return labels
 
     def _scores(self, X: Any) -> NDArray[Any]:
-        """Scores (n, c) of raw rows, a chunk at a time. Raises `InputError` for values that are not finite."""
+        """Scores (n, c), of two classes their difference (n, 1), of raw rows, a chunk at a time.
+
+        They are computed in float64 for float64 rows, and where float32 would show (see `model.rounding_shows`).
+        Raises   `InputError` for values that are not finite, and for scores that are not.
+        """
         check_is_fitted(self)
         rows = as_matrix(X)
         validate_data(self, X, reset=False, skip_check_array=True)
         rows = rows.to(pick_device(getattr(self, "device", None), rows))
-        dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
-        n, c = len(rows), len(self.classes_)
+        given = torch.float64 if rows.dtype == torch.float64 else torch.float32
+        dtype = torch.float64 if self._wide else given
+        n, c = len(rows), len(self.coef_)
         nothing = torch.zeros(1, dtype=torch.int64, device=rows.device).expand(n)  # the rows have no labels
         unit = Scaling(torch.ones((), dtype=torch.float64), torch.zeros(rows.shape[1], dtype=torch.float64), 0.0)
         features = Features(ArrayDataset(rows, nothing, ("",), name="X"), unit, dtype)
         coef = torch.as_tensor(self.coef_).to(rows.device, dtype).unsqueeze(0)
         intercept = torch.as_tensor(self.intercept_).to(rows.device, dtype)
-        out = torch.empty(n, c, dtype=dtype)
+        out = torch.empty(n, c, dtype=given)
         for where, scores in Objective(features).scores(coef):
             part = scores[0].mT + intercept  # (b, c)
-            if not bool(torch.isfinite(part).all()):
-                check_finite(rows[where], "features", where.start)
             out[where] = part.cpu()
+            if not bool(torch.isfinite(out[where]).all()):
+                check_finite(rows[where], "features", where.start)
+                raise InputError(
+                    f"scores of rows {where.start} to {where.stop - 1} are beyond {str(given).removeprefix('torch.')}: "
+                    "features are too large for these weights. Predict for rows like those of fit, or scale both."
+                )
         return out.numpy()
 
     def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[Fit, Tensor | None]:
         """The objective of a fit and the sample weights; learns classes_ and the features' number and names."""
-        bias = check_number("intercept_scaling", plain(self.intercept_scaling), above=0) if self.fit_intercept else 0.0
+        bias = 0.0
+        if self.fit_intercept:
+            scaling = plain(self.intercept_scaling)
+            bias = check_number("intercept_scaling", scaling, above=0, most=MOST_INTERCEPT_SCALING)
         if y is None:
             encode_classes(y, 0)
         rows = as_matrix(X)
@@ -99,10 +115,18 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         """Take over one point of a path as the fitted weights."""
         weight, intercept = fit.fold(point.coef)
         self.coef_, self.intercept_ = weight.numpy(), intercept.numpy()
-        self.reg_, self.C_ = point.reg, strength_of_cost(point.reg, fit.total_weight)
+        self._wide = fit.needs_float64(weight, intercept)
+        self.reg_, self.C_ = point.reg, fit.convert_strength(point.reg)
         self.objective_, self.gap_, self.relative_gap_ = point.objective, point.gap, point.relative_gap
         self.n_iter_ = path.passes
-        self.path_ = on_host(path)
+        self._path = pack_path(path)
+
+    @property
+    def path_(self) -> Path:
+        """The solver's `Path`, made anew of the arrays that the estimator keeps: weights on scaled features."""
+        if not hasattr(self, "_path"):
+            raise AttributeError(f"{type(self).__name__} has no path_ before fit.")
+        return unpack_path(self._path)
 
     def _tolerance(self) -> float:
         return check_number("tol", plain(self.tol), above=0)
@@ -120,5 +144,15 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
 
 
 def softmax_rows(scores: NDArray[Any]) -> NDArray[Any]:
-    """Probabilities (n, c) from scores (n, c)."""
-    return torch.as_tensor(scores).softmax(1).numpy()
+    """Probabilities (n, c) from scores (n, c), or from the difference (n, 1) of two classes' scores."""
+    return _one_each(scores).softmax(1).numpy()
+
+
+def log_softmax_rows(scores: NDArray[Any]) -> NDArray[Any]:
+    """Logarithms of the probabilities of the same scores, (n, c), without rounding to -inf."""
+    return _one_each(scores).log_softmax(1).numpy()
+
+
+def _one_each(scores: NDArray[Any]) -> Tensor:
+    values = torch.as_tensor(scores)
+    return torch.cat((torch.zeros_like(values), values), 1) if values.shape[1] == 1 else values

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from colinear.checks import InputError, check_choice, check_count, check_number
-from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, plain, softmax_rows
+from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, log_softmax_rows, plain, softmax_rows
 from colinear.estimators.certificates import warn_uncertified
-from colinear.estimators.fitting import Fit, strength_of_cost
+from colinear.estimators.fitting import Fit
 from colinear.losses import LOSSES
 from colinear.solvers.path import solve_path
 from colinear.solvers.solution import Path
@@ -70,7 +70,7 @@ class LinearClassifier(LinearClassifierBase):
         check_choice("solver", self.solver, ("exact", "sgd"))
         before = self._fitted() if self.warm_start else None
         fit, _ = self._read(X, y, sample_weight)
-        reg = self._strength(fit.total_weight)
+        reg = self._strength(fit)
         path = self._solve(fit, reg, tol, seed, self._start(fit, before))
         self._learn(fit, path, path.points[0])
         warn_uncertified(path.points, tol)
@@ -83,13 +83,13 @@ class LinearClassifier(LinearClassifierBase):
         passes = self._passes(EXACT_PASSES)
         return solve_path(fit.objective, LOSSES[self._loss], [reg], tol=tol, max_passes=passes, start=start, seed=seed)
 
-    def _strength(self, total_weight: float) -> float:
+    def _strength(self, fit: Fit) -> float:
         if self.reg is not None and self.C is not None:
             raise InputError(f"give reg or C, not both; got reg={self.reg!r} and C={self.C!r}.")
         if self.reg is not None:
             return check_number("reg", plain(self.reg), above=0)
         cost = check_number("C", 1.0 if self.C is None else plain(self.C), above=0)
-        return strength_of_cost(cost, total_weight)
+        return fit.convert_strength(cost)
 
     def _fitted(self) -> tuple[NDArray[Any], Tensor, Tensor] | None:
         """Classes, weights and intercepts of the last fit, None if there was none."""
@@ -110,8 +110,9 @@ class SoftmaxClassifier(LinearClassifier):
         sum_i w_i log(1 / p_i,y_i) / sum_i w_i + reg sum(W*W),   W (c, d [+ 1]), the constant column penalised too
 
     is the objective of scikit-learn's `LogisticRegression(C=C, fit_intercept=False)` on rows with a constant column
-    of value `intercept_scaling`, at C = 1 / (2 reg sum_i w_i). A large `intercept_scaling` (1e3) comes close to an
-    intercept without penalty.
+    of value `intercept_scaling`, at C = 1 / (2 reg sum_i w_i); for two classes, which have one vector there and two
+    opposite ones here, at C = 1 / (reg sum_i w_i). A large `intercept_scaling` (1e3) comes close to an intercept
+    without penalty.
 
     Parameters
     ----------
@@ -128,10 +129,12 @@ class SoftmaxClassifier(LinearClassifier):
 
     Attributes
     ----------
-    coef_ (c, d), intercept_ (c,) : float64, for raw features, one row a class, for two classes too.
+    coef_ (c, d), intercept_ (c,) : float64, for raw features, one row a class; (1, d) and (1,) for two classes, > 0
+        where the second wins.
     classes_, n_features_in_, feature_names_in_ : as in scikit-learn.
     n_iter_ : passes.     objective_, gap_ : at the end, float64; the optimum is at least objective_ - gap_.
-    relative_gap_ : gap_ / objective_.     path_ : the solver's `Path`, weights on scaled features.
+    relative_gap_ : gap_ / objective_.     path_ : the solver's `Path`, weights (c, d [+ 1]) on scaled features, made
+        anew of arrays at each look: the estimator itself holds numpy, numbers and text alone.
 
     Inputs : numpy arrays, memory maps (never copied: chunks are read as they are needed), torch tensors, pandas and
     polars frames. float64 is computed in float64, float32 and uint8 in float32 with a float64 certificate.
@@ -151,7 +154,7 @@ class SoftmaxClassifier(LinearClassifier):
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Logarithms of the probabilities, (n, c), without rounding to -inf."""
-        return torch.as_tensor(self._scores(X)).log_softmax(1).numpy()
+        return log_softmax_rows(self._scores(X))
 
 
 class HingeClassifier(LinearClassifier):
@@ -159,6 +162,7 @@ class HingeClassifier(LinearClassifier):
 
         sum_i w_i sum_{j != y_i} max(0, s_ij - s_i,y_i + 1) / sum_i w_i + reg sum(W*W)
 
+    With two classes it is `LinearSVC(loss="hinge", C=C, intercept_scaling=intercept_scaling)` of scikit-learn.
     Parameters and attributes are those of `SoftmaxClassifier`. There is no `predict_proba`: scores of a hinge are no
     log-probabilities; put `CalibratedClassifierCV` around it.
 

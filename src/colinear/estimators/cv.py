@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from colinear.checks import InputError, check_count, check_number
-from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, plain, softmax_rows
+from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, log_softmax_rows, plain, softmax_rows
 from colinear.estimators.certificates import warn_uncertified
-from colinear.estimators.fitting import Fit, strength_of_cost
+from colinear.estimators.fitting import Fit
 from colinear.estimators.folds import FoldBatch, batch_splits, deal_splits
 from colinear.losses import LOSSES
 from colinear.search.candidates import rank_candidates
 from colinear.search.path_search import default_regs
-from colinear.solvers.path import solve_path
+from colinear.solvers.path import fit_preconditioner, solve_path
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import Path, PathPoint
-from colinear.solvers.spectrum import Spectrum
 
 COSTS = (1e-4, 1e4)  # ends of the range that a whole number for Cs spans, scikit-learn's
 
@@ -70,7 +69,7 @@ class LinearClassifierCV(LinearClassifierBase):
         """
         tol, seed, passes = self._tolerance(), self._seed(), self._passes(EXACT_PASSES)
         fit, weights = self._read(X, y, sample_weight)
-        regs = self._strengths(fit.total_weight)
+        regs = self._strengths(fit)
         labels = fit.objective.features.labels.cpu().numpy()
         splits = deal_splits(self.cv, labels, seed)
         compare = _Comparison(fit, weights, regs, tol, passes, seed)
@@ -79,12 +78,12 @@ class LinearClassifierCV(LinearClassifierBase):
         best = rank_candidates(means.tolist(), regs)[0]
         self._learn(fit, path, path.points[best])
         self.regs_ = np.array(regs)
-        self.Cs_ = np.array([strength_of_cost(reg, fit.total_weight) for reg in regs])
+        self.Cs_ = np.array([fit.convert_strength(reg) for reg in regs])
         self.scores_, self.mean_scores_, self.spread_ = scores, means, _spread(scores)
         warn_uncertified(points, tol)
         return self
 
-    def _strengths(self, total_weight: float) -> tuple[float, ...]:
+    def _strengths(self, fit: Fit) -> tuple[float, ...]:
         """The strengths, in the order given; ascending reg where they come from a number or the default."""
         if self.regs is not None and self.Cs is not None:
             raise InputError("give regs or Cs, not both.")
@@ -97,7 +96,7 @@ class LinearClassifierCV(LinearClassifierBase):
             costs: Sequence[Any] = np.logspace(ends[1], ends[0], check_count("Cs", int(self.Cs))).tolist()
         else:
             costs = _as_list("Cs", self.Cs)
-        return tuple(strength_of_cost(check_number("Cs", plain(cost), above=0), total_weight) for cost in costs)
+        return tuple(fit.convert_strength(check_number("Cs", plain(cost), above=0)) for cost in costs)
 
 
 def _spread(scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -128,11 +127,12 @@ class _Comparison:
         self, batches: list[FoldBatch], n_splits: int
     ) -> tuple[Path, NDArray[np.float64], NDArray[np.float64], list[PathPoint]]:
         """The path on all rows, accuracies (strengths, splits), held-out weights (splits,), every point solved."""
-        preconditioner = Preconditioner(Spectrum.fit(self.fit.objective, self.seed))
+        preconditioner = fit_preconditioner(self.fit.objective, self.seed)
         scores, weights = np.empty((len(self.regs), n_splits)), np.empty(n_splits)
         whole: Path | None = None
         points: list[PathPoint] = []
-        total, seconds, setup = 0, 0.0, preconditioner.spectrum.seconds
+        setup = 0.0 if preconditioner is None else preconditioner.spectrum.seconds
+        total, seconds = 0, 0.0
         for batch in batches:
             held = list(range(len(batch.splits))) + ([-1] if whole is None and batch.trained is None else [])
             path, found = self._solve(batch, held, preconditioner)
@@ -150,7 +150,7 @@ class _Comparison:
         return replace(whole, passes=total, setup_seconds=setup, seconds=seconds + setup), scores, weights, points
 
     def _solve(
-        self, batch: FoldBatch, held: list[int], preconditioner: Preconditioner
+        self, batch: FoldBatch, held: list[int], preconditioner: Preconditioner | None
     ) -> tuple[Path, list[list[PathPoint]]]:
         """One solve of every pair of strength and held-out fold; points as [strength][fold]."""
         objective = self.fit.objective
@@ -228,7 +228,7 @@ class SoftmaxClassifierCV(LinearClassifierCV):
 
     def predict_log_proba(self, X: Any) -> NDArray[Any]:
         """Logarithms of the probabilities, (n, c), without rounding to -inf."""
-        return torch.as_tensor(self._scores(X)).log_softmax(1).numpy()
+        return log_softmax_rows(self._scores(X))
 
 
 class HingeClassifierCV(LinearClassifierCV):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,11 +14,13 @@ from colinear.checks import InputError, check_number
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.features import CHUNK_ROWS, Features, Scaling, fit_scaling
 from colinear.losses import LOSSES
+from colinear.model import fold, rounding_shows
 from colinear.objective import Objective
 from colinear.solvers.sgd import SGD
 from colinear.solvers.solution import Path, PathPoint, Status
 from colinear.solvers.spectrum import sample_rows
 
+SAMPLE_ROWS = 1024  # on which float32 scores are compared with float64 ones
 SGD_AVERAGING = 0.5  # the second half of the iterates is averaged
 
 
@@ -36,13 +38,16 @@ def pick_device(device: Any, rows: Tensor) -> torch.device:
     return chosen
 
 
-def strength_of_cost(cost: float, total_weight: float) -> float:
-    """reg = 1 / (2 C n), n the sum of all weights; the same formula gives C of reg.
+def strength_of_cost(cost: float, total_weight: float, n_classes: int) -> float:
+    """reg = 1 / (2 C n), n the sum of all weights, 1 / (C n) for two classes; the same formula gives C of reg.
 
-    >>> strength_of_cost(1.0, 100)
-    0.005
+    scikit-learn minimises C sum_i loss_i + |u|^2 / 2. Two classes have one vector u there and w2 = -w1 = u / 2 here
+    (what both share costs penalty and changes no loss), so reg sum(W*W) = reg |u|^2 / 2.
+
+    >>> strength_of_cost(1.0, 100, 3), strength_of_cost(1.0, 100, 2)
+    (0.005, 0.01)
     """
-    return 1.0 / (2.0 * cost * total_weight)
+    return 1.0 / ((1.0 if n_classes == 2 else 2.0) * cost * total_weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,17 +83,36 @@ class Fit:
         total = float(len(codes)) if weights is None else float(weights.sum())
         return cls(Objective(Features(data, scaling, dtype), weights), scaling, loss, total)
 
+    @property
+    def n_classes(self) -> int:
+        return self.objective.features.n_classes
+
+    def convert_strength(self, strength: float) -> float:
+        """C of reg, and reg of C."""
+        return strength_of_cost(strength, self.total_weight, self.n_classes)
+
     def fold(self, coef: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights (c, d) and intercepts (c,), float64, for raw rows."""
-        return self.scaling.fold(coef)
+        """Weights (c, d) and intercepts (c,), float64, for raw rows; (1, d) and (1,), the second's minus the first's,
+        for two classes.
+        """
+        return fold(self.scaling, coef if self.n_classes > 2 else coef[1:] - coef[:1])
 
     def unfold(self, weight: Tensor, intercept: Tensor) -> Tensor:
         """Weights on scaled rows, (c, d [+ 1]), from weights and intercepts for raw rows: the inverse of `fold`."""
+        if self.n_classes == 2:
+            weight, intercept = (torch.cat((-part, part)) / 2 for part in (weight, intercept))
         coef = weight / self.scaling.scale
         if self.scaling.bias == 0:
             return coef
         last = (intercept + coef @ self.scaling.shift) / self.scaling.bias
         return torch.cat((coef, last.unsqueeze(1)), 1)
+
+    def needs_float64(self, weight: Tensor, intercept: Tensor) -> bool:
+        """Whether scores of such rows have to be summed in float64 although the rows are narrower."""
+        data = self.objective.features.dataset
+        step = max(1, -(-data.n_samples // SAMPLE_ROWS))
+        some = data.take(torch.arange(0, data.n_samples, step, device=data.labels.device)).cpu()
+        return some.dtype == torch.float64 or rounding_shows(weight, intercept, some)
 
     def run_sgd(
         self, reg: float, passes: int, batch_size: int, learning_rate: float | None, seed: int, start: Tensor | None
@@ -120,8 +144,3 @@ class Fit:
         end = self.objective.evaluate(result, regs.to(features.device), loss)
         point = PathPoint(reg, result[0].cpu(), float(end.objective[0]), float(end.gap[0]), passes, status)
         return Path((point,), passes + 1, setup, time.perf_counter() - began)
-
-
-def on_host(path: Path) -> Path:
-    """The same path with its weights in host memory, fit for pickling."""
-    return replace(path, points=tuple(replace(point, coef=point.coef.cpu()) for point in path.points))

@@ -26,17 +26,39 @@ class _Shared:
         self.__array_interface__ = array.__array_interface__ | {"data": (array.ctypes.data, False)}
 
 
+def unwrap(values: Any, what: str) -> Any:
+    """`values` without a mask that masks nothing; all else as it is.
+
+    Raises `InputError` for containers whose numbers are not there to be read: masked cells, lazy frames, records.
+    """
+    if type(values).__name__ == "LazyFrame":  # of polars, which need not be installed
+        raise InputError(f"{what} must be in memory; got a polars LazyFrame. collect() it first.")
+    if isinstance(values, np.ndarray) and values.dtype.names is not None:
+        raise InputError(
+            f"{what} must be plain numbers; got an array of records with {len(values.dtype.names)} fields. Pass "
+            "numpy.lib.recfunctions.structured_to_unstructured(...) of it, or a pandas frame."
+        )
+    if isinstance(values, np.ma.MaskedArray):
+        masked = np.argwhere(np.ma.getmaskarray(values))
+        if len(masked):
+            place = ", ".join(f"{axis} {number}" for axis, number in zip(("row", "column"), masked[0], strict=False))
+            raise InputError(f"{what} must not be masked; {place or 'the value'} is. Fill or drop masked cells first.")
+        return np.ma.getdata(values)
+    return values
+
+
 def as_matrix(X: Any) -> Tensor:
     """Return rows as a tensor (n, d) of uint8, float32 or float64, sharing memory where their layout allows it.
 
     X : numpy array or memory map, torch tensor on any device, pandas or polars frame, or nested lists.
     float16 and bfloat16 become float32; integers wider than 8 bits, booleans and numbers in objects float64.
     Values are not looked at: solvers and predictions check by chunk that they are finite.
-    Raises   `InputError` for sparse, complex, empty or text input and for other than two dimensions.
+    Raises   `InputError` for sparse, masked, lazy, complex, empty or text input and for other than two dimensions.
 
     >>> as_matrix([[1, 2]])
     tensor([[1., 2.]], dtype=torch.float64)
     """
+    X = unwrap(X, "features")
     if issparse(X) or (isinstance(X, Tensor) and X.layout != torch.strided):
         raise InputError(
             f"features must be dense; got sparse {type(X).__name__}. Pass X.toarray(), or reduce its columns "
@@ -105,6 +127,7 @@ def encode_classes(y: Any, n_samples: int) -> tuple[Tensor, NDArray[Any]]:
     """
     if y is None:
         raise InputError("This classifier requires y to be passed, but the target y is None.")
+    y = unwrap(y, "labels")
     values = np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise InputError("labels must be finite; y contains NaN or infinity. Drop these rows first.")
@@ -127,7 +150,8 @@ def as_weights(sample_weight: Any, n_samples: int) -> Tensor | None:
     """Return weights (n,) float64, finite and >= 0, not all zero; None stays None. A number is every row's weight."""
     if sample_weight is None:
         return None
-    raw = sample_weight.detach().cpu() if isinstance(sample_weight, Tensor) else sample_weight
+    raw = unwrap(sample_weight, "sample_weight")
+    raw = raw.detach().cpu() if isinstance(raw, Tensor) else raw
     try:
         weights = np.array(raw, dtype=np.float64)
     except (TypeError, ValueError):
@@ -149,8 +173,9 @@ def total_weights(
 ) -> Tensor | None:
     """Return the weight of each row, (n,) float64: sample weight times class weight; None if all are 1.
 
-    class_weight : 'balanced' weighs class j by (sum of weights) / (c * sum of its weights); a dict by its value,
-    1 for classes that are not in it. Raises `InputError` if fewer than two classes are left with weight.
+    class_weight : 'balanced' weighs class j by (sum of weights) / (c * sum of its weights), c the number of classes
+    that have any weight; a dict by its value, 1 for classes that are not in it.
+    Raises `InputError` if fewer than two classes are left with weight.
     """
     ones = torch.ones(len(codes), dtype=torch.float64) if sample_weight is None else sample_weight
     sums = torch.bincount(codes, ones, len(classes))  # (c,) float64

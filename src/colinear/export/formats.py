@@ -7,12 +7,15 @@ import io
 import json
 import os
 import pickle
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 from torch import Tensor
@@ -20,9 +23,11 @@ from torch import Tensor
 from colinear.checks import InputError, check_choice
 from colinear.export.graph import build_graph, run_graph, takes_images
 from colinear.model import LinearModel
+from colinear.outputs import save_whole
 
 CHECK_ROWS = 256
-ROUNDING = 4 * torch.finfo(torch.float32).eps  # of a float32 score, relative to the sum of |terms|, per root of d
+WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")  # as Python writes whole numbers; more digits are no int64
+ROUNDING = 4  # units in the last place of a score, relative to the sum of |terms|, per root of d
 
 
 class ExportError(RuntimeError):
@@ -50,13 +55,15 @@ def export_model(
     """Write `model` in a format of others and compare the file's scores and labels with the model's.
 
     to : 'onnx'     input `images` uint8 (N, channels, height, width) for models of 8-bit images, else `features`
-                    float32 (N, n_features), raw; outputs `label` int64 (N,), `class_name` text (N,), `scores` float32
-                    (N, c), and `probabilities` float32 (N, c) of a softmax model. Sums in float64. Needs the extra
-                    `onnx`; onnxruntime, if installed, runs the check.
-         'sklearn'  a pickle of a fitted `LogisticRegression` (softmax) or `LinearSVC` (hinge) whose classes are the
-                    class names. A pickle runs code when it is loaded: load your own only.
+                    (N, n_features), raw; outputs `label` int64 (N,), `class_name` text (N,), `scores` (N, c), and
+                    `probabilities` (N, c) of a softmax model. Features, scores and probabilities have the type of the
+                    weights; sums are float64. Needs the extra `onnx`; onnxruntime, if installed, runs the check.
+         'sklearn'  a pickle of a fitted `LogisticRegression` (softmax) or `LinearSVC` (hinge), in float64. Its classes
+                    are the labels that the model was trained with: whole numbers and booleans stay what they were. Of
+                    a model that does not say, names that all are whole numbers become such. A pickle runs code when
+                    it is loaded: load your own only.
          'numpy'    .npz with weight (c, d), bias (c,), class_names, image_shape, value_range and provenance (JSON).
-         'csv'      a line per class: name, bias, weights; nine digits, from which float32 comes back exactly.
+         'csv'      a line per class: name, bias, weights; nine digits (float64: 17), from which they come back exactly.
     path : the file; by default model.<suffix> in the working directory.
     rows : raw rows (n, d) to check on; by default 256 random ones.
 
@@ -79,7 +86,7 @@ def export_model(
     probe = _draw_rows(model) if rows is None else rows
     scores = decode(content, model, probe)
     ties, difference = (0, 0.0) if scores is None else _compare(model, probe, scores, to)
-    _write(target, content)
+    save_whole(target, content, str(target))
     return Exported(target, to, 0 if scores is None else len(probe), ties, difference)
 
 
@@ -90,7 +97,7 @@ def _draw_rows(model: LinearModel) -> Tensor:
     if takes_images(model):
         rows = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
     else:
-        rows = model.value_range * torch.randn(shape, generator=generator)
+        rows = model.value_range * torch.randn(shape, generator=generator, dtype=model.weight.dtype)
     rows[0] = 0
     return rows
 
@@ -100,7 +107,7 @@ def _compare(model: LinearModel, rows: Tensor, scores: Tensor, to: str) -> tuple
     own = model.scores(rows).cpu()
     mine, theirs = own.argmax(1), scores.argmax(1)
     size = (rows.double().abs() @ model.weight.double().abs().cpu().mT + model.bias.double().abs().cpu()).amax(1)
-    allowed = ROUNDING * model.n_features**0.5 * size  # (n,)
+    allowed = ROUNDING * torch.finfo(model.weight.dtype).eps * model.n_features**0.5 * size  # (n,)
     difference = (own.double() - scores.double()).abs().amax(1)
     pair = torch.stack((mine, theirs), 1)
     split = own.double().gather(1, pair).diff(dim=1).squeeze(1).abs()  # 0 where the labels agree
@@ -119,11 +126,21 @@ def _encode_sklearn(model: LinearModel) -> bytes:
     if model.n_classes == 2:  # scikit-learn keeps the difference of the two
         weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
     estimator = LogisticRegression() if model.loss == "softmax" else LinearSVC()
-    estimator.classes_ = np.array(model.class_names)
+    estimator.classes_ = _class_labels(model)
     estimator.coef_, estimator.intercept_ = weight, bias
     estimator.n_features_in_ = model.n_features
     estimator.n_iter_ = np.zeros(1, dtype=np.int32) if model.loss == "softmax" else 0
     return pickle.dumps(estimator)
+
+
+def _class_labels(model: LinearModel) -> NDArray[Any]:
+    """The class names as the labels they were in training; names of no such number stay text."""
+    names, kind = model.class_names, model.label_kind
+    if kind == "bool" and set(names) <= {"False", "True"}:
+        return np.array([name == "True" for name in names])
+    if kind in ("int", None) and all(WHOLE.fullmatch(name) for name in names):
+        return np.array([int(name) for name in names])
+    return np.array(names)
 
 
 def _decode_sklearn(content: bytes, model: LinearModel, rows: Tensor) -> Tensor:
@@ -157,8 +174,9 @@ def _encode_csv(model: LinearModel) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["class", "bias", *(f"feature_{number}" for number in range(model.n_features))])
+    digits = 9 if model.weight.dtype == torch.float32 else 17
     for name, bias, weights in zip(model.class_names, model.bias.tolist(), model.weight.tolist(), strict=True):
-        writer.writerow([name, *(f"{value:.9g}" for value in (bias, *weights))])
+        writer.writerow([name, *(f"{value:.{digits}g}" for value in (bias, *weights))])
     return text.getvalue().encode()
 
 
@@ -170,17 +188,6 @@ def _decode_csv(content: bytes, model: LinearModel, rows: Tensor) -> Tensor:
 
 def _score(weight: Tensor, bias: Tensor, rows: Tensor) -> Tensor:
     return rows.cpu().double() @ weight.double().mT + bias.double()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Beside its place first, then renamed: the file is whole or absent."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        aside.write_bytes(content)
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise InputError(f"{path} could not be written: {error.strerror}. Pass another place.") from None
 
 
 Encode = Callable[[LinearModel], bytes]

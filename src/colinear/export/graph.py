@@ -1,7 +1,8 @@
 """A model as an ONNX graph: raw rows in, label, class name, scores and probabilities out.
 
-Sums run in float64 inside the graph. Weights are float32 and pixels whole numbers, so every product is exact and
-scores are those of the stored weights to 1e-15: two runtimes agree on the label of all but exact ties.
+Sums run in float64 inside the graph; features, scores and probabilities have the type of the weights. With float32
+weights and pixels, which are whole numbers, every product is exact and scores are those of the stored weights to 1e-15:
+two runtimes agree on the label of all but exact ties.
 """
 
 from __future__ import annotations
@@ -38,9 +39,10 @@ def build_graph(model: LinearModel) -> bytes:
         return numpy_helper.from_array(np.asarray(values), name)
 
     c, d = model.n_classes, model.n_features
+    kind = TensorProto.DOUBLE if model.weight.dtype == torch.float64 else TensorProto.FLOAT
     constants = [
-        constant("weight", model.weight.float().cpu().mT.contiguous().numpy()),
-        constant("bias", model.bias.float().cpu().numpy()),
+        constant("weight", model.weight.cpu().mT.contiguous().numpy()),
+        constant("bias", model.bias.cpu().numpy()),
         constant("class_names", np.array(model.class_names, dtype=object)),
     ]
     nodes = []
@@ -49,7 +51,7 @@ def build_graph(model: LinearModel) -> bytes:
         constants.append(constant("row", np.array([0, d], dtype=np.int64)))  # 0: as many rows as there are
         nodes.append(helper.make_node("Reshape", ["images", "row"], ["features"]))
     else:
-        source = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["N", d])
+        source = helper.make_tensor_value_info("features", kind, ["N", d])
     for name in ("features", "weight", "bias"):
         nodes.append(helper.make_node("Cast", [name], [f"{name}_double"], to=TensorProto.DOUBLE))
     nodes += [
@@ -57,17 +59,17 @@ def build_graph(model: LinearModel) -> bytes:
         helper.make_node("Add", ["products", "bias_double"], ["scores_double"]),
         helper.make_node("ArgMax", ["scores_double"], ["label"], axis=1, keepdims=0, select_last_index=0),
         helper.make_node("Gather", ["class_names", "label"], ["class_name"]),
-        helper.make_node("Cast", ["scores_double"], ["scores"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["scores_double"], ["scores"], to=kind),
     ]
     outputs = [
         helper.make_tensor_value_info("label", TensorProto.INT64, ["N"]),
         helper.make_tensor_value_info("class_name", TensorProto.STRING, ["N"]),
-        helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", c]),
+        helper.make_tensor_value_info("scores", kind, ["N", c]),
     ]
     if model.loss == "softmax":
         nodes.append(helper.make_node("Softmax", ["scores_double"], ["shares"], axis=1))
-        nodes.append(helper.make_node("Cast", ["shares"], ["probabilities"], to=TensorProto.FLOAT))
-        outputs.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", c]))
+        nodes.append(helper.make_node("Cast", ["shares"], ["probabilities"], to=kind))
+        outputs.append(helper.make_tensor_value_info("probabilities", kind, ["N", c]))
     graph = helper.make_graph(nodes, "colinear", [source], outputs, constants)
     built = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="colinear"
@@ -91,11 +93,12 @@ def run_graph(content: bytes, model: LinearModel, rows: Tensor) -> Tensor | None
     options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     found = session.run(["label", "class_name", "scores"], graph_input(model, rows))
-    labels, names, scores = torch.from_numpy(found[0]), found[1].tolist(), torch.from_numpy(found[2]).double()
+    labels, names, scores = torch.from_numpy(found[0]), found[1].tolist(), torch.from_numpy(found[2])
     named = [model.class_names[label] for label in labels.tolist()] == names
     best = scores.gather(1, labels.unsqueeze(1))
-    if not named or bool((scores.float() > best.float()).any()):
+    if not named or bool((scores > best).any()):
         return torch.full_like(scores, float("inf"))  # the label is not that of the largest score
+    scores, best = scores.double(), best.double()
     return scores.scatter(1, labels.unsqueeze(1), torch.nextafter(best, torch.full_like(best, float("inf"))))
 
 
@@ -105,4 +108,4 @@ def graph_input(model: LinearModel, rows: Tensor) -> dict[str, np.ndarray[Any, A
         if rows.dtype != torch.uint8:
             raise InputError(f"rows for a model of 8-bit images must be uint8; got {rows.dtype}.")
         return {"images": rows.view(-1, *(model.image_shape or ())).cpu().numpy()}
-    return {"features": rows.float().cpu().contiguous().numpy()}
+    return {"features": rows.to(model.weight.dtype).cpu().contiguous().numpy()}

@@ -10,6 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from colinear.texts import printable
+
 DPI = 150
 INK = "#222222"
 FAINT = "#9aa0a6"
@@ -45,7 +47,7 @@ def label_text(name: object, width: int = 18) -> str:
     >>> label_text("a class name that is too long")
     'a class name that…'
     """
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(name))
+    shown = printable(name)
     return shown if len(shown) <= width else shown[: width - 1].rstrip() + "…"
 
 

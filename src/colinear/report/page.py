@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from colinear.checks import InputError
+from colinear.outputs import MARK, PAGE, check_output, write_whole
 from colinear.report.pairs import compare_winners
 from colinear.report.panels import read_panels
-from colinear.search.runfolder import RunFolder
+from colinear.texts import printable
 
 SCRIPTS = (
     "vendor/uPlot.iife.min.js", "assets/dom.js", "assets/charts.js", "assets/headline.js", "assets/search.js",
@@ -28,42 +29,58 @@ SCRIPTS = (
     "assets/compare.js", "assets/main.js",
 )  # fmt: skip
 STYLES = ("vendor/uPlot.min.css", "assets/report.css", "assets/parts.css")
-MARK = '<meta name="generator" content="colinear">'
 MOST_CANDIDATE_BYTES = 3_500_000  # of candidates' templates in one page; runs that would exceed it show none
 
 
-def write_report(run_folder: str | os.PathLike[str]) -> Path:
+def write_report(run_folder: str | os.PathLike[str], *, force: bool = False) -> Path:
     """Write report.html into a run's folder from what the folder holds, and return its path.
 
     Below 5 MB for CIFAR-10 with both losses and 50 candidates each. The same folder gives the same bytes.
+    A report.html that is there is replaced if it is a page of colinear, or with `force`.
     Raises `InputError` if the folder holds no run, or its files are damaged.
     """
     path = Path(run_folder)
     panels = read_panels(path)
     names = ", ".join(dict.fromkeys(panel["dataset"]["name"] for panel in panels))
-    return RunFolder(path).write("report.html", make_page(f"{names} · {path.resolve().name}", panels).encode())
+    target = check_report(path, force=force)
+    return _write(target, make_page(f"{names} · {Path(os.path.realpath(path)).name}", panels))
 
 
-def write_comparison(run_folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Path:
+def check_report(run_folder: Path, *, force: bool = False) -> Path:
+    """The page of a run, if it may be written: see `check_output`."""
+    remedy = "Move it away, or let `colinear report --force` replace it."
+    return check_output(run_folder / "report.html", PAGE, force=force, option="the page", remedy=remedy)
+
+
+def write_comparison(
+    run_folders: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str], *, force: bool = False
+) -> Path:
     """Write one page for several runs, their winners side by side with the paired test, and return its path.
 
-    out : an .html file; one that is there is replaced only if it is such a page.
+    out : an .html file; one that is there is replaced if it is such a page, or with `force`.
     """
     paths, target = [Path(folder) for folder in run_folders], Path(out)
-    if len({path.resolve() for path in paths}) < 2:
+    if len({os.path.realpath(path) for path in paths}) < 2:
         raise InputError(
             f"compare needs at least two different runs; got {len(paths)}. See one with `colinear report`."
         )
-    if target.is_dir() or (target.exists() and MARK.encode() not in target.read_bytes()[:2000]):
-        raise InputError(f"--out {target} is there and no page of colinear. Pass another --out.")
+    check_output(target, PAGE, inputs=paths, force=force)
     runs = [(path, read_panels(path)) for path in paths]
     panels = [panel for _, those in runs for panel in those]
-    content = make_page(f"Comparison of {len(paths)} runs", panels, compare_winners(runs)).encode()
-    return RunFolder(target.parent).write(target.name, content)
+    return _write(target, make_page(f"Comparison of {len(paths)} runs", panels, compare_winners(runs)))
+
+
+def _write(target: Path, page: str) -> Path:
+    try:
+        write_whole(target, page.encode())
+    except OSError as error:
+        raise InputError(f"{target} could not be written: {error.strerror}. Free some space.") from None
+    return target
 
 
 def make_page(title: str, panels: Sequence[dict[str, Any]], comparison: dict[str, Any] | None = None) -> str:
-    """The whole HTML text."""
+    """The whole HTML text. Bytes of a name that is not UTF-8 are written out, as \\xff."""
+    title = printable(title)
     styles = [_asset(name) for name in STYLES]
     scripts = [_asset(name) for name in SCRIPTS]
     data = {"title": title, "panels": _within_budget(panels), "comparison": comparison}

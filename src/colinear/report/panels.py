@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from colinear.checks import InputError
 from colinear.model import LinearModel
 from colinear.report.command import repeat_command
 from colinear.report.images import is_picture
-from colinear.report.record import Record, load_record, model_digest
+from colinear.report.record import Record, load_record, model_digest, record_name
 from colinear.report.sprites import MOST_CLASSES, make_sprite, stretch
 from colinear.report.statistics import calibration_error, class_table
-from colinear.search.results import SCHEMA
+from colinear.search.result import describe_above
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
+from colinear.search.written import read_results
 
 Json = dict[str, Any]
 CANDIDATE_LEVELS = 64
@@ -35,34 +37,32 @@ LARGEST_CLASSES = 40
 def read_panels(path: Path) -> list[Json]:
     """The panels of a run's folder, in the order of its losses. Raises `InputError` if it holds no finished loss."""
     folder = RunFolder(path)
-    results = folder.read_json("results.json")
-    try:
-        if results["schema"] != SCHEMA:
-            raise InputError(f"{path / 'results.json'} has schema {results['schema']!r}; this version reads {SCHEMA}.")
-        if results.get("tries"):
-            raise InputError(
-                f"{path} is a few-shot run, and each of its tries has a page of its own. Name one: {path / 'try-1'}."
-            )
-        settings = Settings.from_json(folder.read_json("settings.json"))
-        panels = [_panel(folder, results, entry, settings) for entry in results["runs"]]
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise InputError(f"{path / 'results.json'} is damaged ({error!r}). Start a new run.") from None
-    if not panels:
-        raise InputError(f"{path} holds no finished loss yet. Go on with `colinear tune --resume {path}`.")
-    return panels
+    results = read_results(folder)
+    if results.get("tries"):
+        raise InputError(
+            f"{path} is a few-shot run, and each of its tries has a page of its own. Name one: {path / 'try-1'}."
+        )
+    settings = Settings.from_json(results["settings"])
+    return [_panel(folder, results, entry, settings) for entry in results["runs"]]
 
 
 def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) -> Json:
     loss = entry["loss"]
     model = LinearModel.load(folder.path / f"model-{loss}.safetensors")
     record = load_record(folder, loss)
+    counts = entry["confusion_matrix"]
+    if counts is not None and len(counts) != model.n_classes:
+        raise InputError(
+            f"{folder.path / 'results.json'} is damaged: {loss} has a confusion_matrix of {len(counts)} classes, its "
+            f"model has {model.n_classes}. Start a new run."
+        )
     if record is not None and record.facts.get("model") != model_digest(model):
         raise InputError(
             f"{folder.path}/report-data belongs to another {loss} model. Delete it: the report then leaves out its "
             "charts. Or start a new run."
         )
     return {
-        "run": folder.path.resolve().name,
+        "run": Path(os.path.realpath(folder.path)).name,
         "loss": loss,
         "solver": entry["solver"],
         "classes": list(model.class_names),
@@ -73,13 +73,14 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
         "trials": entry["trials"],
         "order": entry["order"],
         "best": entry["best"],
+        "above": _above(entry),
         "rungs": entry["rungs"],
         "details": entry["details"],
         "seconds": entry["seconds"],
         "test": _test(entry),
         **_confusion(entry),
         **_winner(model),
-        **(_recorded(record, loss) if record is not None else {}),
+        **(_recorded(record, loss, folder, len(entry["trials"]), model.n_classes) if record is not None else {}),
     }
 
 
@@ -88,6 +89,12 @@ def _test(entry: Json) -> Json | None:
         return None
     rows = sum(map(sum, entry["confusion_matrix"]))
     return {"accuracy": entry["test_accuracy"], "interval": entry["test_accuracy_ci95"], "rows": rows}
+
+
+def _above(entry: Json) -> str | None:
+    """Where SGD's winner stands, in words; None for the exact path, whose gap says it."""
+    above = entry["trials"][entry["best"]].get("above_optimum")
+    return None if above is None else describe_above(above)
 
 
 def _confusion(entry: Json) -> Json:
@@ -139,18 +146,26 @@ def _largest(model: LinearModel) -> list[list[list[float]]]:
     ]
 
 
-def _recorded(record: Record, loss: str) -> Json:
+def _recorded(record: Record, loss: str, folder: RunFolder, trials: int, classes: int) -> Json:
+    templates, history, mistakes = (record.get(name) for name in ("templates", "history", "mistakes"))
+    fits = all(tensor is None or len(tensor) == trials for tensor in (templates, history))
+    fits = fits and (mistakes is None or int(mistakes[:, :2].max()) < classes)
+    if record.facts["loss"] != loss or not fits:
+        raise InputError(
+            f"{folder.path / record_name(loss)} does not fit results.json. Delete it: the report then leaves its "
+            "charts out."
+        )
     panel: Json = {"test_fingerprint": record.facts.get("test")}
-    if (templates := record.get("templates")) is not None:
+    if templates is not None:
         signed = templates.shape[2] == 1
         panel["candidates"] = [make_sprite(one, signed=signed, levels=CANDIDATE_LEVELS) for one in templates]
         panel["candidate_classes"] = min(MOST_CLASSES, templates.shape[1])
-    history, steps = record.get("history"), record.get("steps")
+    steps = record.get("steps")
     if history is not None and steps is not None:
         panel["curves"] = {"steps": _rounded(steps), "losses": [_rounded(curve) for curve in history]}
     if (bins := record.get("bins")) is not None:
         panel["reliability"] = {"bins": [_rounded(row, 6) for row in bins], "ece": calibration_error(bins)}
-    if (mistakes := record.get("mistakes")) is not None:
+    if mistakes is not None:
         rows = [[int(truth), int(predicted), round(sure, 4)] for truth, predicted, sure in mistakes.tolist()]
         panel["mistakes"] = {"rows": rows, "kind": "probability" if loss == "softmax" else "margin"}
         if (pixels := record.get("pixels")) is not None:

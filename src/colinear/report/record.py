@@ -24,14 +24,40 @@ from colinear.model import LinearModel
 from colinear.objective import score_rows
 from colinear.report.images import is_picture
 from colinear.report.sprites import shrink_templates
-from colinear.report.statistics import count_bins
+from colinear.report.statistics import BINS, count_bins
+from colinear.schemas import Schema, parse_json
 from colinear.search.result import Progress, SearchResult
 from colinear.search.runfolder import RunFolder
 from colinear.search.tune import Listener, LossRun
+from colinear.search.written import read_settings
+from colinear.texts import shown
 
 FORMAT = "colinear-report-data-1"
 CURVE_POINTS = 200
 MISTAKES = 24
+FACTS = Schema(
+    {
+        "type": "object",
+        "required": ["format", "loss", "model", "test"],
+        "additionalProperties": False,
+        "properties": {
+            "format": {"const": FORMAT},
+            "loss": {"enum": ["hinge", "softmax"]},
+            "model": {"type": "string"},
+            "test": {"type": ["string", "null"]},
+        },
+    }
+)
+# tensor -> its numbers, and its sizes: a letter is the same size wherever it stands
+SHAPES: dict[str, tuple[torch.dtype, tuple[str | int, ...]]] = {
+    "templates": (torch.uint8, ("candidates", "classes", "channels", "h", "w")),
+    "history": (torch.float32, ("candidates", "points")),
+    "steps": (torch.float32, ("points",)),
+    "correct": (torch.uint8, ("rows",)),
+    "bins": (torch.float64, (BINS, 3)),
+    "mistakes": (torch.float64, ("mistakes", 3)),
+    "pixels": (torch.uint8, ("mistakes", "channels", "height", "width")),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,19 +99,52 @@ def record_run(folder: RunFolder, run: LossRun, split: Split) -> None:
 
 
 def load_record(folder: RunFolder, loss: str) -> Record | None:
-    """The record of a loss, None if there is none. Raises `InputError` if it is damaged."""
+    """The record of a loss, None if there is none. Raises `InputError` if it is damaged or not as `SHAPES` has it."""
     path = folder.path / record_name(loss)
     if not path.is_file():
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})["colinear"])
+            facts = parse_json((file.metadata() or {})["colinear"].encode(errors="surrogatepass"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if facts["format"] != FORMAT:
-            raise ValueError(f"its format is {facts['format']!r}")
+        wrong = FACTS.problem(facts) or _tensor_problem(tensors)
+        if wrong is not None:
+            raise ValueError(wrong)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise InputError(f"{path} is damaged ({error}). Delete it: the report then leaves its charts out.") from None
     return Record(facts, tensors)
+
+
+def _tensor_problem(tensors: dict[str, Tensor]) -> str | None:
+    """What no record that was written has: other tensors, kinds of numbers, sizes, and values out of range."""
+    sizes: dict[str, int] = {}
+    for name, tensor in tensors.items():
+        dtype, wanted = SHAPES.get(name, (None, ()))
+        if tensor.dtype != dtype or tensor.ndim != len(wanted):
+            return f"it has a tensor {shown(name)}, {tensor.dtype} of shape {tuple(tensor.shape)}"
+        for size, known in zip(tensor.shape, wanted, strict=True):
+            if size != (known if isinstance(known, int) else sizes.setdefault(known, size)) or size == 0:
+                return f"{name} has shape {tuple(tensor.shape)}, which does not fit"
+    if sizes.get("channels", 1) not in (1, 3):
+        return "its pictures are neither grey nor red, green and blue"
+    return next(
+        (f"the values of {name} are out of range" for name, tensor in tensors.items() if not _holds(name, tensor)), None
+    )
+
+
+def _holds(name: str, tensor: Tensor) -> bool:
+    """Whether the values are such as a record has."""
+    if name == "steps":
+        return bool(((tensor > 0) & tensor.isfinite()).all())
+    if name == "correct":
+        return int(tensor.max()) <= 1
+    if name == "bins":
+        counts = tensor[:, 0]
+        return bool(((counts >= 0) & counts.isfinite()).all() and counts.sum() > 0) and not bool(tensor.isinf().any())
+    if name == "mistakes":
+        pairs = tensor[:, :2]
+        return bool(tensor.isfinite().all() and ((pairs >= 0) & (pairs == pairs.floor())).all())
+    return True
 
 
 def model_digest(model: LinearModel) -> str:
@@ -120,7 +179,7 @@ def _of_search(result: SearchResult, model: LinearModel, folder: RunFolder, spli
     shape = model.image_shape
     if shape is not None and is_picture(shape):
         coef = result.coef.cpu()[..., : model.n_features].float()
-        if folder.read_json("settings.json").get("standardize"):  # else one scale for all pixels: the same picture
+        if read_settings(folder).standardize:  # else one scale for all pixels: the same picture
             coef = coef * fit_scaling(split.train, standardize=True).scale.float()
         tensors["templates"] = shrink_templates(coef, shape)
     if result.history is not None:

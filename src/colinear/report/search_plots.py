@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from colinear.report.canvas import ACCENTS, FAINT, INK, new_figure, tidy
 
 Entry = Mapping[str, Any]
+Curve = tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]  # steps, mean losses
 BINS = 160  # of the steps, log-spaced: each point of a curve is the mean of its bin
 HIGHLIGHTED = 5
 LOG_FROM = 4.0  # ratio of losses from which a log axis shows more than a linear one
@@ -40,12 +41,18 @@ def smooth_curve(losses: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64]
     return centres, means
 
 
-def loss_figure(entry: Entry, history: NDArray[np.floating[Any]]) -> Figure:
-    """Minibatch losses (k, steps) on log axes: the best few in colour, the others faint."""
+def thin_curve(steps: NDArray[np.floating[Any]], losses: NDArray[np.floating[Any]]) -> Curve:
+    """A curve that was averaged before, up to its first value that is not finite."""
+    bad = np.flatnonzero(~np.isfinite(losses))
+    end = bad[0] if len(bad) else len(losses)
+    return steps[:end], losses[:end]
+
+
+def loss_figure(entry: Entry, curves: Sequence[Curve]) -> Figure:
+    """Minibatch losses, a curve for each candidate, on log axes: the best few in colour, the others faint."""
     figure = new_figure(7.2, 4.6)
     axes = figure.add_subplot()
     trials, order = entry["trials"], entry["order"]
-    curves = {number: smooth_curve(history[number]) for number in order}
     fine = [number for number in order if trials[number]["val_accuracy"] is not None]
     best = fine[:HIGHLIGHTED]
     for number in reversed(order):

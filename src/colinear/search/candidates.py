@@ -25,8 +25,10 @@ class Candidate:
         check_number("reg", self.reg, least=0)
 
 
-def check_range(name: str, low: float, high: float) -> Range:
-    """Return (low, high) if 0 < low <= high < infinity."""
+def check_range(name: str, low: float, high: float, *, least: float = 0.0, most: float = math.inf) -> Range:
+    """Return (low, high) if 0 < low <= high < infinity, and both lie in [least, most]."""
+    if 0 < low <= high < math.inf and not least <= low <= high <= most:
+        raise InputError(f"{name} must lie from {least:g} to {most:g}; got {low:g}:{high:g}. Try {name} 1e-4:1e-1.")
     if not (0 < low <= high < math.inf):
         raise InputError(
             f"{name} must be a range LOW:HIGH with 0 < LOW <= HIGH; got {low:g}:{high:g}. Try {name} 1e-4:1e-1."

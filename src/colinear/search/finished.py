@@ -8,22 +8,22 @@ from colinear.model import LinearModel
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.tune import LossRun
+from colinear.search.written import check_settings_of_results, read_results
 
 
 def finished_runs(settings: Settings, split: Split, folder: RunFolder) -> list[LossRun]:
     """Return the losses of a finished run (without `result` and `test`), or nothing if there is work left.
 
-    Raises `InputError` if results.json is damaged, or if the run was trained on other rows than those of `split`.
+    Raises `InputError` if results.json is damaged or has other settings, or if the run was trained on other rows than
+    those of `split`.
     """
     if not (folder.path / "results.json").is_file() or any((folder.path / "checkpoints").glob("*")):
         return []
-    results = folder.read_json("results.json")
-    try:
-        entries = results["runs"]
-        same = results["dataset"]["fingerprint"] == split.train.fingerprint
-        whole = tuple(entry["loss"] for entry in entries) == settings.losses
-    except (KeyError, TypeError):
-        raise InputError(f"{folder.path / 'results.json'} is damaged. Start a new run.") from None
+    results = read_results(folder)
+    check_settings_of_results(folder, results, settings)
+    entries = results["runs"]
+    same = results["dataset"]["fingerprint"] == split.train.fingerprint
+    whole = tuple(entry["loss"] for entry in entries) == settings.losses
     if not whole:
         return []
     if not same:

@@ -19,10 +19,9 @@ from colinear.search.candidates import rank_candidates
 from colinear.search.regs import parse_regs
 from colinear.search.result import Progress, SearchResult, Trial
 from colinear.solvers.descent import Report
-from colinear.solvers.path import solve_path
+from colinear.solvers.path import fit_preconditioner, solve_path
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import Path
-from colinear.solvers.spectrum import Spectrum
 
 DEFAULT_REGS = {"softmax": "1e-5:1e-1:9", "hinge": "1e-3:1:7"}  # half-decades
 
@@ -51,20 +50,21 @@ class PathSearch:
         validation: Features,
         *,
         refit_on: Features | None = None,
-        spectrum: Spectrum | None = None,
+        preconditioner: Preconditioner | None = None,
         report: Callable[[Progress], None] | None = None,
     ) -> SearchResult:
         """Compare strengths on `validation`; the winner's weights come from `refit_on` if that is given.
 
-        spectrum : of the training rows, if an earlier search on them has made it.
+        preconditioner : of the training rows, if an earlier search on them has made it.
         """
         started = time.perf_counter()
-        objective, preconditioner = self._prepare(train, spectrum)
+        objective = Objective(train)
+        preconditioner = preconditioner or fit_preconditioner(objective, self.seed)
         path = self._solve(objective, preconditioner, self.regs, report=_Relay(report, 0, len(self.regs)))
         accuracies = Objective(validation).accuracy(path.coef.to(train.dtype)).tolist()
         trials = self._trials(path, objective, accuracies, None)
         order = rank_candidates(accuracies, self.regs)
-        details = self._details(path, preconditioner)
+        details = self._details(path)
         refitted = None
         if refit_on is not None:
             winner = path.points[order[0]]
@@ -84,7 +84,7 @@ class PathSearch:
         plain: Features,
         n_folds: int,
         *,
-        spectrum: Spectrum | None = None,
+        preconditioner: Preconditioner | None = None,
         report: Callable[[Progress], None] | None = None,
     ) -> SearchResult:
         """Compare strengths by stratified folds; every weight returned was trained on all rows.
@@ -99,7 +99,8 @@ class PathSearch:
         started = time.perf_counter()
         total = len(self.regs) * (n_folds + 1)
         folds = deal_folds(plain.labels, n_folds, self.seed, plain.dataset.class_names)
-        objective, preconditioner = self._prepare(train, spectrum)
+        objective = Objective(train)
+        preconditioner = preconditioner or fit_preconditioner(objective, self.seed)
         whole = self._solve(objective, preconditioner, self.regs, report=_Relay(report, 0, total))
         copies = train.n_samples // plain.n_samples
         masked = Objective(train, folds=folds.repeat(copies))
@@ -114,7 +115,7 @@ class PathSearch:
         shares = right / counted
         accuracies = (right.sum(1) / counted.sum(1)).tolist()
         trials = self._trials(whole, objective, accuracies, shares.std(1, correction=1).tolist())
-        details = self._details(whole, preconditioner)
+        details = self._details(whole)
         gaps = [point.relative_gap for point in parts.points]
         details["folds"] = {
             "count": n_folds, "val_accuracies": shares.tolist(), "passes": parts.passes, "seconds": parts.seconds,
@@ -125,14 +126,10 @@ class PathSearch:
         order = tuple(rank_candidates(accuracies, self.regs))
         return SearchResult(self.loss, "exact", trials, order, whole.coef, details=details, seconds=seconds)
 
-    def _prepare(self, train: Features, spectrum: Spectrum | None) -> tuple[Objective, Preconditioner]:
-        objective = Objective(train)
-        return objective, Preconditioner(spectrum or Spectrum.fit(objective, self.seed))
-
     def _solve(
         self,
         objective: Objective,
-        preconditioner: Preconditioner,
+        preconditioner: Preconditioner | None,
         regs: tuple[float, ...] | list[float],
         *,
         held_out: Tensor | None = None,
@@ -156,11 +153,8 @@ class PathSearch:
             for k, point in enumerate(path.points)
         )  # fmt: skip
 
-    def _details(self, path: Path, preconditioner: Preconditioner) -> dict[str, Any]:
-        return {
-            "tol": self.tol, "passes": path.passes, "solve_seconds": path.seconds,
-            "spectrum": preconditioner.spectrum.summary(),
-        }  # fmt: skip
+    def _details(self, path: Path) -> dict[str, Any]:
+        return {"tol": self.tol, "passes": path.passes, "solve_seconds": path.seconds, **path.details}
 
 
 def _certificate(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from colinear.checks import InputError, check_count
+from colinear.texts import shown
 
 RULE = "--regs must be LOW:HIGH:COUNT, a comma list of numbers > 0, or dino45"
 DINO_EXPONENTS = (-6.0, 5.0)  # DINOv2's linear-probe protocol: 45 values of C, log-spaced from 1e-6 to 1e5
@@ -34,8 +35,10 @@ def parse_regs(text: str, n_samples: int) -> tuple[float, ...]:
         regs = _range(text) if ":" in text else [float(part) for part in text.split(",")]
     except (ValueError, OverflowError):
         regs = []
+    if len(regs) > MOST:
+        raise InputError(f"--regs has {len(regs):,} strengths; {MOST:,} are the most. Give a range LOW:HIGH:COUNT.")
     if not regs or not all(0 < reg < math.inf for reg in regs):
-        raise InputError(f"{RULE}; got {text!r}. Try --regs 1e-5:1e-1:9.")
+        raise InputError(f"{RULE}; got {shown(text)}. Try --regs 1e-5:1e-1:9.")
     return tuple(sorted(set(regs)))
 
 

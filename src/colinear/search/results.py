@@ -15,9 +15,8 @@ from torch import Tensor
 from colinear.datasets.base import Split
 from colinear.metrics import wilson_interval
 from colinear.search.result import SearchResult, plain_number
+from colinear.search.schema import SCHEMA
 from colinear.search.settings import Settings
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +61,7 @@ def results_json(settings: Settings, split: Split, entries: list[dict[str, Any]]
         "schema": SCHEMA,
         "dataset": dataset_json(split),
         "settings": settings.to_json(),
-        "environment": environment_json(),
+        "environment": environment_json(split.train.labels.device),
         "runs": entries,
     }
 
@@ -91,11 +90,18 @@ def versions() -> dict[str, str]:
     }
 
 
-def environment_json() -> dict[str, Any]:
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu"
+def environment_json(device: torch.device) -> dict[str, Any]:
+    """Where a run on rows of `device` was made."""
     return {
         **versions(),
         "platform": platform.platform(),
-        "device": device,
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
     }
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU by its maker's name, the processor by the system's, any other device by PyTorch's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or "cpu" if device.type == "cpu" else str(device)

@@ -20,6 +20,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.outputs import check_name, write_aside
+from colinear.schemas import parse_json
+from colinear.texts import shown
 
 try:
     import fcntl
@@ -27,6 +30,8 @@ except ImportError:  # no such locks on this platform: runs are not protected fr
     fcntl = None  # type: ignore[assignment]
 
 CHECKPOINT_FORMAT = "colinear-checkpoint-1"
+NAMES = ("settings.json", "results.json", "report.html", "figures", "report-data", "checkpoints")  # of a run
+PATTERNS = ("model-*.safetensors", "try-*")
 Parts = tuple[dict[str, Tensor], dict[str, Any]]
 
 
@@ -42,11 +47,13 @@ class RunFolder:
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> RunFolder:
+        check_name("the folder of a run", self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.path / ".lock", "a+", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"run folder {self.path} cannot be made: {error.strerror}. Pass another --out.") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InputError(f"run folder {self.path} cannot be made: {reason}. Pass another --out.") from None
         if fcntl is not None:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -79,17 +86,10 @@ class RunFolder:
     def write(self, name: str, content: bytes) -> Path:
         """Write `name` whole: aside, fsynced, renamed. A full disk is an `InputError` that names what still stands."""
         target = self.path / name
-        aside = _aside(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with open(aside, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(aside, target)
+            write_aside(_aside(target), target, content)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                aside.unlink()
             kept = f" The last good {name} stands." if target.exists() else ""
             raise InputError(
                 f"{target} could not be written: {error.strerror}.{kept} "
@@ -102,14 +102,16 @@ class RunFolder:
         return self.write(name, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
     def read_json(self, name: str) -> Any:
-        """Read a JSON file of this folder."""
+        """Read a JSON file of this folder. Raises `InputError` if there is none, or no strict JSON in it."""
         target = self.path / name
         try:
-            return json.loads(target.read_bytes())
+            if not target.is_file():  # a pipe would be waited for
+                raise FileNotFoundError
+            return parse_json(target.read_bytes())
         except OSError:
             raise InputError(f"{self.path} holds no {name}: it is no run of `colinear tune`.") from None
-        except ValueError:
-            raise InputError(f"{target} is damaged: it is no JSON. Start a new run.") from None
+        except ValueError as error:
+            raise InputError(f"{target} is damaged: {error}. Start a new run.") from None
 
     def save_checkpoint(self, name: str, parts: Parts, identity: dict[str, Any]) -> Path:
         """Write tensors and facts with a digest of both, and the `identity` of data and settings they belong to."""
@@ -136,7 +138,7 @@ class RunFolder:
             if header["format"] != CHECKPOINT_FORMAT or digest != _digest(tensors, header):
                 raise ValueError("its digest does not fit its content")
             facts, theirs = json.loads(header["facts"]), json.loads(header["identity"])
-        except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
             raise InputError(
                 f"checkpoint {target} is damaged ({error}). Delete it to start that search anew, then --resume."
             ) from None
@@ -152,6 +154,21 @@ class RunFolder:
         if target.parent != self.path:
             with contextlib.suppress(OSError):  # not empty, or not there
                 target.parent.rmdir()
+
+
+def refuse_used(path: Path) -> None:
+    """Raise `InputError` if a new run in the folder `path` would write over something: a run there, or like names."""
+    check_name("--out", path)
+    try:
+        found = [name for name in NAMES if (path / name).exists()]
+        found += [one.name for pattern in PATTERNS for one in sorted(path.glob(pattern))]
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"run folder {path} cannot be used: {reason}. Pass another --out.") from None
+    if "settings.json" in found:
+        raise InputError(f"{path} holds a run already. Go on with --resume {path}, or pass another --out.")
+    if found:
+        raise InputError(f"{path} holds {found[0]}, which a run would write over. Pass another --out.")
 
 
 def _aside(target: Path) -> Path:
@@ -172,7 +189,8 @@ def check_identity(what: str, theirs: Any, mine: dict[str, Any]) -> None:
     for key in sorted(set(other) | set(own)):
         if other.get(key) != own.get(key):
             raise InputError(
-                f"{what} belongs to another run: its {key} is {other.get(key)!r}, this run's is {own.get(key)!r}. "
+                f"{what} belongs to another run: its {key} is {shown(other.get(key))}, this run's is "
+                f"{shown(own.get(key))}. "
                 "Start a new run with another --out."
             )
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from colinear.checks import InputError, check_choice, check_count, check_number
+from colinear.checks import InputError, check_choice, check_count, check_number, check_seed
 from colinear.datasets.augment import parse_augment
 from colinear.search.candidates import Range, check_range
+from colinear.search.schema import results_schema
 
 LOSS_NAMES = ("hinge", "softmax")
+LEAST_RATE, MOST_RATE = 1e-20, 1e20  # of --reg, --regs and --lr: beyond, products with them leave float32
+MOST_CONSTANT = 1e6  # of --intercept-scaling: its square, summed over rows, has to leave float32 room for the others
+MOST_CANDIDATES = 100_000  # the course tries 50; the memory of fewer is checked with the data
+MOST_BATCH = 1_000_000  # rows a step; full passes belong to the exact path
+MOST_TRIES = 10_000  # each has a folder
+LONGEST_AUGMENT = 100  # characters
 COURSE_BATCH = {"hinge": 500, "softmax": 200}  # the course's batch sizes
 
 
@@ -19,6 +26,8 @@ class Settings:
 
     data .. seed : what is trained on.   candidates .. subspace : the course's search (solver 'sgd').
     regs .. cv : the exact path (solver 'exact').   shots, tries : few-shot runs, None for all training rows.
+    Raises `InputError` for values out of range: strengths and rates lie in [1e-20, 1e20], the constant feature in
+    [0, 1e6], tol in (0, 1], seeds in [0, 2^63), candidates in [1, 100,000].
     """
 
     data: str
@@ -57,28 +66,31 @@ class Settings:
         for loss in self.losses:
             check_choice("loss", loss, LOSS_NAMES)
         check_choice("solver", self.solver, ("exact", "sgd"))
-        check_count("--candidates", self.candidates)
-        check_range("--lr", *self.learning_rates)
-        check_range("--reg", *self.reg_range)
-        check_number("--tol", self.tol, above=0)
+        check_seed("--seed", self.seed)
+        check_count("--candidates", self.candidates, most=MOST_CANDIDATES)
+        check_range("--lr", *self.learning_rates, least=LEAST_RATE, most=MOST_RATE)
+        check_range("--reg", *self.reg_range, least=LEAST_RATE, most=MOST_RATE)
+        check_number("--tol", self.tol, above=0, most=1)
         check_count("--max-passes", self.max_passes)
         check_count("--steps", self.steps)
-        check_number("--intercept-scaling", self.intercept_scaling, least=0)
+        check_number("--intercept-scaling", self.intercept_scaling, least=0, most=MOST_CONSTANT)
         if self.batch_size is not None:
-            check_count("--batch-size", self.batch_size)
+            check_count("--batch-size", self.batch_size, most=MOST_BATCH)
         if self.augment is not None:
+            if len(self.augment) > LONGEST_AUGMENT:
+                raise InputError(f"--augment has {len(self.augment)} characters. Write it as mirror,shift:1.")
             parse_augment(self.augment)
         if self.subspace is not None:
             check_number("--subspace", self.subspace, above=0, most=1)
         if self.eta is not None:
             check_count("--eta", self.eta, 2)
         for reg in self.regs or ():
-            check_number("--regs", reg, above=0)
+            check_number("--regs", reg, least=LEAST_RATE, most=MOST_RATE)
         if self.cv is not None:
             check_count("--cv", self.cv, 2)
             if self.refit:
                 raise InputError("--cv trains the winner on training and validation rows anyway. Leave --refit out.")
-        check_count("--tries", self.tries)
+        check_count("--tries", self.tries, most=MOST_TRIES)
         if self.shots is not None:
             self._check_shots(self.shots)
 
@@ -100,8 +112,8 @@ class Settings:
         names = {f.name for f in fields(cls)}
         if not isinstance(values, dict) or set(values) != names:
             raise InputError("the run's settings were written by another version. Start a new run.")
-        tuples: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        try:
-            return cls(**tuples)
-        except TypeError:
-            raise InputError("the run's settings are damaged. Start a new run.") from None
+        wrong = results_schema().problem(values, "#/$defs/settings")
+        if wrong is not None:
+            raise InputError(f"the run's settings are damaged: {wrong}. Start a new run.")
+        given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**given)

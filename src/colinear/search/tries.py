@@ -20,6 +20,7 @@ from colinear.search.results import results_json
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.tune import Listener, Silent, pick_device, tune
+from colinear.search.written import check_settings_of_results, read_results, write_settings
 
 Listen = Callable[[int, RunFolder, Split], AbstractContextManager[Listener]]  # number, folder and rows of a try
 
@@ -52,7 +53,9 @@ def tune_tries(settings: Settings, split: Split, folder: RunFolder, listen: List
     split = split.to(pick_device(settings.device))
     results = {**results_json(settings, split, []), "tries": []}
     try_split(settings, split, 1)  # too many shots are refused before anything is written
-    folder.write_json("settings.json", settings.to_json())
+    if (folder.path / "results.json").is_file():
+        check_settings_of_results(folder, read_results(folder), settings)
+    write_settings(folder, settings)
     tries: list[list[dict[str, Any]]] = []
     for number in range(1, settings.tries + 1):
         rows = try_split(settings, split, number)
@@ -63,7 +66,7 @@ def tune_tries(settings: Settings, split: Split, folder: RunFolder, listen: List
             tries.append([run.entry for run in runs or tune(settings, rows, own, listener)])
         results["tries"] = [summarize(entries, settings.seed) for entries in zip(*tries, strict=True)]
         folder.write_json("results.json", results)
-    return dict(folder.read_json("results.json"))
+    return read_results(folder)
 
 
 def _heard(listen: Listen | None, number: int, folder: RunFolder, split: Split) -> AbstractContextManager[Listener]:

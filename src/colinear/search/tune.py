@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from colinear.checks import InputError
 from colinear.datasets.augment import Augmentation, parse_augment
 from colinear.datasets.base import Dataset, Split
 from colinear.datasets.features import Features, Scaling, fit_scaling
 from colinear.datasets.joined import JoinedDataset
-from colinear.losses import LOSSES
 from colinear.metrics import confusion_matrix
 from colinear.model import LinearModel
 from colinear.objective import Objective, label_rows
 from colinear.search.candidates import draw_candidates
+from colinear.search.memory import check_memory
+from colinear.search.optimum import place_winner
 from colinear.search.path_search import PathSearch, default_regs
 from colinear.search.result import Progress, SearchResult, plain_number
 from colinear.search.results import TestScore, loss_json, results_json, versions
-from colinear.search.rowspace import search_row_space, suits_row_space
 from colinear.search.runfolder import RunFolder, check_identity
 from colinear.search.settings import COURSE_BATCH, LOSS_NAMES, Settings
 from colinear.search.sgd_search import SearchPosition, SGDSearch
-from colinear.solvers.certificate import certify
+from colinear.search.written import entry_problem, write_settings
+from colinear.solvers.path import fit_preconditioner
+from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.sgd import SGD
 from colinear.solvers.solution import Status
-from colinear.solvers.spectrum import Projection, Spectrum
+from colinear.solvers.spectrum import Projection
+from colinear.texts import shown
 
 CHECKPOINT_SECONDS = 30.0
+MODEL_ROWS = 1024
+DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 class Listener(Protocol):
@@ -106,9 +112,9 @@ class Prepared:
         return self.train if self.settings.cv is None else self.see(self.copies(self.everything))
 
     @cached_property
-    def spectrum(self) -> Spectrum:
+    def preconditioner(self) -> Preconditioner | None:
         """Of `trained_on`, for all losses."""
-        return Spectrum.fit(Objective(self.trained_on), self.settings.seed)
+        return fit_preconditioner(Objective(self.trained_on), self.settings.seed)
 
     @cached_property
     def projection(self) -> Projection | None:
@@ -141,11 +147,13 @@ def pick_device(name: str) -> torch.device:
     """'auto' is a CUDA GPU if there is one, else the CPU; anything else is PyTorch's own name for a device."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.partition(":")[0] not in DEVICES:  # torch knows more: meta keeps no numbers, others need their own package
+        raise InputError(f"device must be auto or one of {', '.join(DEVICES)}; got {shown(name)}. Use --device auto.")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
-        raise InputError(f"device {name!r} is not available here. Use --device cpu or auto.") from None
+    except Exception:  # each kind of device has its own errors where it is missing
+        raise InputError(f"device {shown(name)} is not available here. Use --device cpu or auto.") from None
     return device
 
 
@@ -156,11 +164,13 @@ def tune(settings: Settings, split: Split, folder: RunFolder, listener: Listener
     from its last checkpoint. All training rows of `split` are used: few-shot runs begin with `tries.tune_tries`.
     """
     listener = listener or Silent()
-    split = split.to(pick_device(settings.device))
+    device = pick_device(settings.device)
+    check_memory(settings, split.train.n_classes, split.train.n_features + 1, device)
+    split = split.to(device)
     prepared = Prepared.fit(settings, split)
     identity = run_identity(settings, split)
     _refuse_foreign(folder, identity)
-    folder.write_json("settings.json", settings.to_json())
+    write_settings(folder, settings)
     runs: list[LossRun] = []
     for loss in settings.losses:
         run = _finished_before(loss, folder, identity) or _run_loss(
@@ -225,10 +235,11 @@ def _search_sgd(
 ) -> SearchResult:
     listener.started(loss, settings.steps, "steps")
     name = f"checkpoints/{loss}.safetensors"
-    saved = time.monotonic()
+    saved, last = time.monotonic(), None
 
     def keep(position: SearchPosition, at_rung: bool) -> None:
-        nonlocal saved
+        nonlocal saved, last
+        last = position
         if at_rung or listener.stopping or time.monotonic() - saved >= CHECKPOINT_SECONDS:
             folder.save_checkpoint(name, position.to_parts(), identity)
             saved = time.monotonic()
@@ -241,18 +252,14 @@ def _search_sgd(
         prepared.train, prepared.validation, report=listener.progressed, keeper=keep, position=position,
         projection=prepared.projection,
     )  # fmt: skip
-    return _with_certificate(result, prepared.train)
 
+    def stop_if_wanted() -> None:
+        if listener.stopping:
+            if last is not None:  # else every step was taken before this process began, and the checkpoint stands
+                folder.save_checkpoint(name, last.to_parts(), identity)
+            raise KeyboardInterrupt
 
-def _with_certificate(result: SearchResult, train: Features) -> SearchResult:
-    """The result of SGD with its winner's objective, and how far from the optimum of its reg it stopped at most."""
-    winner = result.winner
-    if winner.status is Status.DIVERGED or winner.reg == 0:
-        return result
-    value, gap = certify(Objective(train), LOSSES[result.loss], result.winning_coef.to(train.device), winner.reg)
-    trials = list(result.trials)
-    trials[result.best] = replace(winner, objective=value, relative_gap=gap / value)
-    return replace(result, trials=tuple(trials))
+    return place_winner(result, prepared.train, lambda: prepared.preconditioner, stop_if_wanted)
 
 
 def _search_exact(loss: str, settings: Settings, prepared: Prepared, listener: Listener) -> SearchResult:
@@ -262,13 +269,15 @@ def _search_exact(loss: str, settings: Settings, prepared: Prepared, listener: L
     if settings.cv is not None:
         plain = prepared.see(prepared.everything)
         return search.cross_validate(
-            prepared.trained_on, plain, settings.cv, spectrum=prepared.spectrum, report=listener.progressed
+            prepared.trained_on, plain, settings.cv, preconditioner=prepared.preconditioner, report=listener.progressed
         )
-    if not settings.refit and suits_row_space(prepared.train, prepared.validation):
-        return search_row_space(search, prepared.train, prepared.validation, report=listener.progressed)
     refit_on = prepared.see(prepared.copies(prepared.everything)) if settings.refit else None
     return search.run(
-        prepared.train, prepared.validation, refit_on=refit_on, spectrum=prepared.spectrum, report=listener.progressed
+        prepared.train,
+        prepared.validation,
+        refit_on=refit_on,
+        preconditioner=prepared.preconditioner,
+        report=listener.progressed,
     )
 
 
@@ -313,8 +322,11 @@ def finish_loss(
             "train_accuracy": plain_number(winner.train_accuracy),
             "val_accuracy": plain_number(winner.val_accuracy),
             "relative_gap": winner.relative_gap,
+            "above_optimum": winner.to_json().get("above_optimum"),
             "versions": versions(),
         },
+        rows=_sample(split.train),
+        label_kind=getattr(split.train, "label_kind", None),
     )
     test = None if split.test is None else score_test(model, split.test)
     if test is not None:
@@ -326,14 +338,22 @@ def finish_loss(
     return run
 
 
+def _sample(dataset: Dataset) -> Tensor:
+    """Up to 1,024 raw rows, evenly spaced: on them a model is asked whether float32 is enough."""
+    step = max(1, -(-dataset.n_samples // MODEL_ROWS))
+    return dataset.take(torch.arange(0, dataset.n_samples, step, device=dataset.labels.device))
+
+
 def _read_note(loss: str, folder: RunFolder, identity: dict[str, Any]) -> dict[str, Any]:
     """What `finish_loss` noted of a finished loss; refused if it is of another run."""
     name = f"checkpoints/{loss}.json"
     noted = folder.read_json(name)
-    if not isinstance(noted, dict) or not isinstance(noted.get("entry"), dict):
-        raise InputError(f"{folder.path / name} is damaged. Delete it to search {loss} anew, then --resume.")
-    check_identity(f"{folder.path / name}", noted.get("identity"), identity)
-    return noted
+    wrong = entry_problem(noted.get("entry")) if isinstance(noted, dict) else "it is no note of a finished loss"
+    if wrong is not None:
+        raise InputError(f"{folder.path / name} is damaged: {wrong}. Delete it to search {loss} anew, then --resume.")
+    checked: dict[str, Any] = noted
+    check_identity(f"{folder.path / name}", checked.get("identity"), identity)
+    return checked
 
 
 def _refuse_foreign(folder: RunFolder, identity: dict[str, Any]) -> None:

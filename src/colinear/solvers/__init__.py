@@ -1,6 +1,6 @@
 """Minimisers for K candidates at once."""
 
-from colinear.solvers.certificate import certify
+from colinear.solvers.certificate import Bracket, bracket_optimum, certify
 from colinear.solvers.newton import solve_newton, suits_newton
 from colinear.solvers.path import solve_path
 from colinear.solvers.sgd import SGD, SGDState
@@ -8,10 +8,12 @@ from colinear.solvers.solution import Path, PathPoint, Status
 
 __all__ = [
     "SGD",
+    "Bracket",
     "Path",
     "PathPoint",
     "SGDState",
     "Status",
+    "bracket_optimum",
     "certify",
     "solve_newton",
     "solve_path",

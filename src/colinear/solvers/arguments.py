@@ -2,10 +2,44 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from colinear.checks import InputError, check_count, check_number
 from colinear.objective import Objective
+
+EPS = torch.finfo(torch.float64).eps
+LARGEST = 1e150  # its square, summed over rows and classes, is still a number
+ROWS = 10_000  # looked at: beyond them, what is too large ends as a status
+
+
+def check_scale(objective: Objective, reg: float) -> None:
+    """Raise `InputError` for features whose squares overflow, and where none is large enough to be learned from.
+
+    reg : the weakest strength. Weights change the objective by |gradient|^2 / (4 reg) at most, and the gradient is no
+    larger than the features: where that is below the rounding of the loss, they could be any.
+    """
+    features = objective.features
+    if features.dataset.dtype == torch.uint8:
+        return
+    count = min(features.n_samples, ROWS)
+    rows = torch.arange(count, device=features.device) * features.n_samples // count
+    sizes = objective.column_sizes(rows)
+    name = features.dataset.name
+    advice = "Standardize the columns (standardize=True, --standardize) or rescale them."
+    bad = (~(sizes <= LARGEST)).nonzero()
+    if len(bad):
+        column = int(bad[0])
+        raise InputError(
+            f"features must be at most {LARGEST:g} in size, or their squares overflow; column {column} of {name} has "
+            f"{float(sizes[column]):.2g}. {advice}"
+        )
+    largest = float(sizes[: len(features.scaling.shift)].max())
+    if 0 < largest < EPS**0.5 and largest * (largest / (4 * reg)) * features.n_features < EPS:
+        raise InputError(
+            f"features must be large enough to be learned from; those of {name} are at most {largest:.2g} in size, so "
+            f"that at reg={reg:.3g} no weights change the objective beyond its rounding. {advice}"
+        )
 
 
 def check_solve(objective: Objective, regs: Tensor, tol: float, max_passes: int, held_out: Tensor | None) -> None:
@@ -16,6 +50,7 @@ def check_solve(objective: Objective, regs: Tensor, tol: float, max_passes: int,
         raise InputError(f"regs must be a list of at least one strength; got shape {tuple(regs.shape)}.")
     for reg in regs.tolist():
         check_number("reg", reg, above=0)
+    check_scale(objective, float(regs.min()))
     if held_out is None:
         return
     if held_out.shape != regs.shape:

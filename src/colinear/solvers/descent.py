@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from colinear.losses import Hinge, Loss
+from colinear.losses import Loss
 from colinear.objective import Evaluation, Objective
 from colinear.solvers.lbfgs import SHORTEST_STEP, History, LineSearch, dot
 from colinear.solvers.newton import Newton, suits_newton
@@ -34,12 +34,13 @@ Report = Callable[[int, int, int, float], None]  # finished, of, passes, largest
 
 @dataclass(frozen=True, eq=False)
 class Entrant:
-    """A candidate between two precisions: its number, weights (c, d), smoothing and passes so far."""
+    """A candidate between two precisions: its number, weights (c, d), smoothing, passes so far, any step taken."""
 
     number: int
     coef: Tensor
     width: float
     passes: int
+    moved: bool = False
 
 
 @dataclass
@@ -55,14 +56,17 @@ class _Lineup:
     stale: Tensor  # (a,) int64
     narrowed: Tensor  # (a,) bool: the next pair would mix two smoothings
     passes: Tensor  # (a,) int64
+    moved: Tensor  # (a,) bool: took a step, in whichever precision
 
     def entrant(self, row: int) -> Entrant:
         """What the candidate in this row of the line-up takes along when it leaves."""
         coef = self.search.coef[row].clone()
-        return Entrant(int(self.numbers[row]), coef, float(self.widths[row]), int(self.passes[row]))
+        return Entrant(
+            int(self.numbers[row]), coef, float(self.widths[row]), int(self.passes[row]), bool(self.moved[row])
+        )
 
     def keep(self, members: Tensor) -> None:
-        for name in ("regs", "widths", "stale", "narrowed"):
+        for name in ("regs", "widths", "stale", "narrowed", "moved"):
             setattr(self, name, getattr(self, name)[members])
         for name in ("numbers", "passes"):  # kept on the host
             setattr(self, name, getattr(self, name)[members.cpu()])
@@ -92,20 +96,29 @@ class Descent:
 
     def __post_init__(self) -> None:
         self.newton, self.limit = None, self.max_passes  # of L-BFGS
-        if isinstance(self.loss, Hinge) and self.max_passes >= FEWEST_FOR_BOTH and suits_newton(self.objective):
-            self.newton = Newton(self.objective, self.loss)
-            patience = min(max(self.newton.step_flops / STEP_FLOPS, PATIENCE[0]), PATIENCE[1])
-            self.limit = min(2 * self.max_passes // 3, int(patience))
+        if self.max_passes >= FEWEST_FOR_BOTH and suits_newton(self.objective, self.loss):
+            self.newton, self.limit = Newton(self.objective, self.loss), 2 * self.max_passes // 3
+            if self.loss.kinked:  # L-BFGS crawls; a softmax it leaves open was beyond the spectrum's precision
+                patience = min(max(self.newton.step_flops / STEP_FLOPS, PATIENCE[0]), PATIENCE[1])
+                self.limit = min(self.limit, int(patience))
 
     def run(self, numbers: list[int], start: Tensor, width: float = FIRST_WIDTH) -> None:
         """Solve in the features' precision, certify in float64 and go on there where needed; finish by Newton."""
         entrants = [Entrant(n, coef, width, 0) for n, coef in zip(numbers, start, strict=True)]
-        if start.dtype != torch.float64 and self.limit > 1:  # a single pass is the certificate's
-            self._descend(entrants, last=False)
+        if start.dtype != torch.float64 and self.limit > 2:  # float64 needs two: where it is, and a step
+            fit = [self._fits(start.dtype, float(self.regs[n])) for n in numbers]
+            self._waiting = [entrant for entrant, fine in zip(entrants, fit, strict=True) if not fine]
+            if any(fit):
+                self._descend([entrant for entrant, fine in zip(entrants, fit, strict=True) if fine], last=False)
             entrants = self._waiting
         self._descend([replace(entrant, coef=entrant.coef.double()) for entrant in entrants], last=True)
         while self.newton and self._open:
             self._finish(self.newton, *self._open.pop(0))
+
+    def _fits(self, dtype: torch.dtype, reg: float) -> bool:
+        """Whether the rounding of a gradient in this precision, squared over 4 reg, is a gap within the tolerance."""
+        largest = float(self.preconditioner.spectrum.values[0])
+        return torch.finfo(dtype).eps ** 2 * largest / (4 * reg) <= self.tol
 
     def _descend(self, entrants: list[Entrant], *, last: bool) -> None:
         """Take steps until every candidate has left."""
@@ -129,6 +142,7 @@ class Descent:
             numbers, self.regs[numbers].to(device), held_out, widths, LineSearch.at(coef), History(),
             torch.zeros(k, dtype=torch.int64, device=device), torch.zeros(k, dtype=torch.bool, device=device),
             torch.tensor([entrant.passes for entrant in entrants]),
+            torch.tensor([entrant.moved for entrant in entrants], device=device),
         )  # fmt: skip
         lineup.search.here = self._evaluate(lineup, coef)
         self._narrow(lineup)
@@ -165,6 +179,7 @@ class Descent:
         stale = accepted & (there.value >= here.value - search.noise())
         lineup.stale = torch.where(accepted, torch.where(stale, lineup.stale + 1, 0), lineup.stale)
         lineup.narrowed &= ~accepted
+        lineup.moved |= accepted
         search.shorten(there, ~accepted)
         search.advance(there, accepted)
 
@@ -189,13 +204,14 @@ class Descent:
         converged = here.relative_gap <= self.tol * (1 if last else 0.95)
         stalled = (search.step < SHORTEST_STEP) | (lineup.stale >= STALE_STEPS) | ~(search.slope < 0)
         spent = self.passes >= self.limit - (0 if last else 1)  # one is kept for the certificate
-        leaving = converged | stalled | torch.full_like(converged, spent)
+        # one step at least, however small the limit: else fits of one pass, each from the last one's end, never move
+        leaving = converged | stalled | (lineup.moved | (not last) if spent else torch.zeros_like(converged))
         for row in leaving.nonzero().squeeze(1).tolist():
             entrant = lineup.entrant(row)
             if last:
-                status = Status.BUDGET_SPENT if spent else Status.STALLED
-                status = Status.CONVERGED if bool(converged[row]) else status
-                self._end(entrant, status, float(here.objective[row]), float(here.gap[row]))
+                objective, relative = float(here.objective[row]), float(here.relative_gap[row])
+                status = Status.at_end(objective, relative, self.tol, spent=spent)
+                self._end(entrant, status, objective, float(here.gap[row]))
             else:
                 self._waiting.append(entrant)
                 self._ready += bool(converged[row])
@@ -208,7 +224,7 @@ class Descent:
         """Record a point that L-BFGS ended at, or keep it for Newton's method."""
         reg, number = float(self.regs[entrant.number]), entrant.number
         point = PathPoint(reg, entrant.coef, objective, gap, entrant.passes, status)
-        if self.newton is None or status is Status.CONVERGED:
+        if self.newton is None or status in (Status.CONVERGED, Status.DIVERGED):
             self.found[number] = point
         else:
             self._open.append((point, entrant))
@@ -221,8 +237,7 @@ class Descent:
             width=entrant.width,
         )  # fmt: skip
         self.passes += end.passes
-        better = point if point.relative_gap < end.relative_gap else end
-        self.found[entrant.number] = replace(better, passes=point.passes + end.passes, status=end.status)
+        self.found[entrant.number] = replace(end.better(point), passes=point.passes + end.passes, status=end.status)
         self._tell(0, max((waiting.relative_gap for waiting, _ in self._open), default=0.0))
 
     def _tell(self, ready: int, worst: float) -> None:

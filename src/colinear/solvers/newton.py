@@ -1,30 +1,33 @@
-"""Newton's method for the hinge on problems small enough for a Hessian: certificates that L-BFGS cannot reach.
+"""Newton's method for problems small enough for a Hessian: certificates that L-BFGS cannot reach.
 
-The hinge smoothed over a width mu is piecewise quadratic, so Newton's method with an exact line search ends after
-finitely many steps, at the optimum to rounding whatever way it came. mu shrinks until the gap of the hinge itself is
-small enough (Nesterov 2005; Keerthi & DeCoste 2005 for Newton on squared hinges).
+The softmax is smooth, and a few steps end anywhere. The hinge smoothed over a width mu is piecewise quadratic, so
+Newton's method with an exact line search ends after finitely many steps, at the optimum to rounding whatever way it
+came; mu shrinks until the gap of the hinge itself is small enough (Nesterov 2005; Keerthi & DeCoste 2005 for Newton on
+squared hinges). Neither steps nor their error depend on the scale of a column: a Hessian is divided by its diagonal.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
-from colinear.losses import Hinge
-from colinear.objective import Evaluation, Objective
+from colinear.losses import Hinge, Loss
+from colinear.objective import Evaluation, Objective, n_processes
 from colinear.solvers.arguments import check_solve
+from colinear.solvers.basis import Basis
+from colinear.solvers.curvature import FLAT, Curved, Pair, Rows, Slope, curved, has_curvature, products_of
 from colinear.solvers.solution import Path, PathPoint, Status
 from colinear.solvers.threads import one_thread_if
 
 MOST_WEIGHTS = 1500  # c d of one candidate: its Hessian takes 18 MB, its Cholesky factor 1 Gflop
 MOST_VALUES = 4_000_000  # n d and n c: rows and margins are held in float64 here, 32 MB each
-MOST_WORK = 5e8  # n c d^2, a bound on the flops of a Hessian: about 0.03 s on 2 cores
+MOST_WORK = 5e8  # n d^2 times products: the flops of a Hessian, about 0.03 s on 2 cores
 FIRST_WIDTH = 1.0
 SMALLEST_WIDTH = 1e-12
 NARROWER = (0.01, 0.3)  # bounds of how much the width shrinks at a time
@@ -32,34 +35,43 @@ AIM = 0.4  # share of the tolerance aimed at, as on the path
 SETTLED = 1e-20  # Newton decrement over the value at which a width is solved: weights to about 1e-10
 FACTOR_ALONE = 1e8  # flops of a Cholesky factor up to which one thread is as good as two: 2.5 ms
 STEPS_EACH = 50  # a width that takes more is at the end of float64: the next one may still help
-BRACKETINGS = 60
+IDLE_STEPS = 3  # steps that leave the value and do not halve the gradient: a smooth loss at the end of float64
+EPS = torch.finfo(torch.float64).eps
+BRACKETINGS = 100  # 53 halve a bracket to rounding; the others double the step, or are Newton's from one side
+RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-4)  # beside a diagonal of 1, the first that makes the Hessian definite
 
 
-def suits_newton(objective: Objective) -> bool:
-    """Whether a Hessian of the objective is cheap enough, and all rows are in this process."""
-    features = objective.features
+def suits_newton(objective: Objective, loss: Loss | None = None) -> bool:
+    """Whether a Hessian of the objective is cheap enough, and all rows are in this process.   loss : the hinge."""
+    loss, features = loss or Hinge(), objective.features
     n, c, d = features.n_samples, features.n_classes, features.n_features
-    cheap = c * d <= MOST_WEIGHTS and n * max(c, d) <= MOST_VALUES and float(n) * c * d * d <= MOST_WORK
-    return cheap and not (dist.is_available() and dist.is_initialized())
+    work = products_of(loss, c) * float(n) * d * d
+    cheap = c * d <= MOST_WEIGHTS and n * max(c, d) <= MOST_VALUES and work <= MOST_WORK
+    return cheap and has_curvature(loss) and n_processes() == 1
 
 
 def solve_newton(
     objective: Objective,
     regs: Sequence[float] | Tensor,
     *,
+    loss: Loss | None = None,
     tol: float = 1e-3,
     max_passes: int = 1000,
     held_out: Tensor | None = None,
     start: Tensor | None = None,
 ) -> Path:
-    """Minimise mean hinge + reg sum(W*W) for each strength until relative_gap <= tol, in float64.
+    """Minimise mean loss + reg sum(W*W) for each strength until relative_gap <= tol, in float64.
 
-    regs : k strengths > 0.   held_out : (k,) fold that each leaves out, -1 for none.
+    regs : k strengths > 0.   loss : `Hinge()` by default, or `Softmax()`.
+    held_out : (k,) fold that each leaves out, -1 for none.
     start : (c, d) or (k, c, d) weights to start from; zeros by default.
     max_passes : limit for each strength: Newton steps, and one pass for the certificate at each width.
 
     Returns  a `Path` as `solve_path` does; candidates are solved one after the other.
-    Cost     n c d^2 + (c d)^3 / 3 flops a step, fewer as fewer margins lie inside the width; 30 to 150 steps.
+    Raises   `InputError` for arguments that cannot be, and for features beyond float64's squares.
+    Error    steps do not depend on the scales of columns; see `certify` for what float64 can certify.
+    Cost     n c d^2 (softmax: n c^2 d^2 / 2) + (c d)^3 / 3 flops a step, for the hinge fewer as fewer margins lie
+             inside the width; 30 to 150 steps, 5 to 15 of the softmax.
 
     >>> from colinear.datasets import Features, fit_scaling, load_digits
     >>> data = load_digits()
@@ -71,7 +83,7 @@ def solve_newton(
     began = time.perf_counter()
     strengths = torch.as_tensor(regs, dtype=torch.float64).cpu()
     check_solve(objective, strengths, tol, max_passes, held_out)
-    newton = Newton(objective)
+    newton = Newton(objective, loss or Hinge())
     setup = time.perf_counter() - began
     k, c, d = len(strengths), objective.features.n_classes, newton.rows.shape[1]
     starts = newton.rows.new_zeros(k, c, d)
@@ -89,19 +101,24 @@ class Newton:
     """Newton's method on one objective, for one candidate at a time."""
 
     objective: Objective
-    loss: Hinge = field(default_factory=Hinge)
+    loss: Loss = field(default_factory=Hinge)
 
     @property
     def step_flops(self) -> float:
         """A bound on the flops of a step, Hessian and Cholesky factor."""
         features = self.objective.features
         n, c, d = features.n_samples, features.n_classes, features.n_features
-        return float(n) * c * d * d + float(c * d) ** 3 / 3
+        return products_of(self.loss, c) * float(n) * d * d + float(c * d) ** 3 / 3
 
     @cached_property
     def rows(self) -> Tensor:
         """All scaled features, (n, d) float64."""
         return self.objective.features.at(torch.float64).gather(slice(0, self.objective.features.n_samples)).clone()
+
+    @cached_property
+    def basis(self) -> Basis | None:
+        """Coordinates to work in, where those of the features are ill-conditioned."""
+        return Basis.fit(self.rows)
 
     def solve(
         self,
@@ -135,128 +152,195 @@ class _Candidate:
     passes: int = 0
 
     def __post_init__(self) -> None:
-        objective, self.rows = self.newton.objective, self.newton.rows
-        weights = objective.row_weights
+        objective, self.basis = self.newton.objective, self.newton.basis
+        self.rows = self.newton.rows if self.basis is None else self.basis.rows
+        weights = objective.unit_weights
         share = torch.ones(len(self.rows), dtype=torch.float64, device=self.rows.device)
         share = share if weights is None else weights.to(share)
         if self.held_out is not None and objective.folds is not None:
             share = share * (objective.folds != self.held_out)
-        self.share = share / share.sum()  # (n,), what each row's loss counts for in the mean
-        self.true = objective.features.labels.unsqueeze(0)  # (1, n)
+        self.counts = Rows(objective.features.labels.unsqueeze(0), share / share.sum())
+        self.moments = self.counts.share @ self.rows.square()  # (d,)
 
     def solve(self, coef: Tensor, width: float) -> PathPoint:
+        kinked, best = self.newton.loss.kinked, None
         while True:
-            coef, moved = self._settle(coef, width)
-            there = self._certify(coef, width)
+            coef, moved, scores = self._settle(coef, self.curved(width))
+            there = self._certify(coef, width, scores)
             gap = float(there.relative_gap[0])
             spent = self.passes >= self.max_passes - 1  # a step needs a pass for its certificate
-            if gap <= self.tol or spent or (width <= SMALLEST_WIDTH and not moved):
-                status = Status.BUDGET_SPENT if spent else Status.STALLED
-                status = Status.CONVERGED if gap <= self.tol else status
-                return PathPoint(self.reg, coef, float(there.objective[0]), float(there.gap[0]), self.passes, status)
+            status = Status.at_end(float(there.objective[0]), gap, self.tol, spent=spent)
+            point = PathPoint(self.reg, coef, float(there.objective[0]), float(there.gap[0]), self.passes, status)
+            best = point.better(best)
+            if gap <= self.tol or spent or not kinked or (width <= SMALLEST_WIDTH and not moved):
+                return replace(best, passes=self.passes, status=status)
             shrink = (AIM * self.tol / gap) ** 0.5 if gap > 0 else 0.0
             width = max(SMALLEST_WIDTH, width * min(max(shrink, NARROWER[0]), NARROWER[1]))
 
-    def _certify(self, coef: Tensor, width: float) -> Evaluation:
+    def curved(self, width: float) -> Curved:
+        return curved(self.newton.loss, self.counts, width)
+
+    def _certify(self, coef: Tensor, width: float, scores: Tensor | None) -> Evaluation:
+        """The certificate of weights.
+
+        scores : (c, n), as exact as the coordinates are: whatever the rounding of the weights, any dual point does.
+        """
         self.passes += 1
         regs, widths = (torch.tensor([v], dtype=torch.float64, device=coef.device) for v in (self.reg, width))
-        loss = self.newton.loss.smooth(widths)
-        return self.newton.objective.evaluate(coef.unsqueeze(0), regs, loss, self.held_out)
+        there = self.newton.objective.evaluate(coef.unsqueeze(0), regs, self.newton.loss.smooth(widths), self.held_out)
+        if scores is None:
+            return there
+        loss = self.curved(width)
+        moment = loss.value_and_slopes(scores)[1] @ self.newton.rows
+        gap = there.objective - loss.dual(scores) + moment.square().sum() / (4 * self.reg)
+        return replace(there, gap=torch.minimum(there.gap, gap.clamp(min=0)))  # below 0 is rounding
 
-    def _settle(self, coef: Tensor, width: float) -> tuple[Tensor, bool]:
-        """Minimise at one width; whether any step was taken."""
-        moved = False
+    def _settle(self, coef: Tensor, loss: Curved) -> tuple[Tensor, bool, Tensor | None]:
+        """Minimise at one width; whether any step was taken, and the scores of the coordinates, where there are any."""
+        if self.basis is None:
+            return *self._descend(coef, loss), None
+        at, moved = self._descend(self.basis.coordinates(coef), loss)
+        return self.basis.weights(at) if moved else coef, moved, at @ self.rows.mT
+
+    def _descend(self, coef: Tensor, loss: Curved) -> tuple[Tensor, bool]:
+        """Take Newton steps from coordinates (c, d), which are the weights where there is no basis."""
+        moved, idle, least = False, 0, math.inf
         for _ in range(min(STEPS_EACH, self.max_passes - 1 - self.passes)):
             self.passes += 1
-            margins = self._margins(coef @ self.rows.mT) + 1
-            margins.scatter_(0, self.true, 0.0)
-            slopes, inside = self._slopes(margins, width)
-            gradient = slopes @ self.rows + 2 * self.reg * coef
-            value = float((margins.clamp(min=0).sum(0) * self.share).sum() + self.reg * coef.square().sum())
+            here = self._look(coef, loss)
             # the Hessian is at least 2 reg, which bounds the decrement before there is one
-            if not float(gradient.square().sum()) > 2 * self.reg * SETTLED * value:
+            enough = 2 * SETTLED if loss.exact else 4 * AIM * self.tol
+            if not here.squares > self.reg * enough * here.value:
                 break
-            direction = self._direction(gradient, inside)
-            decrement = -float((gradient * direction).sum())
-            if not decrement > SETTLED * value:
+            direction = self._direction(coef, here.gradient, loss, here.scores)
+            decrement = -float((here.gradient * direction).sum())
+            flat = decrement <= EPS * here.value  # no value along the line shows a difference, but gradients do
+            idle, least = (idle + 1 if flat and here.squares > 0.5 * least else 0), min(least, here.squares)
+            if not decrement > (SETTLED * here.value if loss.exact else 0) or (idle >= IDLE_STEPS and not loss.exact):
                 break
-            step = self._line_search(coef, direction, margins, width)
+            step = 1.0 if flat and not loss.exact else self._line_search(coef, direction, here.scores, loss)
             if step == 0:
                 break
             coef, moved = coef + step * direction, True
         return coef, moved
 
-    def _margins(self, scores: Tensor) -> Tensor:
-        """Scores (c, n) minus that of the true class."""
-        return scores - scores.gather(0, self.true)
+    def _look(self, coef: Tensor, loss: Curved) -> _Look:
+        scores = coef @ self.rows.mT  # (c, n)
+        mean, slopes = loss.value_and_slopes(scores)
+        weights = self._weights(coef)
+        value, penalty = mean + self.reg * float(weights.square().sum()), 2 * self.reg * weights
+        gradient = _without_common(slopes @ self.rows) + self._gradient(penalty)
+        full = gradient if self.basis is None else _without_common(slopes @ self.newton.rows) + penalty
+        return _Look(scores, value, gradient, float(full.square().sum()))
 
-    def _slopes(self, margins: Tensor, width: float) -> tuple[Tensor, Tensor]:
-        """Derivatives of the mean loss by the scores (c, n), and second derivatives by the margins (c, n)."""
-        slopes = (margins / width).clamp(0, 1) * self.share
-        slopes.scatter_(0, self.true, 0.0)
-        inside = ((margins > 0) & (margins <= width)) * (self.share / width)
-        inside.scatter_(0, self.true, 0.0)
-        return slopes.scatter(0, self.true, -slopes.sum(0, keepdim=True)), inside
+    def _weights(self, coordinates: Tensor) -> Tensor:
+        return coordinates if self.basis is None else self.basis.weights(coordinates)
 
-    def _direction(self, gradient: Tensor, inside: Tensor) -> Tensor:
-        """-H^-1 gradient, (c, d)."""
-        c, d = gradient.shape
-        flat = self._hessian(inside).view(c * d, c * d)
-        flat.diagonal().add_(2 * self.reg)
-        factor, failed = torch.linalg.cholesky_ex(flat)
-        if int(failed):  # conditioned beyond float64: a ridge of its rounding makes it definite
-            flat.diagonal().add_(1e-13 * float(flat.diagonal().max()))
-            factor = torch.linalg.cholesky_ex(flat).L
-        return -torch.cholesky_solve(gradient.reshape(-1, 1), factor).view(c, d)
+    def _gradient(self, gradient: Tensor) -> Tensor:
+        return gradient if self.basis is None else self.basis.gradient(gradient)
 
-    def _hessian(self, inside: Tensor) -> Tensor:
-        """Second derivatives of the mean loss, (c, d, c, d), from the pairs of a row and a class inside the width.
+    def _direction(self, coef: Tensor, gradient: Tensor, loss: Curved, scores: Tensor) -> Tensor:
+        """-H^-1 gradient, (c, d).
 
-        A pair of a row of class y and another class j adds h (e_j - e_y)(e_j - e_y)^T (x) x x^T. So it counts for four
-        blocks alike, two of them negative, and each pair of classes needs one product.
+        What all classes have in common is seen by the penalty alone, whose Hessian may be nothing beside the loss's: it
+        is stepped to 0 by itself, and its directions get the curvature of the others, which changes no other step.
+        A penalty below the rounding of the loss's curvature counts as that: where no margin lies inside the width, a
+        step by the penalty alone would be as many times too long as it is smaller, and in the wrong metric.
         """
-        c, d = len(inside), self.rows.shape[1]
+        c, d = gradient.shape
+        common = coef.mean(0)
+        hessian = self._hessian(loss.pairs(scores), c)
+        diagonals = hessian.diagonal(dim1=1, dim2=3)  # (c, c, d), of each block
+        diagonals += diagonals.diagonal().mean(1) / c
+        penalty = 2 * self.reg * (torch.eye(d).to(hessian) if self.basis is None else self.basis.metric)
+        rounding = 4 * EPS * loss.steepest * self.moments
+        penalty.diagonal().add_((rounding - penalty.diagonal()).clamp_(min=0))
+        hessian.diagonal(dim1=0, dim2=2).add_(penalty.unsqueeze(2))
+        flat = hessian.view(c * d, c * d)
+        scale = flat.diagonal().rsqrt().unsqueeze(1)
+        flat.mul_(scale).mul_(scale.mT)
+        right = scale * _without_common(gradient).reshape(-1, 1)
+        step = (scale * torch.cholesky_solve(right, _factor(flat))).view(c, d)
+        return -_without_common(step) - common
+
+    def _hessian(self, pairs: Iterable[Pair], c: int) -> Tensor:
+        """Second derivatives of the mean loss, (c, d, c, d).
+
+        A pair of classes a and b adds w (e_a - e_b)(e_a - e_b)^T (x) x x^T. So it counts for four blocks alike, two of
+        them negative, and each pair needs one product.
+        """
+        d = self.rows.shape[1]
         hessian = self.rows.new_zeros(c, d, c, d)
-        other, row = inside.nonzero(as_tuple=True)
-        true = self.true[0, row]
-        pair = torch.minimum(other, true) * c + torch.maximum(other, true)
-        order = pair.argsort(stable=True)
-        curvature, row = inside[other, row][order].unsqueeze(1), row[order]
-        stop = 0
-        for number, count in enumerate(pair.bincount(minlength=c * c).tolist()):
-            if count:
-                start, stop = stop, stop + count
-                rows = self.rows[row[start:stop]]  # (count, d)
-                block = (rows * curvature[start:stop]).mT @ rows
-                a, b = divmod(number, c)
-                hessian[a, :, a] += block
-                hessian[b, :, b] += block
-                hessian[a, :, b] = hessian[b, :, a] = -block
+        for a, b, mine, weights in pairs:
+            rows = self.rows[mine]
+            block = (rows * weights.unsqueeze(1)).mT @ rows
+            hessian[a, :, a] += block
+            hessian[b, :, b] += block
+            hessian[a, :, b] = hessian[b, :, a] = -block
         return hessian
 
-    def _line_search(self, coef: Tensor, direction: Tensor, margins: Tensor, width: float) -> float:
-        """The step with slope 0, exact to rounding: the slope along a line is piecewise linear and rises."""
-        change = self._margins(direction @ self.rows.mT)  # (c, n)
-        first, second = float((coef * direction).sum()), float(direction.square().sum())
+    def _line_search(self, coef: Tensor, direction: Tensor, scores: Tensor, loss: Curved) -> float:
+        """The step at which the slope along the line is 0."""
+        data = loss.line(scores, direction @ self.rows.mT)
+        weights, change = self._weights(coef), self._weights(direction)
+        first, second = float((weights * change).sum()), float(change.square().sum())
 
         def slope(step: float) -> tuple[float, float]:
-            moved = margins + step * change
-            active = (moved / width).clamp(0, 1)
-            curved = ((moved > 0) & (moved <= width)) * change.square()  # the true class has change 0
-            data = (active * change).sum(0) @ self.share
-            bend = curved.sum(0) @ self.share / width
-            return float(data) + 2 * self.reg * (first + step * second), float(bend) + 2 * self.reg * second
+            here, bend = data(step)
+            return here + 2 * self.reg * (first + step * second), bend + 2 * self.reg * second
 
-        low, high, step = 0.0, float("inf"), 1.0
-        tiny = 1e-14 * abs(slope(0.0)[0])
-        for _ in range(BRACKETINGS):
-            here, bend = slope(step)
-            if abs(here) <= tiny:
-                return step
-            low, high = (step, high) if here < 0 else (low, step)
-            halfway = 2 * step if high == float("inf") else (low + high) / 2
-            newton = step - here / bend
-            step = newton if low < newton < high else halfway
-            if high - low <= 1e-15 * high:
-                return step
-        return step
+        return rising_root(slope, loss.flat)
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What there is at one point: scores (c, n), objective, gradient (c, d) by the coordinates, |gradient by W|^2."""
+
+    scores: Tensor
+    value: float
+    gradient: Tensor
+    squares: float
+
+
+def _without_common(gradient: Tensor) -> Tensor:
+    """A gradient of the loss (c, d) without what all classes have in common, which is rounding."""
+    return gradient - gradient.mean(0)
+
+
+def _factor(matrix: Tensor) -> Tensor:
+    """Cholesky factor of a matrix with a diagonal of 1; where rounding left it indefinite, with a small ridge."""
+    for ridge in RIDGES:
+        ridged = matrix.clone() if ridge else matrix
+        ridged.diagonal().add_(ridge)
+        factor: Tensor
+        factor, failed = torch.linalg.cholesky_ex(ridged)
+        if not int(failed):
+            break
+    return factor
+
+
+def rising_root(slope: Slope, flat: float = FLAT) -> float:
+    """The step > 0 at which a convex function of one number is least, 0 if there is none beyond rounding.
+
+    slope : gives the first and the second derivative at a step; the first one rises, from below 0 at step 0.
+    flat : share of the slope at 0 that is flat enough.
+    Returns  a step whose slope was computed: flat, or the last one downhill in a bracket as narrow as float64 allows,
+             so that the function is never higher there than at 0. Newton's step is taken where it falls into the
+             bracket, and exact where the slope is piecewise linear.
+
+    >>> rising_root(lambda step: (2 * step - 6, 2.0))
+    3.0
+    """
+    low, high, step = 0.0, math.inf, 1.0
+    enough = flat * abs(slope(0.0)[0])
+    for _ in range(BRACKETINGS):
+        here, bend = slope(step)
+        if abs(here) <= enough:
+            return step
+        low, high = (step, high) if here < 0 else (low, step)
+        if high < math.inf and high - low <= 4 * FLAT * high:
+            break
+        halfway = (low + high) / 2 if high < math.inf else 2 * step
+        newton = step - here / bend if bend > 0 else math.inf
+        step = newton if low < newton < high else halfway
+    return low

@@ -4,25 +4,28 @@ Preconditioned L-BFGS serves every strength with one pass over the rows; a stren
 leaves the batch. The work is done in the features' precision; then one pass in float64 computes every
 certificate anew, and a strength that fails there goes on in float64. The hinge is smoothed with a width that
 shrinks as its optimum nears, and certified on the hinge itself; where a Hessian is cheap, Newton's method finishes
-the strengths at which L-BFGS crawls.
+the strengths at which L-BFGS crawls. With clearly fewer rows than columns all of it happens in the space of the rows.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from colinear.checks import InputError
 from colinear.datasets.base import Dataset
 from colinear.datasets.features import Features, fit_scaling
 from colinear.losses import Loss
-from colinear.objective import Objective
+from colinear.objective import Objective, n_processes, refuse_own_scaling
 from colinear.solvers.arguments import check_solve
 from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Report
 from colinear.solvers.lbfgs import MEMORY
 from colinear.solvers.preconditioner import Preconditioner
+from colinear.solvers.rowspace import RowSpace, suits_row_space
 from colinear.solvers.solution import Path, PathPoint
 from colinear.solvers.spectrum import Spectrum
 from colinear.solvers.threads import one_thread_if
@@ -49,15 +52,19 @@ def solve_path(
     data : an `Objective` (weights, folds), `Features`, or a `Dataset`, which is centred and given a bias column.
     regs : k strengths > 0.    held_out : (k,) fold that each leaves out, -1 for none (needs an Objective with folds).
     start : (c, d) or (k, c, d) weights to start from; zeros by default.    seed : of the spectrum's row sample.
-    max_passes : limit of passes for each batch of strengths, certification included. A hinge that suits Newton's method
+    preconditioner : of the same or similar rows, from `fit_preconditioner`; without it, made here.
+    max_passes : limit of passes for each batch of strengths, certification included; however small, every strength
+    takes one step at least. A hinge that suits Newton's method
     (see `suits_newton`) gets two thirds of them, 150 at most; then every strength that is open takes Newton steps from
     where it is, each of which counts as a pass, until its own passes are `max_passes`.
     report : called after every pass with (strengths finished, strengths, passes, largest relative gap still open).
 
     Returns a `Path`. A point that did not reach tol says so in its status, with the gap it has.
-    Raises   `InputError` for strengths or limits that cannot be, and for a `held_out` that leaves no rows.
+    Raises   `InputError` for strengths or limits that cannot be, and for a `held_out` that leaves no rows; in a group
+             of several processes for a `Dataset`, which each would centre by its own mean, and for different scalings.
     Error    objective and gap are float64 throughout (relative error about 1e-13 n_features).
-    Cost     one pass serves all strengths that are still open: 4 k c n d flops. Small problems use one thread.
+    Cost     one pass serves all strengths that are still open: 4 k c n d flops; with at least two columns for one row
+             4 k c n^2, see `rowspace`. Small problems use one thread.
     Example  nine softmax strengths on CIFAR-10 take 17 or 18 passes; see benchmarks/results/path-cpu.json.
 
     >>> from colinear.datasets import load_digits
@@ -68,8 +75,13 @@ def solve_path(
     """
     started = time.perf_counter()
     objective = _as_objective(data)
+    refuse_own_scaling(objective.features)
     strengths = torch.as_tensor(regs, dtype=torch.float64).cpu()
     check_solve(objective, strengths, tol, max_passes, held_out)
+    space = RowSpace.of(objective) if suits_row_space(objective.features) else None
+    if space is not None:
+        objective, preconditioner = space.objective, None
+        start = None if start is None else space.restrict(start)
     preconditioner = preconditioner or Preconditioner(Spectrum.fit(objective, seed))
     setup = time.perf_counter() - started
     k, (c, d) = len(strengths), (objective.features.n_classes, objective.features.n_features)
@@ -88,8 +100,23 @@ def solve_path(
             cold = start is None and nearest is None
             descent.run(group, work[group], FIRST_WIDTH if cold else WARM_WIDTH)
             passes += descent.passes
-    points = tuple(point for point in found if point is not None)
-    return Path(points, passes, setup, time.perf_counter() - started)
+    details = {"spectrum": preconditioner.spectrum.summary()}
+    points = [point for point in found if point is not None]
+    if space is not None:
+        details["subspace"] = {"directions": d, "of": len(space.basis), "share": 1.0}
+        points = [replace(point, coef=space.lift(point.coef)) for point in points]
+    return Path(tuple(points), passes, setup, time.perf_counter() - started, details)
+
+
+def fit_preconditioner(objective: Objective, seed: int = 0) -> Preconditioner | None:
+    """What several calls of `solve_path` on these rows can share; None where each works in the space of its rows.
+
+    >>> from colinear.datasets import Features, fit_scaling, load_digits
+    >>> data = load_digits()
+    >>> fit_preconditioner(Objective(Features(data, fit_scaling(data)))).spectrum.vectors.shape
+    torch.Size([65, 65])
+    """
+    return None if suits_row_space(objective.features) else Preconditioner(Spectrum.fit(objective, seed))
 
 
 def _as_objective(data: Dataset | Features | Objective) -> Objective:
@@ -97,6 +124,11 @@ def _as_objective(data: Dataset | Features | Objective) -> Objective:
         return data
     if isinstance(data, Features):
         return Objective(data)
+    if (processes := n_processes()) > 1:
+        raise InputError(
+            f"a Dataset is centred by its own mean, and this process is one of a group of {processes}, each with its "
+            "rows. Fit a Scaling on all rows once and pass an Objective of Features with it in every process."
+        )
     dtype = torch.float64 if data.dtype == torch.float64 else torch.float32
     return Objective(Features(data, fit_scaling(data), dtype))
 

@@ -8,8 +8,8 @@ device inside a run of steps: losses stay there until a reporting point reads th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch import Tensor
 from colinear.checks import InputError, check_choice, check_count, check_number
 from colinear.datasets.features import Features
 from colinear.losses import Loss
+from colinear.objective import n_processes
 from colinear.products import step_products
 from colinear.solvers.precision import PRECISIONS, MatmulPrecision, matmul_precision
 from colinear.solvers.solution import Status
@@ -42,9 +43,14 @@ class SGDState:
     step: int = 0
     velocity: Tensor | None = None
     average: Tensor | None = None
+    _stepper: _Stepper | None = field(default=None, init=False, repr=False, compare=False)  # buffers, no state
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_stepper": None}  # a recorded graph cannot be copied, and is made anew
 
     def keep(self, members: Tensor) -> None:
         """Compact to the candidates `members` (int64): the others leave the matrix."""
+        self._stepper = None  # made for the larger matrix: its buffers go
         for name in ("coef", "learning_rates", "regs", "history", "velocity", "average"):
             value = getattr(self, name)
             if value is not None:
@@ -104,18 +110,32 @@ class SGD:
     def advance(self, state: SGDState, features: Features, loss: Loss, until: int) -> SGDState:
         """Take steps up to number `until`, in place; the same state comes back.
 
-        Rows are drawn one step at a time from state.generator, so stopping and going on changes nothing.
+        Rows are drawn one step at a time from state.generator, so stopping and going on changes nothing. Buffers, and
+        on a CUDA device the recorded step, stay with the state until it is compacted.
+        Raises `InputError` in a group of several processes: steps would differ from process to process.
         """
+        if (processes := n_processes()) > 1:
+            raise InputError(
+                f"SGD takes its steps in one process; this one is in a group of {processes}, each of which would train "
+                "weights of its own. Use the exact path with a shard in each, or SGD without a process group."
+            )
         until = min(until, self.steps)
         if state.step >= until:
             return state
-        stepper = _Stepper(self, state, features, loss)
         with matmul_precision(self.precision):
-            if state.coef.is_cuda and until - state.step >= GRAPH_STEPS:
-                stepper.record()
+            stepper = self._stepper(state, features, loss)
             while state.step < until:
-                stepper.take()
+                stepper.take(state)
         return state
+
+    def _stepper(self, state: SGDState, features: Features, loss: Loss) -> _Stepper:
+        """The one that made the last steps, if nothing it was made for has changed since."""
+        stepper = state._stepper
+        if stepper is None or not stepper.fits(self, state, features, loss):
+            stepper = state._stepper = _Stepper(self, state, features, loss)
+            if suits_graph(state, features) and self.steps - state.step >= GRAPH_STEPS:
+                stepper.record(state)
+        return stepper
 
     def result(self, state: SGDState) -> Tensor:
         """Weights (k, c, d) as they would be returned now: the average once averaging has begun."""
@@ -140,53 +160,67 @@ class SGD:
         return 1.0 if self.schedule == "constant" else 0.5 * (1 + math.cos(math.pi * step / self.steps))
 
 
-@dataclass
+def suits_graph(state: SGDState, features: Features) -> bool:
+    """Whether a step can be recorded: on a CUDA device, and reading rows does not wait for it."""
+    return state.coef.is_cuda and bool(getattr(features.dataset, "capturable", False))
+
+
 class _Stepper:
-    """One step on buffers allocated once: static addresses, so that CUDA can record it as a graph."""
+    """One step on buffers allocated once: static addresses, so that CUDA can record it as a graph.
 
-    sgd: SGD
-    state: SGDState
-    features: Features
-    loss: Loss
-    _graph: torch.cuda.CUDAGraph | None = field(default=None, init=False)
+    It keeps no state of its own and no hold of the state, only of the tensors it was made for. Rows come through a
+    view of their own: the buffer of `features` moves when somebody asks it for more rows.
+    """
 
-    def __post_init__(self) -> None:
-        coef, batch = self.state.coef, self.sgd.batch_size
+    def __init__(self, sgd: SGD, state: SGDState, features: Features, loss: Loss) -> None:
+        self._made_for = (sgd, features, loss, *_tensors(state))
+        self.sgd, self.features, self.loss = sgd, replace(features), loss
+        coef, batch = state.coef, sgd.batch_size
         k, c, _ = coef.shape
         self.rows = torch.zeros(batch, dtype=torch.int64, device=coef.device)
         self.scores = coef.new_empty(k, c, batch)
         self.losses = coef.new_empty(k)
         column = (k, 1, 1)
-        rates = self.state.learning_rates
         # per candidate and step: what coef is multiplied by, what the summed gradient is, and the averaging weight
         self.decay, self.rate = coef.new_empty(column), coef.new_empty(column)
         self.factor = coef.new_empty(k, c, 1)
         self._mean = coef.new_full((1, 1), 1.0 / batch)
         self.mixing = coef.new_zeros(())
-        self._rates, self._regs = rates.view(column), self.state.regs.view(column)
-        self._penalty = self.state.regs.to(coef.dtype)
-        self._products = step_products(self.features, self.loss, batch, block=BLOCK_ROWS)
-        self._set_rates(self.state.step)
+        self._rates, self._regs = state.learning_rates.view(column), state.regs.view(column)
+        self._penalty = state.regs.to(coef.dtype)
+        self._products = step_products(self.features, loss, batch, block=BLOCK_ROWS)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._set_rates(state.step)
 
-    def record(self) -> None:
-        """Record the step as a CUDA graph. Warming up runs it, so what it changes is put back."""
-        changed = [t for t in (self.state.coef, self.state.velocity, self.state.average) if t is not None]
+    def fits(self, sgd: SGD, state: SGDState, features: Features, loss: Loss) -> bool:
+        """Whether it was made for these: equal settings, and the very same rows, loss and tensors."""
+        mine, (asked, *others) = self._made_for, (sgd, features, loss, *_tensors(state))
+        return mine[0] == asked and all(a is b for a, b in zip(mine[1:], others, strict=True))
+
+    def record(self, state: SGDState) -> None:
+        """Record the step as a CUDA graph. Warming up runs it, so what it changes is put back.
+
+        Everything happens on the device of the weights, whichever is current, and on a stream of it: the capture
+        stream that PyTorch makes by itself belongs to the device that recorded first in this process.
+        """
+        changed = [t for t in (state.coef, state.velocity, state.average) if t is not None]
         saved = [t.clone() for t in changed]
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                self._step()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._step()
+        with torch.cuda.device(state.coef.device):
+            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(3):
+                    self._step(state)
+            torch.cuda.current_stream().wait_stream(side)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, stream=side):
+                self._step(state)
         for tensor, old in zip(changed, saved, strict=True):
             tensor.copy_(old)
         self._graph = graph
 
-    def take(self) -> None:
-        state, sgd = self.state, self.sgd
+    def take(self, state: SGDState) -> None:
+        sgd = self.sgd
         drawn = torch.randint(
             self.features.n_samples,
             (sgd.batch_size,),
@@ -199,7 +233,7 @@ class _Stepper:
         if state.average is not None:
             self.mixing.fill_(1.0 / max(1, state.step + 1 - sgd.averages_from))
         if self._graph is None:
-            self._step()
+            self._step(state)
         else:
             self._graph.replay()
         state.history[:, state.step] = self.losses
@@ -211,8 +245,8 @@ class _Stepper:
         self.factor.copy_(rates * (-1.0 / self.sgd.batch_size))
         self.decay.copy_(1 - 2 * rates * self._regs)
 
-    def _step(self) -> None:
-        coef = self.state.coef
+    def _step(self, state: SGDState) -> None:
+        coef = state.coef
         k, c, d = coef.shape
         batch = self.sgd.batch_size
         flat, scores = coef.view(k * c, d), self.scores.view(k * c, batch)
@@ -222,14 +256,19 @@ class _Stepper:
         data = self.loss.value_and_gradient_(self.scores, self.features.labels[self.rows])  # (k,) float64
         norms = torch.linalg.vector_norm(coef.view(k, c * d), dim=1)
         self.losses.copy_(data / batch + self._penalty * norms * norms)
-        if self.state.velocity is None:
+        if state.velocity is None:
             coef *= self.decay
             self._products.add_gradient_(flat, scores, self.factor.view(k * c, 1))
         else:
-            velocity = self.state.velocity
+            velocity = state.velocity
             velocity *= self.sgd.momentum
             velocity += 2 * self._penalty.view(k, 1, 1) * coef
             self._products.add_gradient_(velocity.view(k * c, d), scores, self._mean)
             coef -= self.rate * velocity
-        if self.state.average is not None:
-            self.state.average.lerp_(coef, self.mixing)
+        if state.average is not None:
+            state.average.lerp_(coef, self.mixing)
+
+
+def _tensors(state: SGDState) -> tuple[Tensor | None, ...]:
+    """What a step reads and writes by address."""
+    return state.coef, state.velocity, state.average, state.learning_rates, state.regs

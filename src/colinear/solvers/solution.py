@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +21,19 @@ class Status(enum.Enum):
     DROPPED = "left the search at a rung"
     DIVERGED = "diverged: the loss became infinite or NaN"
 
+    @classmethod
+    def at_end(cls, objective: float, relative_gap: float, tol: float, *, spent: bool) -> Status:
+        """How a minimisation ended. What is not finite has neither converged nor merely stalled.
+
+        >>> Status.at_end(math.inf, 0.0, 1e-3, spent=False).key
+        'diverged'
+        """
+        if not math.isfinite(objective):
+            return cls.DIVERGED
+        if relative_gap <= tol:
+            return cls.CONVERGED
+        return cls.BUDGET_SPENT if spent else cls.STALLED
+
     @property
     def advice(self) -> str:
         return _ADVICE[self]
@@ -33,9 +48,9 @@ _ADVICE = {
     Status.CONVERGED: "Nothing to do.",
     Status.BUDGET_SPENT: "Allow more passes, loosen tol, or drop the weakest strengths.",
     Status.STALLED: "Use float64, or accept the gap it reports.",
-    Status.COMPLETED: "SGD gives no certificate; use the exact solver for one.",
+    Status.COMPLETED: "Nothing to do; the exact solver goes on to the optimum.",
     Status.DROPPED: "Lower eta or run without halving to keep it longer.",
-    Status.DIVERGED: "Lower the learning rate.",
+    Status.DIVERGED: "Lower the learning rate; for an exact solver, give another start or standardize.",
 }
 
 
@@ -55,7 +70,14 @@ class PathPoint:
 
     @property
     def relative_gap(self) -> float:
+        """gap / objective; 0 where the gap is 0, even at an objective of 0; NaN where the objective is not finite."""
+        if not math.isfinite(self.objective):
+            return math.nan
         return self.gap / self.objective if self.gap else 0.0
+
+    def better(self, other: PathPoint | None) -> PathPoint:
+        """The point with the smaller relative gap."""
+        return self if other is None or not self.relative_gap > other.relative_gap else other
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,12 +85,14 @@ class Path:
     """Points in the order of the strengths asked for.
 
     passes : how often the rows were read for them.  setup_seconds : scaling and spectrum;  seconds : all.
+    details : the sizes of what it was solved with, JSON-able: the spectrum, and the space of the rows if it was used.
     """
 
     points: tuple[PathPoint, ...]
     passes: int
     setup_seconds: float
     seconds: float
+    details: dict[str, Any] = field(default_factory=dict)
 
     @property
     def coef(self) -> Tensor:

@@ -60,7 +60,10 @@ class Spectrum:
         rows = sample_rows(features.n_samples, count, seed, features.device)
         dtype = torch.float64 if d <= DOUBLE_UP_TO else features.dtype
         if rank == d:
-            values, vectors = torch.linalg.eigh(objective.second_moment(rows, dtype).neg_())
+            moment = objective.second_moment(rows, dtype)
+            if not bool(torch.isfinite(moment.diagonal()).all()):  # squares beyond float32
+                moment = objective.second_moment(rows, torch.float64)
+            values, vectors = torch.linalg.eigh(moment.neg_())
             values = -values  # largest first
         else:
             values, vectors = _nystroem(objective, rows, rank, seed)

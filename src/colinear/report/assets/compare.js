@@ -16,7 +16,7 @@
       { name: "reg", read: (p) => best(p).reg, show: (p) => C.even(best(p).reg), wide: true },
       { name: "val", read: (p) => best(p).val_accuracy, show: (p) => C.percent(best(p).val_accuracy), down: true },
       { name: "test", read: (p) => p.test && p.test.accuracy, show: (p) => (p.test ? C.percent(p.test.accuracy, 2) : "–"), down: true },
-      has("relative_gap") && { name: "gap", read: (p) => best(p).relative_gap, show: (p) => C.even(best(p).relative_gap, 2), wide: true },
+      has("relative_gap") && { name: "optimum", read: (p) => best(p).relative_gap, show: (p) => C.certificate(p) || "–", text: true, wide: true },
       { name: "time", read: (p) => p.seconds, show: (p) => C.duration(p.seconds) },
     ].filter(Boolean);
     return C.table(columns, panels, { start: columns.findIndex((column) => column.name === "test"), down: true, choose: (p) => choose(panels.indexOf(p)), label: "Winners" }).node;

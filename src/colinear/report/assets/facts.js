@@ -22,6 +22,7 @@
       ["weights W", `${size}, the constant feature included`],
       C.known(trial.objective) && ["objective of the winner", C.short(trial.objective, 7)],
       C.known(trial.relative_gap) && ["relative duality gap", `${C.short(trial.relative_gap, 3)}: ${C.certificate({ ...panel, details: {} })}`],
+      details.optimum && ["the optimum lies between", `${C.short(details.optimum.lower, 7)} and ${C.short(details.optimum.upper, 7)}, from ${C.count(details.optimum.passes)} passes over the rows`],
       C.known(trial.loss) && ["mean minibatch loss at the end", C.short(trial.loss, 5)],
       C.known(trial.passes) && ["passes over the rows, winner", C.count(trial.passes)],
       C.known(details.passes) && ["passes, all strengths", C.count(details.passes)],

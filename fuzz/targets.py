@@ -1,0 +1,207 @@
+"""What cases call: every reader, the model, a run's folder, the command line; and targets that misbehave on purpose."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from colinear.checks import InputError
+from fuzz.cases import Case
+
+Target = Callable[[Case], object]
+NO_NUMBER = re.compile(r"(?<![\w.])[-+]?(nan|inf)(?![\w.])", re.IGNORECASE)
+
+
+class WrongResultError(Exception):
+    """A call came back, with something that breaks its promise."""
+
+
+def expect(claim: bool, text: str) -> None:
+    if not claim:
+        raise WrongResultError(text)
+
+
+def check_rows(data: Any) -> None:
+    """What every dataset promises: (n, d) finite numbers of three types, labels of known classes, names that differ."""
+    rows: Tensor = data.take(slice(0, data.n_samples))
+    expect(rows.ndim == 2 and min(rows.shape) >= 1, f"rows of shape {tuple(rows.shape)}")
+    expect(rows.dtype in (torch.uint8, torch.float32, torch.float64), f"rows of {rows.dtype}")
+    expect(not rows.requires_grad, "rows that require gradients")
+    expect(bool(torch.isfinite(rows.float() if rows.dtype == torch.uint8 else rows).all()), "rows that are not finite")
+    expect(data.labels.dtype == torch.int64 and len(data.labels) == len(rows), "labels that do not fit the rows")
+    expect(int(data.labels.min()) >= 0 and int(data.labels.max()) < data.n_classes, "a label of no class")
+    expect(len(set(data.class_names)) == data.n_classes >= 1, f"class names {data.class_names[:5]}")
+    expect(all(isinstance(name, str) for name in data.class_names), "class names that are no text")
+    expect(all(_fits_utf8(name) for name in data.class_names), "a class name that cannot be printed")
+
+
+def _fits_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def table(case: Case) -> None:
+    from colinear.datasets import load_table
+
+    check_rows(load_table(case.path))
+
+
+def features(case: Case) -> None:
+    from colinear.datasets import load_features
+
+    expect(bool(torch.isfinite(load_features(case.path).double()).all()), "features that are not finite")
+
+
+def folder(case: Case) -> None:
+    from colinear.datasets import load_folder
+
+    check_rows(load_folder(case.path))
+
+
+def split(case: Case) -> None:
+    from colinear.datasets import open_split
+
+    parts = open_split(case.path)
+    check_rows(parts.train)
+    check_rows(parts.validation)
+
+
+def dataset(case: Case) -> None:
+    from colinear.datasets import open_dataset
+
+    check_rows(open_dataset(case.path))
+
+
+def picture(case: Case) -> None:
+    from colinear.datasets import read_image
+
+    expect(read_image(case.path, (3, 4, 4)).shape == (48,), "a picture of another size")
+    read_image(case.path, (1, 4, 4), value_range=16.0)
+
+
+def cifar10(case: Case) -> None:
+    """The files with sums that fit, as a file that someone else has made would come with."""
+    from colinear.datasets import Source, load_cifar10
+    from colinear.datasets.cache import md5_of
+
+    place = Path(case.path)
+    sums = {name: md5_of(place / name) if (place / name).is_file() else "" for name in Source().md5s}
+    for part in load_cifar10(place, source=Source(md5s=sums)):
+        check_rows(part)
+
+
+def pickled(case: Case) -> None:
+    from colinear.datasets.unpickle import unpickle
+
+    expect(isinstance(unpickle(Path(case.path).read_bytes(), Path(case.path)), dict), "a pickle of no dict")
+
+
+def model(case: Case) -> None:
+    """Load, score, save, load again."""
+    from colinear.model import LinearModel
+
+    loaded = LinearModel.load(case.path)
+    expect(loaded.n_classes >= 1 and len(set(loaded.class_names)) == loaded.n_classes, "names of classes")
+    expect(np.isfinite(loaded.value_range) and loaded.value_range > 0, f"value range {loaded.value_range}")
+    rows = torch.zeros(2, loaded.n_features)
+    expect(bool(torch.isfinite(loaded.scores(rows)).all()), "scores that are not finite")
+    loaded.save("again.safetensors")
+    expect(torch.equal(LinearModel.load("again.safetensors").predict(rows), loaded.predict(rows)), "another model")
+
+
+def report(case: Case) -> None:
+    from colinear.report import write_report
+
+    expect(write_report(case.path).is_file(), "no page")
+
+
+def compare(case: Case) -> None:
+    from colinear.report import write_comparison
+
+    expect(write_comparison([case.path, *case.words], "compare.html").is_file(), "no page")
+
+
+def command(case: Case) -> None:
+    """The program, as the shell calls it; what it says is judged by the caller."""
+    from colinear.cli.app import main
+
+    main(list(case.words))
+
+
+TARGETS: dict[str, Target] = {
+    "table": table, "features": features, "folder": folder, "split": split, "dataset": dataset, "picture": picture,
+    "cifar10": cifar10, "pickled": pickled, "model": model, "report": report, "compare": compare, "command": command,
+}  # fmt: skip
+
+
+# Each misbehaves in one way, and has to be caught at it: outcome -> target -----------------------------------------
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def _refuse_at_length() -> None:
+    raise InputError("x" * 5000)
+
+
+def _take_memory() -> None:
+    held = np.ones(3 << 27)  # 3 GiB
+    held += 1
+
+
+def _stay_below_the_limit() -> None:
+    held = np.ones(50_000_000)  # 400 MB, which the process may have
+    held += 1
+
+
+def _take_memory_quietly() -> None:
+    """As a reader does that hides its failed allocation behind a refusal."""
+    try:
+        _take_memory()
+    except MemoryError:
+        raise InputError("it does not fit into memory.") from None
+
+
+def _overwrite(case: Case) -> None:
+    (Path(case.place[0][1])).write_bytes(b"gone")
+
+
+# what a proof's case has besides: less time, or a smaller bound on its memory, so that it is quick
+PROOF_LIMITS: dict[str, dict[str, float]] = {"a hang": {"seconds": 1.0}, "memory, granted": {"peak": 600_000_000}}
+PROOFS: dict[str, tuple[str, Target]] = {
+    "an exception": ("exception", lambda _: _raise(KeyError("x"))),
+    "an exit": ("exception", lambda _: _raise(SystemExit(1))),
+    "recursion": ("exception", lambda _: _raise(RecursionError())),
+    "a long message": ("message", lambda _: _refuse_at_length()),
+    "three lines": ("message", lambda _: _raise(InputError("a\nb\nc"))),
+    "a control character": ("message", lambda _: _raise(InputError("a\x1b[31m"))),
+    "a hang": ("hang", lambda _: time.sleep(60)),
+    "memory": ("memory", lambda _: _take_memory()),
+    "memory, refused": ("memory", lambda _: _take_memory_quietly()),
+    "memory, granted": ("memory", lambda _: _stay_below_the_limit()),
+    "a program": ("program", lambda _: subprocess.run(["gs", "-v"], check=False)),
+    "a program by C": ("program", lambda _: os.system("gs -v")),
+    "a crash": ("crash", lambda _: os.abort()),
+    "an early exit": ("crash", lambda _: os._exit(0)),
+    "the worker's end": ("harness", lambda _: os.kill(os.getppid(), signal.SIGKILL)),
+    "a warning": ("warning", lambda _: warnings.warn("careful", UserWarning, stacklevel=1)),
+    "a broken promise": ("exception", lambda _: expect(False, "rows that are not finite")),
+    "an overwritten file": ("overwritten", _overwrite),
+    "a refusal": ("refused", lambda _: _raise(InputError("x must be 1; got 2."))),
+    "nothing": ("fine", lambda _: None),
+}

@@ -1,0 +1,44 @@
+"""Signals that end the program: Ctrl-C, and what a scheduler or a closed terminal sends. All are heeded alike."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+Handler = Callable[[int, object], None]
+
+
+class Stopped(KeyboardInterrupt):
+    """One of `SIGNALS` has come; `number` says which."""
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def leave(number: int, frame: object) -> None:
+    """A handler that ends the program by way of every `finally`, so that no half-written file stays behind."""
+    raise Stopped(number)
+
+
+@contextmanager
+def heeding(handler: Handler) -> Iterator[None]:
+    """Let `handler` have the signals while the context is open. One that is ignored, as under nohup, stays so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def exit_status(error: BaseException | None) -> int:
+    """128 + the number of the signal, as shells count; Ctrl-C where none is known."""
+    return 128 + int(getattr(error, "number", signal.SIGINT))

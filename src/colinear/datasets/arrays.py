@@ -1,0 +1,83 @@
+"""numpy's files: `.npy` memory-mapped, `.npz` member by member; headers are held against sizes before memory is taken.
+
+numpy parses the header; its own readers then believe it. Here the shape is checked first: a header of 80 bytes
+can announce an array of any size.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colinear.checks import InputError
+from colinear.datasets.doors import check_file, check_room, reading, shown, shown_path
+from colinear.datasets.keys import pick_keys
+
+METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}  # the two that numpy writes
+
+
+def open_npy(path: Path) -> NDArray[Any]:
+    """Return the array of a `.npy` file, memory-mapped copy-on-write: pages are read when they are asked for.
+
+    Raises `InputError` for anything but an array of numbers, text or dates that the file holds in full.
+    """
+    size = check_file(path)
+    with reading(path, ".npy"):
+        with path.open("rb") as file:
+            shape, fortran, dtype = _read_header(file, path)
+            start = file.tell()
+        _check_size(path, shape, dtype, size - start)
+        if math.prod(shape) * dtype.itemsize == 0:
+            return np.empty(shape, dtype)  # nothing to map
+        order: Any = "F" if fortran else "C"
+        return np.memmap(path, dtype=dtype, mode="c", offset=start, shape=shape, order=order)
+
+
+def read_npz(path: Path, label: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return (features, labels) of a `.npz` archive, numpy's stored or deflated kinds."""
+    with zipfile.ZipFile(path) as archive:
+        members = {one.filename.removesuffix(".npy"): one for one in archive.infolist()}
+        features, labels = pick_keys(members, path, label)
+        return _read_member(archive, members[features], path), _read_member(archive, members[labels], path)
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
+    name = shown(member.filename)
+    if member.compress_type not in METHODS:
+        raise InputError(
+            f"{shown_path(path)}: {name} must be stored or deflated, as numpy writes; it is compressed otherwise."
+        )
+    with archive.open(member) as file:
+        shape, _, dtype = _read_header(file, path)
+        _check_size(path, shape, dtype, member.file_size - file.tell())
+    check_room(path, member.file_size, member.compress_size, name)
+    with archive.open(member) as file:
+        array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return array
+
+
+def _read_header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """(shape, whether in column order, dtype); `file` stands at the first value after it."""
+    version = np.lib.format.read_magic(file)
+    # version 3 differs from 2 in the encoding of field names only, and records are refused
+    parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = parse(file)
+    if dtype.hasobject:
+        raise ValueError("it holds pickled objects, which are never loaded")
+    if dtype.fields is not None or dtype.subdtype is not None:
+        raise InputError(f"{shown_path(path)} must hold one kind of value; got records of {shown(dtype)}.")
+    return shape, bool(fortran), dtype
+
+
+def _check_size(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], held: int) -> None:
+    whole = all(type(size) is int and size >= 0 for size in shape)
+    if not whole or math.prod(shape) * dtype.itemsize > held or math.prod(shape) >= 2**63:
+        raise InputError(
+            f"{shown_path(path)} announces {shown(dtype)} of shape {shown(shape)}, "
+            f"but holds {held:,} bytes of values. It is damaged or cut short: copy it again."
+        )

@@ -1,0 +1,121 @@
+"""The file of a model: two tensors and a JSON header in safetensors, and a digest of both. Reading runs no code.
+
+    digest = SHA-256 of the header's canonical JSON (keys sorted, without the digest), then for weight and bias the
+    name, dtype, shape and bytes
+
+It finds damage and edits; it is no signature: whoever can write the file can write its digest. Files of the first
+format have none and are read as they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from colinear.checks import InputError
+
+FORMAT = "colinear-linear-model-2"
+WITHOUT_DIGEST = "colinear-linear-model-1"
+TENSORS = ("weight", "bias")
+DTYPES = ("F32", "F64")  # safetensors' names
+MOST_DEPTH = 16  # lists in lists in a header; what we write has 3, and printing must not run out of stack
+
+Header = dict[str, Any]
+
+
+def encode(header: Header, weight: Tensor, bias: Tensor) -> bytes:
+    """The content of a model file, the same bytes for the same model in every process.
+
+    header : JSON-able; NaN and infinities become null, and what UTF-8 cannot write is written as \\\\udc80.
+    Raises   `InputError` for what JSON cannot hold.
+    """
+    try:
+        header = json.loads(json.dumps(_plain({"format": FORMAT, **header}), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"provenance must hold what JSON can hold: {error}. Leave the rest out.") from None
+    tensors = {"weight": weight.cpu().contiguous(), "bias": bias.cpu().contiguous()}
+    header["digest"] = digest(header, tensors)
+    # one entry: safetensors writes several in an order that changes from process to process
+    return save(tensors, {"colinear": _canonical(header)})
+
+
+def read(path: Path) -> tuple[Header, Tensor, Tensor]:
+    """Header, weight and bias of a file, which is checked against its digest.
+
+    Raises   `InputError` for a file that is missing, damaged, cut short, changed, or no model of this package.
+    """
+    if not path.is_file():
+        raise InputError(f"model {path} does not exist. Train one with `colinear tune` or `colinear fit`.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get("colinear", "{}")
+            names = sorted(file.keys())
+            kinds = {file.get_slice(name).get_dtype() for name in names} if names == sorted(TENSORS) else set()
+            # tensors of any other type are not even opened: not all have arithmetic
+            tensors = {name: file.get_tensor(name) for name in TENSORS} if kinds and kinds <= set(DTYPES) else {}
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"model {path} cannot be read ({_reason(error)}). It may be cut short: copy it again."
+        ) from None
+    header = _parse(path, text)
+    if header.get("format") not in (FORMAT, WITHOUT_DIGEST) or names != sorted(TENSORS):
+        raise InputError(f"{path} is a safetensors file but no colinear model; expected format {FORMAT}.")
+    if not tensors:
+        raise InputError(f"model {path} is inconsistent: weight and bias must be float32 or float64. Copy it again.")
+    if header["format"] == FORMAT:
+        said = header.pop("digest", None)
+        if said != digest(header, tensors):
+            raise InputError(f"model {path} was changed after it was saved: its digest is another. Copy it again.")
+    return header, tensors["weight"], tensors["bias"]
+
+
+def digest(header: Header, tensors: dict[str, Tensor]) -> str:
+    """64 hex digits of SHA-256 over header and tensors, as the module says."""
+    found = hashlib.sha256(_canonical(header).encode())
+    for name in TENSORS:
+        values = tensors[name]
+        found.update(f"\n{name} {values.dtype} {tuple(values.shape)}\n".encode())
+        found.update(values.numpy().tobytes())
+    return found.hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    """What a reader says, in one line of at most 120 characters: it quotes the file."""
+    said = " ".join(str(error).split())
+    return said if len(said) <= 120 else said[:119] + "…"
+
+
+def _canonical(header: Header) -> str:
+    return json.dumps(header, sort_keys=True)
+
+
+def _parse(path: Path, text: str) -> Header:
+    try:
+        header = json.loads(text)
+        if not isinstance(header, dict):
+            raise ValueError("no JSON object")
+        plain: Header = _plain(header)
+        return plain
+    except (ValueError, RecursionError) as error:  # deep brackets; whole numbers of thousands of digits
+        reason = "brackets in brackets" if isinstance(error, RecursionError) else str(error)
+        raise InputError(f"model {path} has a damaged header ({reason}). Copy it again.") from None
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """`value` with null for numbers that JSON has no word for, and text that UTF-8 can write."""
+    if depth > MOST_DEPTH:
+        raise ValueError("brackets in brackets")
+    if isinstance(value, dict):
+        return {_plain(key): _plain(inner, depth + 1) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner, depth + 1) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value

@@ -1,0 +1,17 @@
+"""The schema of results.json: docs/results.schema.json, of which the package has a copy."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+
+from colinear.schemas import Schema
+
+SCHEMA = 1  # counts up when a name changes its meaning or goes away
+
+
+@cache
+def results_schema() -> Schema:
+    """What results.json and its parts must look like: '#/$defs/run' is an entry of `runs`."""
+    return Schema(json.loads(files("colinear.search").joinpath("results.schema.json").read_text(encoding="utf-8")))

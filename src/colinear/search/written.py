@@ -1,0 +1,86 @@
+"""What a run has written, read back: results.json against its schema, settings.json against its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from colinear.checks import InputError
+from colinear.search.runfolder import RunFolder, check_identity
+from colinear.search.schema import SCHEMA, results_schema
+from colinear.search.settings import Settings
+
+Json = dict[str, Any]
+
+
+def read_results(folder: RunFolder) -> Json:
+    """results.json of a run. Raises `InputError` if there is none, or with what it breaks of its schema."""
+    results = folder.read_json("results.json")
+    path = folder.path / "results.json"
+    version = results.get("schema", SCHEMA) if isinstance(results, dict) else SCHEMA
+    if type(version) is int and version != SCHEMA:
+        raise InputError(f"{path} has schema {version}; this version reads {SCHEMA}. Read it with its own version.")
+    found = results_schema().problem(results)
+    found = found or next(filter(None, map(entry_problem, results["runs"])), None)
+    if found is None and len({entry["loss"] for entry in results["runs"]}) < len(results["runs"]):
+        found = "it has a loss twice"
+    if found is not None:
+        raise InputError(f"{path} is damaged: {found}. Start a new run.")
+    return dict(results)
+
+
+def entry_problem(entry: Any) -> str | None:
+    """What is wrong with an entry of `runs`: the schema, or numbers in it that do not fit together."""
+    found = results_schema().problem(entry, "#/$defs/run")
+    if found is not None:
+        return found
+    count, counts, best = len(entry["trials"]), entry["confusion_matrix"], entry["best"]
+    rules = {
+        "order does not rank the trials": sorted(entry["order"]) == list(range(count)),
+        "best is not the first of order": entry["order"][0] == best,
+        "the winner has no accuracy": best < count
+        and entry["trials"][best]["val_accuracy"] is not None,
+        "a rung compares candidates that are not there": all(
+            len(rung["candidates"]) == len(rung["val_accuracies"]) and max(rung["candidates"], default=0) < count
+            for rung in entry["rungs"]
+        ),
+        "test_accuracy and confusion_matrix do not fit": (entry["test_accuracy"] is None)
+        == (counts is None)
+        == (entry["test_accuracy_ci95"] is None),
+        "confusion_matrix is not square, or empty": counts is None
+        or (all(len(row) == len(counts) for row in counts) and sum(map(sum, counts)) > 0),
+    }  # fmt: skip
+    return next((f"{entry['loss']}: {what}" for what, holds in rules.items() if not holds), None)
+
+
+def write_settings(folder: RunFolder, settings: Settings) -> None:
+    """Write settings.json, with a digest of itself."""
+    values = settings.to_json()
+    folder.write_json("settings.json", {**values, "digest": _digest(values)})
+
+
+def read_settings(folder: RunFolder) -> Settings:
+    """The settings that a run was started with. Raises `InputError` if they were edited, or are none.
+
+    The digest tells what was changed by hand or by chance, and not by somebody who computes it anew.
+    """
+    values = folder.read_json("settings.json")
+    path = folder.path / "settings.json"
+    if not isinstance(values, dict) or not isinstance(values.get("digest"), str):
+        raise InputError(f"{path} was written by another version, or by hand. Start a new run.")
+    digest = values.pop("digest")
+    if digest != _digest(values):
+        raise InputError(f"{path} was edited: a run goes on with the settings it began with. Start a new run.")
+    return Settings.from_json(values)
+
+
+def check_settings_of_results(folder: RunFolder, results: Json, settings: Settings) -> None:
+    """Raise `InputError` with the first setting in which results.json and settings.json of a run differ."""
+    check_identity(
+        f"{folder.path / 'results.json'}", {"settings": results["settings"]}, {"settings": settings.to_json()}
+    )
+
+
+def _digest(values: Json) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]

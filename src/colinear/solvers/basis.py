@@ -1,0 +1,76 @@
+"""Coordinates in which badly conditioned features are well conditioned, for Newton's method.
+
+A large common offset, say, makes all columns alike: scores are then small differences of large numbers, and neither a
+Hessian nor a slope keeps a digit. With columns divided by their size (the largest first) and X D^-1 = Q R,
+
+    W = V R^-T D^-1    gives    X W^T = Q V^T,
+
+the same scores from orthonormal columns. What changes is the penalty, |W|^2 = |V R^-T D^-1|^2, which grows with the
+weights that the directions of small R need.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+BAD = 1e-4  # smallest of R's diagonal, for columns of size 1, below which Newton's method changes coordinates
+NEGLIGIBLE = 1e-13  # at or below it a column is a combination of others, to rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """The coordinates. rows : (n, d) float64, the features in them."""
+
+    rows: Tensor
+    sizes: Tensor  # (d,), of the columns in this order
+    triangle: Tensor  # (d, d), upper
+    order: Tensor  # (d,) int64
+
+    @classmethod
+    def fit(cls, features: Tensor) -> Basis | None:
+        """Coordinates for the features (n, d) float64; None where theirs are good enough, or n < d.
+
+        Cost   about 4 n d^2 flops.
+        """
+        n, d = features.shape
+        sizes = features.abs().amax(0)
+        sizes = torch.where(sizes > 0, sizes, 1.0)
+        sizes, order = sizes.sort(descending=True, stable=True)
+        scaled = features[:, order] / sizes
+        length = torch.linalg.vector_norm(scaled, dim=0).clamp(min=1.0)
+        if n < d or not bool(torch.isfinite(scaled).all()):
+            return None
+        triangle = torch.linalg.qr(scaled / length, mode="r").R
+        diagonal = triangle.diagonal().abs()
+        negligible = diagonal <= NEGLIGIBLE
+        if not bool((~negligible & (diagonal < BAD)).any()):
+            return None
+        triangle.diagonal().copy_(torch.where(negligible, 1.0, triangle.diagonal()))
+        rows = torch.linalg.solve_triangular(triangle, scaled / length, upper=True, left=False)
+        return cls(rows, sizes * length, triangle, order)
+
+    def coordinates(self, coef: Tensor) -> Tensor:
+        """V of weights W (c, d)."""
+        return (coef[:, self.order] * self.sizes) @ self.triangle.mT
+
+    def weights(self, coordinates: Tensor) -> Tensor:
+        """W of coordinates V (c, d)."""
+        solved = torch.linalg.solve_triangular(self.triangle.mT, coordinates, upper=False, left=False)
+        return torch.empty_like(solved).index_copy_(1, self.order, solved / self.sizes)
+
+    def gradient(self, gradient: Tensor) -> Tensor:
+        """d/dV of d/dW (c, d)."""
+        scaled = gradient[:, self.order] / self.sizes
+        solved: Tensor = torch.linalg.solve_triangular(self.triangle, scaled, upper=True, left=False)
+        return solved
+
+    @cached_property
+    def metric(self) -> Tensor:
+        """(d, d): |W|^2 = sum(V metric * V)."""
+        eye = torch.eye(len(self.order), dtype=self.triangle.dtype, device=self.triangle.device)
+        turned = self.weights(eye)  # row j: the weights of coordinate j
+        return turned @ turned.mT

@@ -1,0 +1,166 @@
+"""The two losses as Newton's method sees them: all rows of one candidate, curvature as weights of pairs of classes.
+
+Both losses see differences of scores only, so the Hessian of row i with respect to its scores is
+
+    A_i = sum over pairs of classes a < b of  w_iab (e_a - e_b)(e_a - e_b)^T,   w >= 0
+
+with w_iab = p_ia p_ib for the softmax, and 1 / width for the smoothed hinge where one of the two is the true class and
+the margin of the other lies inside the width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from colinear.losses import Hinge, Loss, Softmax
+
+Slope = Callable[[float], tuple[float, float]]  # step -> first and second derivative along a line
+Pair = tuple[int, int, Tensor | slice, Tensor]  # classes a < b, rows (m,), weights (m,) share included
+FLAT = 1e-14  # share of the slope at 0 that is rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What a loss counts for in the mean: true (1, n) int64, the true classes; share (n,) float64, of sum 1."""
+
+    true: Tensor
+    share: Tensor
+
+
+class Curved(Protocol):
+    """Value, slopes, curvature and lines of one loss on scores (c, n) float64."""
+
+    exact: ClassVar[bool]  # the slope along a line is piecewise linear: Newton's steps end at its root to rounding
+    flat: ClassVar[float]  # share of the first slope at which a line search is done
+
+    @property
+    def steepest(self) -> float:
+        """Largest curvature of a row along the difference of two classes."""
+        ...
+
+    def value_and_slopes(self, scores: Tensor) -> tuple[float, Tensor]:
+        """Mean of the original loss, and derivatives (c, n) of the mean loss as smoothed."""
+        ...
+
+    def dual(self, scores: Tensor) -> float:
+        """Mean of the dual value, -conjugate of the original loss at the slopes."""
+        ...
+
+    def pairs(self, scores: Tensor) -> Iterator[Pair]:
+        """The pairs of classes that have curvature."""
+        ...
+
+    def line(self, scores: Tensor, change: Tensor) -> Slope:
+        """Derivatives of the mean loss at scores + step * change."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class CurvedSoftmax:
+    """The softmax: every pair of classes has curvature in every row."""
+
+    exact: ClassVar[bool] = False
+    flat: ClassVar[float] = 1e-2  # a closer look at one line costs more than it saves in the next step
+    steepest: ClassVar[float] = 0.5
+    rows: Rows
+
+    def value_and_slopes(self, scores: Tensor) -> tuple[float, Tensor]:
+        logs = scores.log_softmax(0)
+        value = -float(logs.gather(0, self.rows.true).squeeze(0) @ self.rows.share)
+        slopes = logs.exp_().scatter_add_(0, self.rows.true, scores.new_full(self.rows.true.shape, -1.0))
+        return value, slopes.mul_(self.rows.share)
+
+    def dual(self, scores: Tensor) -> float:
+        return float(torch.special.entr(scores.softmax(0)).sum(0) @ self.rows.share)
+
+    def pairs(self, scores: Tensor) -> Iterator[Pair]:
+        shares = scores.softmax(0)
+        weighted = shares * self.rows.share
+        for a in range(len(scores)):
+            for b in range(a + 1, len(scores)):
+                yield a, b, slice(None), weighted[a] * shares[b]
+
+    def line(self, scores: Tensor, change: Tensor) -> Slope:
+        right = float(change.gather(0, self.rows.true).squeeze(0) @ self.rows.share)
+
+        def slope(step: float) -> tuple[float, float]:
+            shares = (scores + step * change).softmax(0)
+            mean = (shares * change).sum(0)
+            spread = (shares * (change - mean).square()).sum(0)
+            return float(mean @ self.rows.share) - right, float(spread @ self.rows.share)
+
+        return slope
+
+
+@dataclass(frozen=True, eq=False)
+class CurvedHinge:
+    """The hinge smoothed over `width`: curvature in the pairs of a true class and a margin inside the width."""
+
+    exact: ClassVar[bool] = True
+    flat: ClassVar[float] = FLAT
+    rows: Rows
+    width: float
+
+    @property
+    def steepest(self) -> float:
+        return 1 / self.width
+
+    def value_and_slopes(self, scores: Tensor) -> tuple[float, Tensor]:
+        margins = self._margins(scores)
+        value = float(margins.clamp(min=0).sum(0) @ self.rows.share)
+        slopes = (margins / self.width).clamp_(0, 1).mul_(self.rows.share)
+        return value, slopes.scatter_(0, self.rows.true, -slopes.sum(0, keepdim=True))
+
+    def dual(self, scores: Tensor) -> float:
+        return float((self._margins(scores) / self.width).clamp_(0, 1).sum(0) @ self.rows.share)
+
+    def pairs(self, scores: Tensor) -> Iterator[Pair]:
+        c = len(scores)
+        other, row = self._inside(self._margins(scores)).nonzero(as_tuple=True)
+        true = self.rows.true[0, row]
+        pair = torch.minimum(other, true) * c + torch.maximum(other, true)
+        row = row[pair.argsort(stable=True)]
+        stop = 0
+        for number, count in enumerate(pair.bincount(minlength=c * c).tolist()):
+            if count:
+                start, stop = stop, stop + count
+                mine = row[start:stop]
+                yield *divmod(number, c), mine, self.rows.share[mine] / self.width
+
+    def line(self, scores: Tensor, change: Tensor) -> Slope:
+        margins, change = self._margins(scores), change - change.gather(0, self.rows.true)
+
+        def slope(step: float) -> tuple[float, float]:
+            moved = margins + step * change
+            first = ((moved / self.width).clamp_(0, 1) * change).sum(0)  # the true class has change 0
+            second = (self._inside(moved) * change.square()).sum(0)
+            return float(first @ self.rows.share), float(second @ self.rows.share) / self.width
+
+        return slope
+
+    def _margins(self, scores: Tensor) -> Tensor:
+        """m_ij (c, n), 0 for the true class."""
+        return (scores - scores.gather(0, self.rows.true) + 1).scatter_(0, self.rows.true, 0.0)
+
+    def _inside(self, margins: Tensor) -> Tensor:
+        return (margins > 0) & (margins <= self.width)
+
+
+def curved(loss: Loss, rows: Rows, width: float) -> Curved:
+    """The loss on these rows; `width` smoothes the hinge."""
+    return CurvedHinge(rows, width) if loss.kinked else CurvedSoftmax(rows)
+
+
+def has_curvature(loss: Loss) -> bool:
+    """Whether Newton's method knows the loss."""
+    return isinstance(loss, Hinge | Softmax)
+
+
+def products_of(loss: Loss, n_classes: int) -> float:
+    """How many products of all rows with themselves a Hessian takes at most."""
+    return n_classes if loss.kinked else n_classes * (n_classes - 1) / 2

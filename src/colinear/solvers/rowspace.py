@@ -1,0 +1,59 @@
+"""Fewer rows than columns: the whole path in the space that the rows span, which loses nothing.
+
+The best weights are combinations of training rows (representer theorem): a part at right angles to all of them
+changes no score and costs penalty. With X^T = Q R, Q (d, n) orthonormal, W = V Q^T has the scores X W^T = R^T V^T and
+the penalty of V, so problem, optimum and certificate are the same with n columns for d.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from colinear.datasets.base import ArrayDataset
+from colinear.datasets.features import Features, Scaling
+from colinear.objective import Objective, n_processes
+
+FEWER = 2  # columns for one row from which the projection pays: it costs 2 n^2 d flops, once
+MOST_BYTES = 1 << 30  # of basis and projected rows
+
+
+def suits_row_space(features: Features) -> bool:
+    """Whether the path is to be solved there: few rows, all in this process, and a basis that fits into memory."""
+    n, d = features.n_samples, features.n_features
+    fits = FEWER * n <= d and 8 * n * (n + d) <= MOST_BYTES
+    return fits and n_processes() == 1
+
+
+@dataclass(frozen=True, eq=False)
+class RowSpace:
+    """`objective`, its rows as their coordinates (n, n) float64 in `basis` (d, n), orthonormal columns.
+
+    Error    that of float64 in the scores, far below that of float32 rows.
+    Cost     n d numbers and 2 n^2 d flops, once.
+    Example  100 rows of CIFAR-10, 3,073 columns: without it the hinge spends all of its 300 passes.
+    """
+
+    objective: Objective
+    basis: Tensor
+
+    @classmethod
+    def of(cls, objective: Objective) -> RowSpace:
+        """The space of the rows of `objective`, with its row weights and folds."""
+        features = objective.features
+        rows = features.at(torch.float64).gather(slice(0, features.n_samples))
+        basis, coordinates = torch.linalg.qr(rows.mT)
+        data, n = features.dataset, features.n_samples
+        held = ArrayDataset(coordinates.mT.contiguous(), data.labels, data.class_names, name=data.name)
+        as_they_are = Scaling(torch.ones((), dtype=torch.float64), torch.zeros(n, dtype=torch.float64), 0.0)
+        return cls(replace(objective, features=Features(held, as_they_are, torch.float64)), basis)
+
+    def restrict(self, coef: Tensor) -> Tensor:
+        """Weights (..., d) as weights (..., n): the part that scores the rows."""
+        return coef.to(self.basis) @ self.basis
+
+    def lift(self, coef: Tensor) -> Tensor:
+        """Weights (..., n) as weights (..., d) of the features themselves: the same scores, the same penalty."""
+        return coef @ self.basis.mT
