@@ -20,7 +20,8 @@ from typing import Any
 
 from colinear.checks import InputError
 from fuzz.cases import Case
-from fuzz.targets import NO_NUMBER, PROOFS, TARGETS
+from fuzz.proofs import PROOFS
+from fuzz.targets import NO_NUMBER, TARGETS
 
 MEMORY = 2 << 30  # bytes that a case may ask for beyond what the imports hold
 LARGEST_FILE = 256 << 20
@@ -114,7 +115,7 @@ def _arrange(case: Case, folder: Path) -> Case:
         for place in (*(path for path in folder.rglob("*") if path.is_dir() and not path.is_symlink()), folder):
             place.chmod(0o555)
     if case.mode == "no folder":
-        absolute = tuple(str(folder / word) if (folder / word).exists() else word for word in map(str, case.words))
+        absolute = tuple(str(folder / word) if os.path.exists(folder / word) else word for word in case.words)
         gone = folder.parent / "gone"
         gone.mkdir()
         os.chdir(gone)
@@ -126,7 +127,7 @@ def _arrange(case: Case, folder: Path) -> Case:
 
 def _judge_call(case: Case, folder: Path) -> Verdict:
     try:
-        run = PROOFS[case.path][1] if case.target == "proof" else TARGETS[case.target]
+        run = PROOFS[case.path].target if case.target == "proof" else TARGETS[case.target]
         try:
             run(case)
             status: Any = 0

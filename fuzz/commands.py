@@ -151,6 +151,7 @@ def make_command(rng: random.Random, corpus: Corpus, name: str) -> Case:
     left_out = rng.choice((EXACT_ONLY, (*SGD_ONLY, "reg"), ()))  # else most runs are refused for naming both solvers
     weights = {"tune": 4, "fit": 3}
     command = rng.choice([one for one in commands for _ in range(weights.get(one, 1))])
+    bad = rng.choice((0.0, 0.15, 0.5))  # a third of the commands are in order, mostly
     chosen: dict[str, list[str]] = {}
     words = [command]
     for parameter in commands[command]:
@@ -158,7 +159,7 @@ def make_command(rng: random.Random, corpus: Corpus, name: str) -> Case:
         if not wanted or rng.random() < 0.01 or (command == "tune" and parameter.name in left_out):
             continue
         values = [
-            draw_value(rng, parameter)
+            draw_value(rng, parameter, bad)
             for _ in range(rng.choice((1, 1, 2)) if parameter.name in ("inputs", "runs") else 1)
         ]
         chosen[parameter.name] = values
@@ -176,10 +177,10 @@ def make_command(rng: random.Random, corpus: Corpus, name: str) -> Case:
     return replace(oddities(Case(name, "command", words=tuple(words), mode=mode), words), place=_needed(words))
 
 
-def draw_value(rng: random.Random, parameter: Parameter) -> str:
-    """A good value three times of four."""
+def draw_value(rng: random.Random, parameter: Parameter, bad: float) -> str:
+    """A good value, or with probability `bad` one that is not."""
     name = parameter.name
-    if rng.random() < 0.75:
+    if rng.random() >= bad:
         by_kind = ("1", "2") if int in parameter.kinds else ("0.5", "1") if float in parameter.kinds else ("x", "new")
         return rng.choice(GOOD.get(name) or parameter.choices or by_kind)
     if name in PATHS:

@@ -22,8 +22,8 @@ from fuzz.cases import Case
 from fuzz.child import Verdict
 from fuzz.corpus import BASES, FOLDERS, MODELS, PICTURES, TABLES, Corpus, build_corpus
 from fuzz.draws import seeded
+from fuzz.proofs import PROOFS
 from fuzz.summary import GOOD, Failure, Tally, describe
-from fuzz.targets import PROOF_LIMITS, PROOFS
 from fuzz.worker import ROOT, SECONDS, Worker
 
 FAILURES = ROOT / "fuzz/failures"
@@ -35,11 +35,10 @@ class BlindHarnessError(Exception):
 
 def prove(worker: Worker) -> None:
     """Run each of PROOFS and see that its outcome is found."""
-    for name, (wanted, _) in PROOFS.items():
-        case = Case(name, "proof", name, place=(("rows.npy", "rows.npy"),), **PROOF_LIMITS.get(name, {}))
-        verdict = worker.run(case)
-        if verdict["outcome"] != wanted:
-            raise BlindHarnessError(f"{name} should be found as '{wanted}'; the verdict was {verdict}")
+    for name, proof in PROOFS.items():
+        verdict = worker.run(proof.case(name))
+        if verdict["outcome"] != proof.outcome:
+            raise BlindHarnessError(f"{name} should be found as '{proof.outcome}'; the verdict was {verdict}")
 
 
 def sound_cases(corpus: Corpus) -> Iterator[Case]:

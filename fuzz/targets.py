@@ -1,13 +1,8 @@
-"""What cases call: every reader, the model, a run's folder, the command line; and targets that misbehave on purpose."""
+"""What cases call: every reader, the model, a run's folder, the command line."""
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
-import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colinear.checks import InputError
 from fuzz.cases import Case
 
 Target = Callable[[Case], object]
@@ -146,62 +140,3 @@ TARGETS: dict[str, Target] = {
     "table": table, "features": features, "folder": folder, "split": split, "dataset": dataset, "picture": picture,
     "cifar10": cifar10, "pickled": pickled, "model": model, "report": report, "compare": compare, "command": command,
 }  # fmt: skip
-
-
-# Each misbehaves in one way, and has to be caught at it: outcome -> target -----------------------------------------
-
-
-def _raise(error: BaseException) -> None:
-    raise error
-
-
-def _refuse_at_length() -> None:
-    raise InputError("x" * 5000)
-
-
-def _take_memory() -> None:
-    held = np.ones(3 << 27)  # 3 GiB
-    held += 1
-
-
-def _stay_below_the_limit() -> None:
-    held = np.ones(50_000_000)  # 400 MB, which the process may have
-    held += 1
-
-
-def _take_memory_quietly() -> None:
-    """As a reader does that hides its failed allocation behind a refusal."""
-    try:
-        _take_memory()
-    except MemoryError:
-        raise InputError("it does not fit into memory.") from None
-
-
-def _overwrite(case: Case) -> None:
-    (Path(case.place[0][1])).write_bytes(b"gone")
-
-
-# what a proof's case has besides: less time, or a smaller bound on its memory, so that it is quick
-PROOF_LIMITS: dict[str, dict[str, float]] = {"a hang": {"seconds": 1.0}, "memory, granted": {"peak": 600_000_000}}
-PROOFS: dict[str, tuple[str, Target]] = {
-    "an exception": ("exception", lambda _: _raise(KeyError("x"))),
-    "an exit": ("exception", lambda _: _raise(SystemExit(1))),
-    "recursion": ("exception", lambda _: _raise(RecursionError())),
-    "a long message": ("message", lambda _: _refuse_at_length()),
-    "three lines": ("message", lambda _: _raise(InputError("a\nb\nc"))),
-    "a control character": ("message", lambda _: _raise(InputError("a\x1b[31m"))),
-    "a hang": ("hang", lambda _: time.sleep(60)),
-    "memory": ("memory", lambda _: _take_memory()),
-    "memory, refused": ("memory", lambda _: _take_memory_quietly()),
-    "memory, granted": ("memory", lambda _: _stay_below_the_limit()),
-    "a program": ("program", lambda _: subprocess.run(["gs", "-v"], check=False)),
-    "a program by C": ("program", lambda _: os.system("gs -v")),
-    "a crash": ("crash", lambda _: os.abort()),
-    "an early exit": ("crash", lambda _: os._exit(0)),
-    "the worker's end": ("harness", lambda _: os.kill(os.getppid(), signal.SIGKILL)),
-    "a warning": ("warning", lambda _: warnings.warn("careful", UserWarning, stacklevel=1)),
-    "a broken promise": ("exception", lambda _: expect(False, "rows that are not finite")),
-    "an overwritten file": ("overwritten", _overwrite),
-    "a refusal": ("refused", lambda _: _raise(InputError("x must be 1; got 2."))),
-    "nothing": ("fine", lambda _: None),
-}

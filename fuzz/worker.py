@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +30,7 @@ from fuzz.corpus import environment
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 20.0  # that a case may take
-GRACE = 5.0  # more, until a child that does not end by itself is killed
+GRACE = 2.0  # more, until a child that does not end by itself is killed
 PEAK = 2_000_000_000  # bytes resident, the imports' 0.4 GB included
 # what the package imports when it needs it: before the fork, or each child would
 LATE = (
@@ -116,7 +117,12 @@ def _be_child(case: Case, folder: Path, seconds: float, writer: int) -> None:
     """Never returns: the parent's copy of the stack is not ours to unwind."""
     try:
         os.setsid()
+        own = {name: folder.parent / name for name in ("home", "cache", "temporary")}  # nothing passes to the next case
+        for place in own.values():
+            place.mkdir()
+        os.environ |= {"HOME": str(own["home"]), "XDG_CACHE_HOME": str(own["cache"]), "TMPDIR": str(own["temporary"])}
         os.environ["FUZZ_MARK"] = str(folder.parent / "started")
+        tempfile.tempdir = None
         write_verdict(run_case(case, folder, seconds), writer)
     except BaseException as error:
         with contextlib.suppress(OSError):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.problems import as_features, draw_coef, draw_rows, reference_of
 
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features, fit_scaling
 from colinear.losses import Hinge, Loss, Softmax
 from colinear.objective import Objective
 from colinear.solvers import Bracket, Status, bracket_optimum, certify, solve_path
+from colinear.solvers.certificate import WIDTHS
 
 
 def problem(seed: int) -> Objective:
@@ -22,7 +24,6 @@ def problem(seed: int) -> Objective:
     return Objective(Features(data, fit_scaling(data), torch.float64))
 
 
-@settings(deadline=None)
 @given(
     seed=st.integers(0, 1000), loss=st.sampled_from([Softmax(), Hinge()]), reg=st.sampled_from([1e-3, 1e-2, 1.0]),
     scale=st.sampled_from([0.0, 0.1, 1.0, 10.0]),
@@ -44,6 +45,19 @@ def test_at_the_optimum_of_the_hinge_smoothed_slopes_prove_far_more_than_its_own
     at_the_kinks = float(objective.evaluate(best.coef.unsqueeze(0), regs, Hinge()).gap)
     assert gap < 0.2 * at_the_kinks
     assert gap < 0.2 * best.objective
+
+
+@pytest.mark.parametrize("loss", [Softmax(), Hinge()], ids=["softmax", "hinge"])
+def test_certificates_of_float32_weights_are_float64_numbers(loss: Loss) -> None:
+    rows = draw_rows(3000, 6, 3, dtype=torch.float32)
+    features = as_features(rows)
+    coef = draw_coef(1, features)[0].float()
+    value, gap = certify(Objective(features), loss, coef, 1e-2)
+    reference = reference_of(loss.name, features, 1e-2)
+    assert value == pytest.approx(reference.value(coef.double().numpy()), rel=1e-13)
+    widths = (0.0,) if loss.name == "softmax" else WIDTHS
+    gaps = [reference.gap(coef.double().numpy(), width) for width in widths]
+    assert gap == pytest.approx(min(gaps), rel=1e-11)
 
 
 def test_without_a_penalty_nothing_is_certified() -> None:

@@ -20,7 +20,9 @@ from colinear.checks import (
     check_finite,
     check_labels,
     check_number,
+    check_seed,
 )
+from colinear.texts import printable
 
 
 def refused(message: str) -> Any:
@@ -38,6 +40,41 @@ def test_counts_are_whole_numbers_from_a_minimum(minimum: int, value: int) -> No
     else:
         with refused(f"steps must be a whole number >= {minimum}; got {value}."):
             check_count("steps", value, minimum)
+
+
+@pytest.mark.parametrize("value", [2**31, 10**400, 10**5000], ids=range(3))
+def test_counts_that_fit_nowhere_are_refused_in_bounded_words(value: int) -> None:
+    assert check_count("steps", 2**31 - 1) == 2**31 - 1
+    with refused("steps must be a whole number from 1 to 2,147,483,647; got ") as refusal:
+        check_count("steps", value)
+    assert len(str(refusal.value)) < 200
+    with refused("steps must be a whole number from 1 to 10; got 11."):
+        check_count("steps", 11, most=10)
+
+
+@pytest.mark.parametrize("value", [-1, 2**63, 10**5000, 1.0, True, "0", None], ids=range(7))
+def test_a_seed_is_a_whole_number_below_2_63(value: Any) -> None:
+    assert [check_seed("seed", seed) for seed in (0, 2**63 - 1)] == [0, 2**63 - 1]
+    with refused("seed must be a whole number from 0 to 2^63 - 1; got "):
+        check_seed("seed", value)
+
+
+def test_a_number_too_large_for_a_float_is_not_finite() -> None:
+    with refused("tol must be a finite number") as refusal:
+        check_number("tol", 10**400)
+    assert len(str(refusal.value)) < 200
+
+
+def test_a_long_message_keeps_its_beginning_and_its_end() -> None:
+    message = str(InputError("it is " + "x" * 10_000_000 + ". Do that."))
+    assert len(message) == 800
+    assert message.startswith("it is xxx")
+    assert message.endswith("xxx. Do that.")
+    assert "…" in message
+
+
+def test_bytes_that_are_no_utf_8_are_written_out() -> None:
+    assert printable("caf\udce9\x07") == r"caf\udce9\x07"
 
 
 @pytest.mark.parametrize("value", [True, 2.0, "2", None, math.nan])

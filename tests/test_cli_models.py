@@ -39,6 +39,7 @@ def test_fit_is_exact_by_default(colinear: Program, tmp_path: Path) -> None:
     assert (trial["reg"], trial["status"], said.json["solver"]) == (0.05, "converged", "exact")
     assert trial["relative_gap"] <= 1e-3
     assert "learning_rate" not in trial
+    assert LinearModel.load(tmp_path / "model.safetensors").weight.dtype == torch.float32  # the rows are bytes
 
 
 def test_evaluate_counts_what_the_model_labels(colinear: Program, model_file: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, encode_labels, match_classes
+from colinear.datasets.labels import kind_of_labels
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,24 @@ from colinear.datasets import ArrayDataset, encode_labels, match_classes
 def test_known_answers(values: object, codes: list[int], names: tuple[str, ...]) -> None:
     got, classes = encode_labels(values)  # type: ignore[arg-type]
     assert (got.tolist(), got.dtype, classes) == (codes, torch.int64, names)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([5, -1], "int"),
+        (np.array([2.0, 10.0]), "int"),
+        (torch.tensor([1.0], dtype=torch.bfloat16), "int"),
+        (np.array([1], dtype=np.uint8), "int"),
+        (["5", "1"], "text"),
+        (np.array([b"x"]), "text"),
+        (np.array(["b"], dtype=object), "text"),
+        ([True, False], "bool"),
+        (torch.tensor([True]), "bool"),
+    ],
+)
+def test_what_labels_were_is_known(values: object, kind: str) -> None:
+    assert kind_of_labels(values) == kind  # type: ignore[arg-type]
 
 
 @given(st.lists(st.integers(-(2**62), 2**62), min_size=1) | st.lists(st.text("abc", max_size=3), min_size=1))

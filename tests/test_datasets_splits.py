@@ -52,6 +52,15 @@ def test_shares_are_the_callers(table: Path) -> None:
     assert (split.train.n_samples, split.validation.n_samples) == (60, 40)
 
 
+def test_every_part_knows_what_its_labels_were(tmp_path: Path, table: Path) -> None:
+    assert {part.label_kind for part in vars(open_split("digits")).values()} == {"int"}
+    assert {part.label_kind for part in vars(open_split(table)).values()} == {"int"}
+    for part in ("train", "test"):
+        np.save(tmp_path / f"X_{part}.npy", np.arange(40.0)[:, None])
+        np.save(tmp_path / f"y_{part}.npy", np.arange(40) % 2 == 0)
+    assert open_dataset(tmp_path, part="all").label_kind == "bool"
+
+
 @pytest.mark.parametrize("part", ["train", "validation", "test"])
 def test_open_dataset_gives_the_parts_of_open_split(table: Path, part: str) -> None:
     split = open_split(table, seed=3)

@@ -148,6 +148,12 @@ def test_float32_rows_on_a_large_offset_are_scored_in_float64(kind: type) -> Non
     assert fitted.score(rows, Y) > 0.9
 
 
+@pytest.mark.parametrize("labels", [Y, Y > 0], ids=["three", "two"])
+def test_everyday_float32_rows_are_scored_in_float32(labels: np.ndarray) -> None:
+    assert not SoftmaxClassifier().fit(X.astype(np.float32), labels)._wide
+    assert SoftmaxClassifier().fit(X, labels)._wide
+
+
 def test_scores_beyond_the_type_of_the_rows_are_refused() -> None:
     fitted = SoftmaxClassifier(reg=1e-3).fit(X.astype(np.float32), Y)
     with refused("scores of rows 0 to 1 are beyond float32: features are too large for these weights"):

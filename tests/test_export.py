@@ -127,6 +127,8 @@ def test_onnx_of_a_float64_model_takes_and_gives_float64(tmp_path: Path) -> None
         (("-3", "0", "12"), "int", [-3, 0, 12]),
         (("-3", "0", "12"), None, [-3, 0, 12]),
         (("0", "1", "2"), "text", ["0", "1", "2"]),
+        (("0", str(2**64 - 1)), "int", np.array([0, 2**64 - 1], dtype=np.uint64)),
+        (("0", str(10**20 - 1)), "int", ["0", str(10**20 - 1)]),
         (("0", "01", "2"), None, ["0", "01", "2"]),
         (("0", "b", "2"), "int", ["0", "b", "2"]),
         (("False", "True"), "bool", [False, True]),
@@ -163,6 +165,12 @@ def test_labels_of_a_file_come_back_from_a_trained_and_exported_model(
     estimator = pickle.loads((tmp_path / "m.pkl").read_bytes())
     assert estimator.predict(X).dtype == labels.dtype
     assert estimator.score(X, labels) > 0.95
+
+
+@every_format
+def test_a_model_without_biases_can_be_exported(tmp_path: Path, to: str) -> None:
+    model = replace(draw_model(), bias=torch.zeros(3))  # a row of zeros scores exactly 0, whose rounding is 0
+    assert export_model(model, tmp_path / f"m{FORMATS[to][0]}", to).near_ties == 0
 
 
 def test_onnx_gives_label_name_scores_and_probabilities(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,15 +20,15 @@ from fuzz.commands import BAD_NUMBERS, GOOD, draw_value, list_parameters
 from fuzz.corpus import Corpus, build_corpus
 from fuzz.draws import FAMILIES, seeded
 from fuzz.mutate import mutate
+from fuzz.proofs import PROOFS
 from fuzz.seals import seal
 from fuzz.structure import EDITS, split_safetensors
 from fuzz.summary import Failure, Tally, describe
-from fuzz.targets import PROOF_LIMITS, PROOFS
 from fuzz.worker import FALSE_PROGRAMS, Worker
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc as Linux has them")
 SEED = 0
-MUTATIONS, COMMANDS, EXAMPLES = 150, 40, 25
+MUTATIONS, COMMANDS, EXAMPLES = 150, 40, 20
 EXAMPLES_OF = {
     ".json": "run/settings.json", ".safetensors": "model.safetensors", ".npy": "rows.npy", ".npz": "stored.npz",
     ".pt": "tensors.pt", ".pth": "cifar/test_batch", "pickle": "cifar/test_batch", ".svm": "rows.svm",
@@ -73,25 +74,29 @@ def test_every_file_of_the_corpus_is_read_as_it_is(worker: Worker, corpus: Corpu
 
 @pytest.mark.parametrize("name", PROOFS)
 def test_what_goes_wrong_is_seen(name: str, worker: Worker) -> None:
-    case = Case(name, "proof", name, place=(("rows.npy", "rows.npy"),), **PROOF_LIMITS.get(name, {}))
-    verdict = worker.run(case)
-    assert verdict["outcome"] == PROOFS[name][0], verdict
+    verdict = worker.run(PROOFS[name].case(name))
+    assert verdict["outcome"] == PROOFS[name].outcome, verdict
 
 
 def test_an_exception_is_named_with_its_place(worker: Worker) -> None:
     verdict = worker.run(Case("x", "proof", "an exception"))
     assert (verdict["type"], verdict["detail"]) == ("KeyError", "KeyError: 'x'")
-    assert "fuzz/targets.py" in verdict["frame"]
+    assert "fuzz/proofs.py" in verdict["frame"]
+
+
+def test_network_and_disk_are_closed_by_the_harness(worker: Worker) -> None:
+    assert "no network in here" in worker.run(Case("x", "proof", "the network"))["detail"]
+    assert "File too large" in worker.run(Case("x", "proof", "a large file"))["detail"]
 
 
 def test_a_hang_is_named_with_its_place(worker: Worker) -> None:
     verdict = worker.run(Case("x", "proof", "a hang", seconds=0.5))
-    assert "fuzz/targets.py" in verdict["frame"]
+    assert "fuzz/proofs.py" in verdict["frame"]
     assert verdict["seconds"] < 60
 
 
 def test_a_campaign_does_not_start_with_a_blind_harness(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "PROOFS", {"nothing": ("hang", PROOFS["nothing"][1])})
+    monkeypatch.setattr(run, "PROOFS", {"nothing": replace(PROOFS["nothing"], outcome="hang")})
     with pytest.raises(run.BlindHarnessError, match="nothing should be found as 'hang'"):
         run.prove(worker)
 
@@ -108,7 +113,7 @@ def test_a_file_that_is_damaged_beforehand_stops_a_campaign(
 @pytest.mark.parametrize("mode", MODES)
 def test_the_streams_and_folder_of_a_mode_are_what_they_say(mode: str, worker: Worker) -> None:
     """A refused command: whatever is closed or full, the status is 2; and what can be said is said."""
-    verdict = worker.run(Case("x", "command", words=("info", "nowhere.npy"), mode=mode))
+    verdict = worker.run(Case("x", "command", words=("info", "nowhere.npy", "--label", "a" * 5000), mode=mode))
     assert verdict["outcome"] == "refused", verdict
     assert ("nowhere.npy" in verdict["detail"]) == (mode != "no stderr")
 
@@ -194,8 +199,9 @@ def test_every_command_and_option_is_drawn_with_good_and_bad_values(corpus: Corp
 def test_an_option_that_nobody_has_written_values_for_gets_those_of_its_type() -> None:
     [loss] = [one for one in list_parameters()["fit"] if one.name == "loss"]
     assert "loss" not in GOOD
-    drawn = {draw_value(random.Random(number), loss) for number in range(60)}
-    assert {"softmax", "hinge"} < drawn
+    drawn = {draw_value(random.Random(number), loss, bad=0.0) for number in range(60)}
+    assert drawn == {"softmax", "hinge"}
+    assert "nan" in {draw_value(random.Random(number), loss, bad=1.0) for number in range(500)}
 
 
 @pytest.mark.parametrize("kind", EDITS)

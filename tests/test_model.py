@@ -20,7 +20,7 @@ from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features, Scaling, fit_scaling
 from colinear.datasets.base import LABEL_KINDS
 from colinear.losses import Softmax
-from colinear.model import LinearModel
+from colinear.model import LinearModel, rounding_shows
 from colinear.objective import Objective, score_rows
 from colinear.solvers.path import solve_path
 
@@ -149,7 +149,7 @@ def test_a_file_holds_everything(
 def test_the_same_model_has_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     MODEL.save(tmp_path / "a.safetensors")
     program = (
-        "import sys; from colinear.model import LinearModel\n"
+        "import sys; from colinear.model import LinearModel, rounding_shows\n"
         "LinearModel.load(sys.argv[1]).save(sys.argv[2])"
     )  # fmt: skip
     subprocess.run(
@@ -222,6 +222,14 @@ def test_float32_rows_have_a_float32_model_unless_its_rounding_shows(offset: flo
     assert model.weight.dtype == kept
     exact = Features(data, scaling, torch.float64).gather(slice(0, 300)) @ coef.mT
     torch.testing.assert_close(model.scores(data.features).double(), exact, rtol=0, atol=1e-4 * float(exact.std()))
+
+
+def test_what_all_classes_share_hides_no_rounding() -> None:
+    rows = torch.randn(20, 1, generator=torch.Generator().manual_seed(0))
+    weight, bias = torch.tensor([[1e6 + 0.01], [1e6 - 0.01]], dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+    assert rounding_shows(weight, bias, rows)
+    assert not rounding_shows(weight - 1e6, bias, rows)
+    assert not rounding_shows(weight[:1], bias[:1], rows)  # a difference of two classes is all that decides
 
 
 def test_weights_that_float32_cannot_hold_stay_float64() -> None:

@@ -19,9 +19,9 @@ from colinear.datasets import ArrayDataset, Features, fit_scaling, load_digits
 from colinear.losses import Hinge, Loss, Softmax
 from colinear.objective import Objective
 from colinear.solvers.basis import Basis
-from colinear.solvers.curvature import FLAT
-from colinear.solvers.newton import Newton, _Candidate, rising_root, solve_newton, suits_newton
+from colinear.solvers.newton import Newton, _Candidate, solve_newton, suits_newton
 from colinear.solvers.path import solve_path
+from colinear.solvers.roots import FLAT, rising_root
 from colinear.solvers.solution import Status
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -44,7 +44,6 @@ def distance(a: Tensor, b: Tensor) -> float:
     return float((a.double() - b).norm() / b.norm())
 
 
-@settings(deadline=None)
 @given(seed=st.integers(0, 2**31), scale=st.floats(-30, 30), bias=st.sampled_from([0.0, 1.0, 7.5]), whole=st.booleans())
 def test_bytes_are_as_good_as_floats(seed: int, scale: float, bias: float, whole: bool) -> None:
     features = images(seed=seed, bias=bias)

@@ -201,6 +201,16 @@ def test_an_infinite_loss_is_divergence_though_weights_are_finite() -> None:
     assert sgd.statuses(state) == [Status.DIVERGED]
 
 
+def test_the_last_loss_alone_is_enough_to_be_divergence() -> None:
+    """A penalty beyond float32, at a rate that leaves the weights where they are."""
+    features, sgd = draw_features(60, 7, 3, dtype=torch.float32), SGD(3, 8)
+    state = start(sgd, features, torch.tensor([1e-9, 1e-9]), torch.tensor([0.5, 0.5]))
+    state.coef[0] = 1e30
+    sgd.advance(state, features, LOSSES["softmax"], 3)
+    assert bool(torch.isfinite(sgd.result(state)).all())
+    assert sgd.statuses(state) == [Status.DIVERGED, Status.COMPLETED]
+
+
 # Edges
 
 

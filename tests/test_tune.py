@@ -22,7 +22,7 @@ from colinear.search import Progress
 from colinear.search import tune as tune_module
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
-from colinear.search.tune import LossRun, Silent, score_test, tune
+from colinear.search.tune import LossRun, Silent, pick_device, score_test, tune
 from colinear.search.written import read_settings
 
 SETTINGS = Settings(
@@ -287,6 +287,50 @@ def test_a_damaged_note_of_a_finished_loss_is_refused(stopped: Path, split: Spli
     (stopped / "checkpoints" / "hinge.json").write_bytes(content)
     with pytest.raises(InputError, match=r"hinge\.json is damaged"):
         run(SETTINGS, split, stopped)
+
+
+@pytest.mark.parametrize(
+    ("way", "value", "named"),
+    [
+        (("entry", "loss"), "softmax", "it is of softmax"),
+        (("entry", "best"), 99, "best is not"),
+        (("entry", "trials", 0, "reg"), None, "trials.0..reg"),
+        (("entry",), [], "object"),
+        (("identity",), None, "hinge.json belongs to another run"),
+    ],
+)
+def test_a_note_that_no_run_writes_is_refused(
+    stopped: Path, split: Split, way: tuple[Any, ...], value: Any, named: str
+) -> None:
+    note = json.loads((stopped / "checkpoints" / "hinge.json").read_text())
+    holder = note
+    for key in way[:-1]:
+        holder = holder[key]
+    holder[way[-1]] = value
+    (stopped / "checkpoints" / "hinge.json").write_text(json.dumps(note))
+    with pytest.raises(InputError, match=rf"hinge\.json .*{named}|{named}"):
+        run(SETTINGS, split, stopped)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["meta", "hpu", "privateuseone", "xla:0", "vulkan", "mps", "xpu", "cuda:x", "cpu:-1", "", "\udcff", "x" * 999],
+)
+def test_a_device_that_computes_nothing_here_is_refused(name: str) -> None:
+    if name in ("mps", "xpu") and getattr(torch, name).is_available():
+        pytest.skip("it is available")
+    with pytest.raises(InputError, match="device") as refusal:
+        pick_device(name)
+    assert len(str(refusal.value)) < 300
+
+
+def test_a_search_beyond_the_memory_leaves_no_file(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("colinear.search.memory.most_bytes", lambda device: 1000)
+    with pytest.raises(InputError, match="Use fewer --candidates"):
+        run(SETTINGS, split, tmp_path)
+    assert not (tmp_path / "settings.json").exists()
 
 
 def test_a_full_disk_stops_the_run_and_leaves_what_it_had(

@@ -197,14 +197,15 @@ def fold(scaling: Scaling, coef: Tensor) -> tuple[Tensor, Tensor]:
 def rounding_shows(weight: Tensor, bias: Tensor, rows: Tensor) -> bool:
     """Whether float32 moves a score of `rows` (n, d) by more than 1e-4 of the spread of the class's scores.
 
-    weight : (c, d), bias : (c,), float64.
+    weight : (c, d), bias : (c,), float64. What all classes share decides nothing and is left out of the spread. A
+    single row is the difference of two classes, and counts as it is.
     """
     rows = rows.to(weight.device)
     exact = torch.addmm(bias, rows.double(), weight.mT)  # (n, c)
     moved = torch.addmm(bias.float(), rows.float(), weight.float().mT).double().sub(exact).abs().amax()
-    spread = (
-        exact.sub(exact.mean(1, keepdim=True)).std(0, correction=0).amax()
-    )  # what all classes share decides nothing
+    if len(weight) > 1:
+        exact = exact - exact.mean(1, keepdim=True)
+    spread = exact.std(0, correction=0).amax()
     return not bool(moved <= ROUNDING_SHOWS * spread)  # also where float32 overflows
 
 

@@ -16,7 +16,7 @@ import typer
 
 from colinear.cli import commands
 from colinear.cli import report as pages
-from colinear.cli.signals import exit_status, heeding, leave
+from colinear.cli.signals import Stopped, exit_status, heeding, leave
 from colinear.texts import cut_middle, printable
 
 LONGEST_LINE = 400  # characters of a line of a complaint: five lines of a terminal
@@ -101,7 +101,7 @@ def _status_of(error: BaseException) -> int | None:
     """Say what is wrong, if that is for the user to know, and return the exit status; None for a defect of ours."""
     if isinstance(error, typer.Abort):  # as click calls what came to it
         error = error.__cause__ or KeyboardInterrupt()
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt | Stopped):
         return exit_status(error)
     if isinstance(error, USAGE_ERRORS):
         _complain(error.format_message(), _advice(error))  # type: ignore[attr-defined]

@@ -11,8 +11,8 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 Handler = Callable[[int, object], None]
 
 
-class Stopped(KeyboardInterrupt):
-    """One of `SIGNALS` has come; `number` says which."""
+class Stopped(BaseException):
+    """One of `SIGNALS` has come; `number` says which. No `KeyboardInterrupt`: typer makes 130 of every such."""
 
     def __init__(self, number: int = signal.SIGINT) -> None:
         super().__init__(number)

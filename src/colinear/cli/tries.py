@@ -17,6 +17,7 @@ from colinear.checks import InputError
 from colinear.cli.console import Output
 from colinear.cli.following import heard, open_log, stop
 from colinear.cli.progress import Watcher
+from colinear.cli.signals import Stopped
 from colinear.cli.tables import FINE, as_accuracy, as_number, new_table
 from colinear.datasets.base import Split
 from colinear.search.path_search import default_regs
@@ -72,7 +73,7 @@ def run_tries(settings: Settings, split: Split, folder: RunFolder, output: Outpu
         try:
             results = tune_tries(settings, split, folder, listen)
             watcher.heed()
-        except KeyboardInterrupt as error:
+        except (KeyboardInterrupt, Stopped) as error:
             stop(watcher, folder, f"{watcher.finished_tries} of {settings.tries} tries", error)
     if log is not None:
         for record in results["tries"]:

@@ -14,12 +14,14 @@ from colinear.checks import InputError, check_number
 from colinear.cli.console import Output
 from colinear.cli.following import heard, open_log, stop
 from colinear.cli.progress import Transfer, Watcher
+from colinear.cli.signals import Stopped
 from colinear.cli.tries import refuse_try, run_tries
 from colinear.datasets import draw_shots, open_split
 from colinear.datasets.base import Split
 from colinear.outputs import MODEL, check_output
 from colinear.search.candidates import Range, check_range
 from colinear.search.finished import finished_runs
+from colinear.search.memory import check_memory
 from colinear.search.regs import parse_regs
 from colinear.search.runfolder import RunFolder, refuse_used
 from colinear.search.settings import LOSS_NAMES, Settings
@@ -56,6 +58,7 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
         rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
         if values["regs"] is not None:
             settings = replace(settings, regs=parse_regs(values["regs"], rows.n_samples))
+        check_split(settings, split)
         path = out
     with (
         open_log(values["log_dir"], settings) as log,
@@ -99,6 +102,7 @@ def run_fit(values: Values, given: Mapping[str, str]) -> None:
     target = Path(values["out"])
     check_output(target, MODEL, inputs=_inputs(settings), force=values["force"])
     split = _open(settings, output)
+    check_split(settings, split)
     with (
         tempfile.TemporaryDirectory(prefix="colinear-") as place,
         RunFolder(place) as folder,
@@ -203,6 +207,11 @@ def _check_settings(settings: Settings) -> None:
             sgd_search(loss, settings)
 
 
+def check_split(settings: Settings, split: Split) -> None:
+    """Refuse, before a folder is made, a search that cannot fit into memory."""
+    check_memory(settings, split.train.n_classes, split.train.n_features + 1, pick_device(settings.device))
+
+
 def _open(settings: Settings, output: Output) -> Split:
     with Transfer(output) as transfer:
         return open_split(settings.data, settings.data_dir, label=settings.label, seed=settings.seed, progress=transfer)
@@ -218,7 +227,7 @@ def _tune(
         try:
             runs = tune(settings, split, folder, Recorder(heard(watcher, log), folder, split))
             watcher.heed()
-        except KeyboardInterrupt as error:
+        except (KeyboardInterrupt, Stopped) as error:
             stop(watcher, folder, ", ".join(watcher.finished_losses) or "no loss yet", error)
     return runs
 

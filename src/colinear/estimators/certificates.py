@@ -13,7 +13,7 @@ _ADVICE = {
     Status.BUDGET_SPENT: "Raise max_iter, set standardize=True, regularize more (larger reg, smaller C) or raise tol.",
     Status.STALLED: "Set standardize=True, regularize more (larger reg, smaller C) or raise tol.",
     Status.COMPLETED: "Use solver='exact', or raise max_iter or tol.",
-    Status.DIVERGED: "Lower learning_rate, or use solver='exact'.",
+    Status.DIVERGED: "Lower learning_rate or use solver='exact'; with that, fit without warm_start.",
 }
 
 

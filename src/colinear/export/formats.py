@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -26,7 +27,7 @@ from colinear.model import LinearModel
 from colinear.outputs import save_whole
 
 CHECK_ROWS = 256
-WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")  # as Python writes whole numbers; more digits are no int64
+WHOLE = re.compile(r"0|-?[1-9][0-9]{0,19}")  # as Python writes whole numbers of up to 64 bits
 ROUNDING = 4  # units in the last place of a score, relative to the sum of |terms|, per root of d
 
 
@@ -107,7 +108,9 @@ def _compare(model: LinearModel, rows: Tensor, scores: Tensor, to: str) -> tuple
     own = model.scores(rows).cpu()
     mine, theirs = own.argmax(1), scores.argmax(1)
     size = (rows.double().abs() @ model.weight.double().abs().cpu().mT + model.bias.double().abs().cpu()).amax(1)
-    allowed = ROUNDING * torch.finfo(model.weight.dtype).eps * model.n_features**0.5 * size  # (n,)
+    # a row of zeros has scores of exactly 0, of which `run_graph` marks the label's by the next number above
+    rounding = torch.finfo(model.weight.dtype)
+    allowed = ROUNDING * rounding.eps * model.n_features**0.5 * size + rounding.tiny  # (n,)
     difference = (own.double() - scores.double()).abs().amax(1)
     pair = torch.stack((mine, theirs), 1)
     split = own.double().gather(1, pair).diff(dim=1).squeeze(1).abs()  # 0 where the labels agree
@@ -139,7 +142,9 @@ def _class_labels(model: LinearModel) -> NDArray[Any]:
     if kind == "bool" and set(names) <= {"False", "True"}:
         return np.array([name == "True" for name in names])
     if kind in ("int", None) and all(WHOLE.fullmatch(name) for name in names):
-        return np.array([int(name) for name in names])
+        for width in (np.int64, np.uint64):
+            with contextlib.suppress(OverflowError):  # beyond that
+                return np.array([int(name) for name in names], dtype=width)
     return np.array(names)
 
 

@@ -115,5 +115,5 @@ class Settings:
         wrong = results_schema().problem(values, "#/$defs/settings")
         if wrong is not None:
             raise InputError(f"the run's settings are damaged: {wrong}. Start a new run.")
-        given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        return cls(**given)
+        tuples: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**tuples)

@@ -349,11 +349,12 @@ def _read_note(loss: str, folder: RunFolder, identity: dict[str, Any]) -> dict[s
     name = f"checkpoints/{loss}.json"
     noted = folder.read_json(name)
     wrong = entry_problem(noted.get("entry")) if isinstance(noted, dict) else "it is no note of a finished loss"
+    if wrong is None and noted["entry"]["loss"] != loss:
+        wrong = f"it is of {noted['entry']['loss']}"
     if wrong is not None:
         raise InputError(f"{folder.path / name} is damaged: {wrong}. Delete it to search {loss} anew, then --resume.")
-    checked: dict[str, Any] = noted
-    check_identity(f"{folder.path / name}", checked.get("identity"), identity)
-    return checked
+    check_identity(f"{folder.path / name}", noted.get("identity"), identity)
+    return dict(noted)
 
 
 def _refuse_foreign(folder: RunFolder, identity: dict[str, Any]) -> None:

@@ -65,8 +65,8 @@ class Basis:
     def gradient(self, gradient: Tensor) -> Tensor:
         """d/dV of d/dW (c, d)."""
         scaled = gradient[:, self.order] / self.sizes
-        solved: Tensor = torch.linalg.solve_triangular(self.triangle, scaled, upper=True, left=False)
-        return solved
+        turned: Tensor = torch.linalg.solve_triangular(self.triangle, scaled, upper=True, left=False)
+        return turned
 
     @cached_property
     def metric(self) -> Tensor:

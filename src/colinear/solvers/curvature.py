@@ -10,7 +10,7 @@ the margin of the other lies inside the width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -18,10 +18,9 @@ import torch
 from torch import Tensor
 
 from colinear.losses import Hinge, Loss, Softmax
+from colinear.solvers.roots import FLAT, Slope
 
-Slope = Callable[[float], tuple[float, float]]  # step -> first and second derivative along a line
 Pair = tuple[int, int, Tensor | slice, Tensor]  # classes a < b, rows (m,), weights (m,) share included
-FLAT = 1e-14  # share of the slope at 0 that is rounding
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,8 @@ from colinear.losses import Hinge, Loss
 from colinear.objective import Evaluation, Objective, n_processes
 from colinear.solvers.arguments import check_solve
 from colinear.solvers.basis import Basis
-from colinear.solvers.curvature import FLAT, Curved, Pair, Rows, Slope, curved, has_curvature, products_of
+from colinear.solvers.curvature import Curved, Pair, Rows, curved, has_curvature, products_of
+from colinear.solvers.roots import rising_root
 from colinear.solvers.solution import Path, PathPoint, Status
 from colinear.solvers.threads import one_thread_if
 
@@ -37,7 +38,6 @@ FACTOR_ALONE = 1e8  # flops of a Cholesky factor up to which one thread is as go
 STEPS_EACH = 50  # a width that takes more is at the end of float64: the next one may still help
 IDLE_STEPS = 3  # steps that leave the value and do not halve the gradient: a smooth loss at the end of float64
 EPS = torch.finfo(torch.float64).eps
-BRACKETINGS = 100  # 53 halve a bracket to rounding; the others double the step, or are Newton's from one side
 RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-4)  # beside a diagonal of 1, the first that makes the Hessian definite
 
 
@@ -317,30 +317,3 @@ def _factor(matrix: Tensor) -> Tensor:
         if not int(failed):
             break
     return factor
-
-
-def rising_root(slope: Slope, flat: float = FLAT) -> float:
-    """The step > 0 at which a convex function of one number is least, 0 if there is none beyond rounding.
-
-    slope : gives the first and the second derivative at a step; the first one rises, from below 0 at step 0.
-    flat : share of the slope at 0 that is flat enough.
-    Returns  a step whose slope was computed: flat, or the last one downhill in a bracket as narrow as float64 allows,
-             so that the function is never higher there than at 0. Newton's step is taken where it falls into the
-             bracket, and exact where the slope is piecewise linear.
-
-    >>> rising_root(lambda step: (2 * step - 6, 2.0))
-    3.0
-    """
-    low, high, step = 0.0, math.inf, 1.0
-    enough = flat * abs(slope(0.0)[0])
-    for _ in range(BRACKETINGS):
-        here, bend = slope(step)
-        if abs(here) <= enough:
-            return step
-        low, high = (step, high) if here < 0 else (low, step)
-        if high < math.inf and high - low <= 4 * FLAT * high:
-            break
-        halfway = (low + high) / 2 if high < math.inf else 2 * step
-        newton = step - here / bend if bend > 0 else math.inf
-        step = newton if low < newton < high else halfway
-    return low

@@ -4,7 +4,7 @@ Preconditioned L-BFGS serves every strength with one pass over the rows; a stren
 leaves the batch. The work is done in the features' precision; then one pass in float64 computes every
 certificate anew, and a strength that fails there goes on in float64. The hinge is smoothed with a width that
 shrinks as its optimum nears, and certified on the hinge itself; where a Hessian is cheap, Newton's method finishes
-the strengths at which L-BFGS crawls. With clearly fewer rows than columns all of it happens in the space of the rows.
+the strengths that L-BFGS leaves open. With clearly fewer rows than columns all of it happens in the space of the rows.
 """
 
 from __future__ import annotations
@@ -54,14 +54,15 @@ def solve_path(
     start : (c, d) or (k, c, d) weights to start from; zeros by default.    seed : of the spectrum's row sample.
     preconditioner : of the same or similar rows, from `fit_preconditioner`; without it, made here.
     max_passes : limit of passes for each batch of strengths, certification included; however small, every strength
-    takes one step at least. A hinge that suits Newton's method
-    (see `suits_newton`) gets two thirds of them, 150 at most; then every strength that is open takes Newton steps from
-    where it is, each of which counts as a pass, until its own passes are `max_passes`.
+    takes one step at least. A problem that suits Newton's method (see `suits_newton`) gets two thirds of them, a hinge
+    150 at most; then every strength that is open takes Newton steps from where it is, each of which counts as a pass,
+    until its own passes are `max_passes`.
     report : called after every pass with (strengths finished, strengths, passes, largest relative gap still open).
 
     Returns a `Path`. A point that did not reach tol says so in its status, with the gap it has.
-    Raises   `InputError` for strengths or limits that cannot be, and for a `held_out` that leaves no rows; in a group
-             of several processes for a `Dataset`, which each would centre by its own mean, and for different scalings.
+    Raises   `InputError` for strengths or limits that cannot be, for a `held_out` that leaves no rows, and for features
+             so large or so small that float64 cannot hold the problem; in a group of several processes for a
+             `Dataset`, which each would centre by its own mean, and for different scalings.
     Error    objective and gap are float64 throughout (relative error about 1e-13 n_features).
     Cost     one pass serves all strengths that are still open: 4 k c n d flops; with at least two columns for one row
              4 k c n^2, see `rowspace`. Small problems use one thread.
