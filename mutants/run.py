@@ -90,7 +90,7 @@ class Tree:
         try:
             path.write_text(mutant.apply(source))
         except (LookupError, OSError) as error:
-            return Judged(mutant, Verdict.BROKEN, 0.0, str(error))
+            return Judged(mutant, Verdict.BROKEN, 0.0, f"{mutant}: {error}")
         try:
             self._forget(path)  # bytecode is told apart by size and whole seconds only
             status, said = self.test(mutant.words, limit)

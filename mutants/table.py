@@ -47,7 +47,7 @@ class Mutant:
         """The mutated source. Raises `LookupError` unless `old` stands there exactly once."""
         found = source.count(self.old)
         if found != 1:
-            raise LookupError(f"{self}: the old text stands {found} times in {self.file}, not once")
+            raise LookupError(f"the old text stands {found} times in {self.file}, not once")
         return source.replace(self.old, self.new)
 
 

@@ -84,3 +84,11 @@ def test_match_classes_renumbers_and_refuses_the_unknown() -> None:
     assert matched.class_names == ("a", "b", "c")
     with pytest.raises(InputError, match=r"array has classes that are not known: c\. Known are a, b"):
         match_classes(data, ("a", "b"))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_floats_beyond_the_exact_whole_numbers_are_no_labels(sign: int) -> None:
+    _, names = encode_labels([sign * (2.0**53 - 1), 0.0])
+    assert str(sign * (2**53 - 1)) in names
+    with pytest.raises(InputError, match="row 1 has"):
+        encode_labels([0.0, sign * 2.0**53])  # 2^53 + 1 reads the same

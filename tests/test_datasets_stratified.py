@@ -66,10 +66,11 @@ def test_parts_of_many_small_classes_are_as_large_as_scikit_learns(classes: int,
 
 
 def test_shares_that_are_whole_up_to_rounding_are_whole() -> None:
-    # 1 - 0.15 - 0.15 = 0.7 and 0.7 * 10 = 6.999...: no class may lose a row to another part by that
-    for training in (0.7, 0.7 - 1e-16, 1 - 0.15 - 0.15):
-        table = apportion_classes(torch.full((6,), 20), torch.tensor([training, 0.15, 0.15], dtype=torch.float64))
-        assert table.tolist() == [[14, 3, 3]] * 6
+    assert 0.29 * 100 < 29  # but a class of 100 rows has no odd row that another part could get
+    sizes = torch.tensor([3] * 10 + [100] * 10)
+    table = apportion_classes(sizes, torch.tensor([0.71, 0.29], dtype=torch.float64))
+    assert table[10:].tolist() == [[71, 29]] * 10
+    assert table.sum(0).tolist() == [731, 299]
 
 
 def test_single_rows_of_rare_classes_train() -> None:

@@ -66,6 +66,10 @@ def test_relative_error(numerical: float, analytic: float, error: float) -> None
     assert GradientCheck((), numerical, analytic).relative_error == error
 
 
+def test_a_small_slope_is_no_small_error() -> None:
+    assert GradientCheck((), 1e-5, 2e-5).relative_error == pytest.approx(1 / 3)
+
+
 def test_a_gradient_that_is_nan_never_passes() -> None:
     x = draw(0)
     checks = check_gradient(cube, x, torch.full_like(x, torch.nan))

@@ -294,13 +294,28 @@ def test_weight_two_is_the_row_twice_and_weight_zero_removes_it(
     repeated, slopes = evaluate(case.loss, scores[..., rows], labels[rows])
     assert_close(value, repeated)
     assert_close(gradient, torch.zeros_like(scores).index_add(2, rows, slopes))
-    sums = case.loss.sums_(scores.clone(), labels, weights)
+    gradient_too = scores.clone()
+    sums = case.loss.sums_(gradient_too, labels, weights)
+    assert torch.equal(gradient_too, gradient)
     expected = case.loss.sums_(scores[..., rows].clone(), labels[rows])
     for name in ("value", "original", "dual", "curvature"):
         assert_close(getattr(sums, name), getattr(expected, name))
 
 
 # Limits and extremes
+
+
+@every_loss
+def test_rows_are_summed_in_float64_whatever_the_scores(case: LossCase) -> None:
+    # two rows whose losses differ so much that float32 loses the smaller one
+    scores = torch.zeros(1, 2, 2)
+    scores[0, 1] = torch.tensor([2.0**23, -0.5])
+    labels = torch.zeros(2, dtype=torch.int64)
+    each = [evaluate(case.loss, scores[..., row : row + 1], labels[:1])[0] for row in (0, 1)]
+    whole = each[0] + each[1]
+    assert float(whole) != float(whole.float())
+    assert torch.equal(evaluate(case.loss, scores, labels)[0], whole)
+    assert torch.equal(case.loss.sums_(scores.clone(), labels).value, whole)
 
 
 @quick

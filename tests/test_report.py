@@ -375,6 +375,20 @@ def test_bins_are_those_of_the_metrics() -> None:
     assert calibration_error(bins) == pytest.approx(expected.calibration_error)
 
 
+def test_bins_are_closed_on_the_right_as_those_of_the_metrics() -> None:
+    edges = torch.tensor([0.5, 0.75, 1.0], dtype=torch.float64)
+    bins = count_bins(edges, torch.tensor([True, False, True]), bins=4)
+    expected = reliability(torch.stack([edges, 1 - edges], 1), torch.tensor([0, 1, 0]), bins=4)
+    assert bins[:, 0].tolist() == expected.counts.tolist() == [0, 1, 1, 1]
+
+
+def test_a_record_says_which_test_rows_are_labelled_right(run_folder: Path) -> None:
+    for entry in json.loads((run_folder / "results.json").read_text())["runs"]:
+        record = load_record(RunFolder(run_folder), entry["loss"])
+        assert record is not None
+        assert float(record.tensors["correct"].double().mean()) == entry["test_accuracy"]
+
+
 def test_class_table_says_none_where_there_are_no_rows() -> None:
     table = class_table(torch.tensor([[3, 1, 0], [0, 0, 0], [0, 0, 2]]))
     assert table[0] == {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,9 @@ from colinear.checks import InputError
 from colinear.datasets.cifar10 import load_cifar10
 from colinear.datasets.digits import load_digits
 from colinear.datasets.features import Features, fit_scaling
+from colinear.gradcheck import GradientCheck
 from colinear.losses import Softmax
-from colinear.selfcheck import check_losses
+from colinear.selfcheck import Agreement, LossReport, check_losses
 
 
 def test_digits_pass() -> None:
@@ -60,6 +61,16 @@ def test_a_wrong_gradient_fails_both_checks(monkeypatch: pytest.MonkeyPatch) -> 
     assert softmax.worst_relative_error > 1e-5
     assert not any(agreement.passed for agreement in softmax.agreement)
     assert hinge.passed
+
+
+def test_loops_that_disagree_fail_the_report_alone() -> None:
+    right = Agreement(torch.float64, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0)
+    gradient = (GradientCheck((0, 0), 1.0, 1.0),)
+    assert LossReport("softmax", gradient, (right,)).passed
+    for name in ("value_difference", "gradient_difference"):
+        wrong = replace(right, **{name: 1e-6})
+        assert not wrong.passed
+        assert not LossReport("softmax", gradient, (right, wrong)).passed
 
 
 def test_the_scale_of_the_features_does_not_matter() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from colinear.checks import InputError
 
-ROUNDING = 1e-9  # a share of rows this close below a whole number is that number: 10 * (1 - 0.15 - 0.15) is 7
+ROUNDING = 1e-9  # a share of rows this close below a whole number is that number: 0.29 * 100 is 28.999999999999996
 
 
 def split_stratified(labels: Tensor, shares: Sequence[float], seed: int) -> list[Tensor]:
