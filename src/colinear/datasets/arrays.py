@@ -75,8 +75,7 @@ def _read_header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np
 
 
 def _check_size(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], held: int) -> None:
-    whole = all(type(size) is int and size >= 0 for size in shape)
-    if not whole or math.prod(shape) * dtype.itemsize > held or math.prod(shape) >= 2**63:
+    if math.prod(shape) * dtype.itemsize > held:
         raise InputError(
             f"{shown_path(path)} announces {shown(dtype)} of shape {shown(shape)}, "
             f"but holds {held:,} bytes of values. It is damaged or cut short: copy it again."
