@@ -168,7 +168,9 @@ def predict(
     model: o.ModelFile,
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGE...", help="PNG, JPEG, BMP or WEBP of any size, or .npy of raw rows.", show_default=False),
+        typer.Argument(
+            metavar="IMAGE...", help="PNG, JPEG, BMP or WEBP of any size, or .npy of raw rows.", show_default=False
+        ),
     ],
     top: Annotated[int, typer.Option(min=1, help="How many classes are shown.")] = 3,
     json: o.Json = False,
