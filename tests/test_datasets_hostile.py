@@ -120,6 +120,7 @@ def test_threats_take_no_memory_and_start_no_program(verdicts: dict[str, Any]) -
         ("npy_larger_than_memory_as_float32", "memory"),
         ("npy_labels_of_a_million_characters", "at most 1,000 characters"),
         ("npz_that_inflates", "at most 500 times its size is believed"),
+        ("npz_member_announces_too_much", "but holds 0 bytes of values"),
         ("npz_by_lzma", "must be stored or deflated"),
         ("pt_sparse", "got a sparse_coo tensor of float32"),
         ("pt_nested", "got a nested tensor"),
