@@ -196,12 +196,15 @@ def test_predict_names_the_picture(colinear: Program, tmp_path: Path, model_file
     assert_refused(colinear("predict", model_file, path), path.name)
 
 
-@pytest.mark.parametrize(
-    "name", ["npy_type_is_empty_tuple", "pt_labels_none", "table_is_a_device", "table_name_too_long"]
-)
+@pytest.mark.parametrize("name", ["npy_type_is_empty_tuple", "pt_labels_none", "table_is_a_device"])
 def test_the_program_names_the_file(colinear: Program, tmp_path: Path, name: str) -> None:
     path = HOSTILE[name](tmp_path)
     assert_refused(colinear("fit", path, "--out", tmp_path / "m.safetensors"), path.name)
+
+
+def test_the_program_says_of_a_name_too_long_that_it_is(colinear: Program, tmp_path: Path) -> None:
+    path = HOSTILE["table_name_too_long"](tmp_path)
+    assert_refused(colinear("fit", path, "--out", tmp_path / "m.safetensors"), "304 bytes", "255")
 
 
 def test_a_folder_that_is_not_utf8_trains_a_model(colinear: Program, tmp_path: Path) -> None:

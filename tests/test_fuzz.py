@@ -220,7 +220,7 @@ def test_every_family_draws_cases_that_can_be_laid_out(family: object, corpus: C
     for number in range(20):
         case = family(random.Random(number), corpus, "x")  # type: ignore[operator]
         case.lay_out(corpus.folder, tmp_path / str(number))
-        assert list((tmp_path / str(number)).iterdir())
+        assert (tmp_path / str(number)).exists() == bool(case.writes)  # a device is written nowhere
 
 
 def test_every_command_and_option_is_drawn_with_good_and_bad_values(corpus: Corpus) -> None:

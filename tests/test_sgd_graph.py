@@ -18,7 +18,7 @@ from colinear.datasets.base import Dataset
 from colinear.datasets.joined import JoinedDataset
 from colinear.losses import LOSSES, Loss
 from colinear.search import SGDSearch, draw_candidates
-from colinear.search.sgd_search import SearchPosition
+from colinear.search.position import SearchPosition
 from colinear.solvers import SGD, SGDState
 from colinear.solvers import sgd as module
 
