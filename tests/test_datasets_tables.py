@@ -303,3 +303,25 @@ def test_sparse_text_too_large_when_dense(tmp_path: Path, monkeypatch: pytest.Mo
         load_table(tmp_path / "a.svm")
     with pytest.raises(InputError, match="leave --label out"):
         load_table(tmp_path / "a.svm", label="y")
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz", "pt", "parquet"])
+def test_whole_numbers_beyond_float32_are_not_rounded(tmp_path: Path, suffix: str) -> None:
+    stamps = np.array([[1_700_000_001, 3], [1_700_000_002, 4]], dtype=np.int64)
+    small = stamps - 1_700_000_000 * np.array([1, 0])
+    for name, matrix, dtype in (("large", stamps, torch.float64), ("small", small, torch.float32)):
+        path = tmp_path / f"{name}.{suffix}"
+        if suffix == "npy":
+            np.save(path, matrix)
+            np.save(tmp_path / f"{name}_labels.npy", np.arange(2))
+        elif suffix == "npz":
+            np.savez(path, X=matrix, y=np.arange(2))
+        elif suffix == "pt":
+            torch.save({"X": torch.from_numpy(matrix), "y": torch.arange(2)}, path)
+        else:
+            columns = {"b": matrix[:, 1].astype(np.float32), "a": matrix[:, 0], "label": np.arange(2)}
+            parquet.write_table(pa.table(columns), path)
+        data = load_table(path)
+        assert data.dtype == dtype
+        rows = data.take(slice(0, 2)).numpy()
+        assert np.array_equal(rows if suffix != "parquet" else rows[:, ::-1], matrix)

@@ -345,3 +345,12 @@ def test_all_test_images_of_cifar10_have_the_same_labels_in_onnxruntime(data_dir
     labels = session(exported.path).run(["label"], {"images": rows.view(-1, 3, 32, 32).numpy()})[0]
     np.testing.assert_array_equal(labels, model.predict(rows))
     assert (exported.checked, exported.near_ties) == (10_000, 0)
+
+
+@pytest.mark.parametrize("to", ["onnx", "sklearn", "numpy", "csv"])
+def test_rows_of_another_width_are_refused_before_anything_is_written(tmp_path: Path, to: str) -> None:
+    model = LinearModel(torch.eye(2), torch.zeros(2), ("no", "yes"))
+    target = tmp_path / f"model{FORMATS[to][0]}"
+    with pytest.raises(InputError, match=r"rows to check on must have 2 columns; got 3\."):
+        export_model(model, target, to, rows=torch.zeros(4, 3))
+    assert not target.exists()

@@ -13,6 +13,7 @@ from colinear.checks import InputError
 from colinear.datasets.doors import check_file, check_room, listed, shown, shown_path
 from colinear.datasets.labels import RawLabels
 
+EXACT = 2**24  # whole numbers up to this size are float32 numbers
 LABEL_COLUMNS = ("label", "labels", "y", "target", "class")
 DENSE_BYTES = 8 << 30  # a sparse file that needs more than this as a dense matrix is not for this program
 
@@ -111,7 +112,7 @@ def _from_lists(column: Any, name: str, path: Path) -> NDArray[Any]:
 
 
 def _from_columns(table: Any, path: Path) -> NDArray[Any]:
-    """(n, d) from d numeric columns; uint8 if all are, float64 if any is, else float32."""
+    """(n, d) from d numeric columns; uint8 if all are, float64 if any is or needs to be, else float32."""
     if not table.num_columns or not table.num_rows:
         raise InputError(
             f"{shown_path(path)} must have rows and feature columns; got {table.num_rows} x {table.num_columns}."
@@ -123,7 +124,7 @@ def _from_columns(table: Any, path: Path) -> NDArray[Any]:
                 f"{shown(field.type)}. Drop it or encode it as numbers, or name the labels with --label."
             )
     kinds = {str(field.type) for field in table.schema}
-    dtype = np.uint8 if kinds == {"uint8"} else np.float64 if "double" in kinds else np.float32
+    dtype: type[np.generic] = np.uint8 if kinds == {"uint8"} else np.float64 if "double" in kinds else np.float32
     matrix = np.empty((table.num_rows, table.num_columns), dtype)
     for number, name in enumerate(table.column_names):
         column = table.column(number)
@@ -131,8 +132,22 @@ def _from_columns(table: Any, path: Path) -> NDArray[Any]:
             raise InputError(
                 f"{shown_path(path)}: column {shown(name)} has {column.null_count} missing values. Drop or fill them."
             )
-        matrix[:, number] = column.to_numpy()
+        values = column.to_numpy()
+        if matrix.dtype == np.float32 and needs_float64(values):  # those before it are exact in float32
+            matrix = matrix.astype(np.float64)
+        matrix[:, number] = values
     return matrix
+
+
+def needs_float64(values: NDArray[Any]) -> bool:
+    """Whether whole numbers are among `values` that float32 would round: timestamps, identifiers.
+
+    >>> needs_float64(np.array([1_700_000_000])), needs_float64(np.array([-(2**24)])), needs_float64(np.array([1e30]))
+    (True, False, False)
+    """
+    if values.dtype.kind not in "iu" or values.dtype.itemsize < 4 or not values.size:
+        return False
+    return int(values.max()) > EXACT or int(values.min()) < -EXACT
 
 
 def read_svmlight(path: Path, label: str | None) -> tuple[NDArray[Any], RawLabels]:

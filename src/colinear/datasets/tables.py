@@ -20,7 +20,7 @@ from torch import Tensor
 from colinear.checks import InputError, check_features, check_finite
 from colinear.datasets.arrays import open_npy, read_npz
 from colinear.datasets.base import ArrayDataset
-from colinear.datasets.columns import read_parquet, read_svmlight
+from colinear.datasets.columns import needs_float64, read_parquet, read_svmlight
 from colinear.datasets.doors import (
     as_path,
     check_claim,
@@ -49,8 +49,8 @@ def load_table(path: str | Path, *, label: str | None = None) -> ArrayDataset:
     .parquet : one column of lists, or every numeric column; labels in the column `label`, else label, labels,
         y, target or class. Needs pyarrow.
     .svm, .svmlight, .libsvm, .txt : svmlight text, made dense float32.
-    Features stay uint8, float32 or float64; float16, bfloat16, booleans and other integers become float32
-    (whole numbers above 2^24 are rounded). Labels may be of any kind, see `encode_labels`.
+    Features stay uint8, float32 or float64; float16, bfloat16, booleans and other integers become float32, or float64
+    where a whole number is beyond 2^24 in size. Labels may be of any kind, see `encode_labels`.
     Raises `InputError` for files that are missing, damaged, empty or pickled, text features, values that are
     not finite (row and column are named), and labels that do not fit; for anything but a regular file; and for
     a file that announces more than it can hold or the machine has memory for.
@@ -108,8 +108,9 @@ def as_features(raw: RawFeatures, path: Path) -> Tensor:
     needed = matrix.numel() * (matrix.itemsize if kept else 4)
     check_claim(path, needed, check_file(path), "the matrix")  # rows that share memory were announced by a few bytes
     if not kept:
-        check_memory(path, needed, "the matrix as float32")
-        matrix = matrix.float()
+        wide = not matrix.is_floating_point() and needs_float64(matrix.numpy())
+        check_memory(path, needed * (1 + wide), f"the matrix as float{64 if wide else 32}")
+        matrix = matrix.double() if wide else matrix.float()
     check_features(matrix, what=what)
     if matrix.is_floating_point():
         for start in range(0, len(matrix), CHECK_ROWS):
@@ -125,7 +126,7 @@ def _from_numpy(array: NDArray[Any], path: Path, what: str) -> Tensor:
     if kind == "f":
         target = {2: np.float32, 4: np.float32}.get(size, np.float64)
     else:
-        target = np.uint8 if kind == "u" and size == 1 else np.float32
+        target = np.uint8 if kind == "u" and size == 1 else np.float64 if needs_float64(array) else np.float32
     if array.dtype != target:
         check_memory(path, array.size * np.dtype(target).itemsize, f"the matrix as {np.dtype(target)}")
     with np.errstate(over="ignore"):  # a long double beyond float64 is named as infinite, by row and column

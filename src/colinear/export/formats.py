@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 from torch import Tensor
 
-from colinear.checks import InputError, check_choice
+from colinear.checks import InputError, check_choice, check_features
 from colinear.export.graph import build_graph, run_graph, takes_images
 from colinear.model import LinearModel
 from colinear.outputs import save_whole
@@ -84,7 +84,7 @@ def export_model(
     if target.suffix != suffix:
         raise InputError(f"a file for {to} must end in {suffix}; got {target}. Rename it.")
     content = encode(model)
-    probe = _draw_rows(model) if rows is None else rows
+    probe = _draw_rows(model) if rows is None else check_features(rows, model.n_features, "rows to check on")
     scores = decode(content, model, probe)
     ties, difference = (0, 0.0) if scores is None else _compare(model, probe, scores, to)
     save_whole(target, content, str(target))
