@@ -127,7 +127,7 @@ def test_a_bright_constant_pixel_of_byte_images_keeps_its_scale_when_standardize
 @pytest.mark.parametrize("standardize", [False, True])
 def test_row_weights_count_in_every_chunk(standardize: bool) -> None:
     """5,000 rows are three chunks; weight 3 is the row three times."""
-    data, weights = table(5000), (torch.arange(5000) % 4).double()
+    data, weights = table(5000), (torch.arange(5000) % 7).double()
     scaling = fit_scaling(data, standardize=standardize, row_weights=weights)
     repeated = data.subset(torch.arange(5000).repeat_interleave(weights.long()))
     expected = fit_scaling(repeated, standardize=standardize)
@@ -144,6 +144,14 @@ def test_a_spread_of_any_size_has_the_same_digits(size: float) -> None:
     sized = fit_scaling(replace(data, features=features * size), standardize=True)
     assert torch.equal(sized.scale * size, plain.scale)
     assert torch.equal(sized.shift, plain.shift)
+
+
+def test_columns_that_grow_from_chunk_to_chunk_have_the_spread_of_all_rows() -> None:
+    data = table(5000)
+    data.features[:2048] = 5 + (data.features[:2048] - 5) / 10
+    scaling = fit_scaling(data, standardize=True)
+    torch.testing.assert_close(scaling.scale, 1 / data.features.std(0, correction=0))
+    torch.testing.assert_close(scaling.shift, data.features.mean(0) * scaling.scale)
 
 
 @pytest.mark.parametrize("size", [2.0**-1000, 2.0**1000], ids="{:.0e}".format)

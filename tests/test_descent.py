@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from colinear.solvers.descent import Descent, Entrant
 from colinear.solvers.lbfgs import History
 from colinear.solvers.newton import Newton, _Candidate
 from colinear.solvers.preconditioner import Preconditioner
+from colinear.solvers.solution import PathPoint
 from colinear.solvers.spectrum import Spectrum
 
 
@@ -96,3 +98,12 @@ def test_a_float32_second_moment_beyond_float32_is_summed_in_float64(monkeypatch
     found = Spectrum.fit(objective)
     assert bool(torch.isfinite(found.values).all())
     assert float(found.values[0]) > 1e49
+
+
+def test_no_gap_is_small_beside_an_objective_that_is_not_finite() -> None:
+    for value in (math.nan, math.inf):
+        assert math.isnan(PathPoint(0.1, torch.zeros(2, 2), value, 0.0, 1, Status.STALLED).relative_gap)
+        objective, zero = torch.tensor([value, 1.0], dtype=torch.float64), torch.zeros(2, dtype=torch.float64)
+        relative = Evaluation(objective, zero, objective, zero, zero, zero).relative_gap.tolist()
+        assert math.isnan(relative[0])
+        assert relative[1] == 0

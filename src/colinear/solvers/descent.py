@@ -224,7 +224,7 @@ class Descent:
         """Record a point that L-BFGS ended at, or keep it for Newton's method."""
         reg, number = float(self.regs[entrant.number]), entrant.number
         point = PathPoint(reg, entrant.coef, objective, gap, entrant.passes, status)
-        if self.newton is None or status in (Status.CONVERGED, Status.DIVERGED):
+        if self.newton is None or status is Status.CONVERGED:
             self.found[number] = point
         else:
             self._open.append((point, entrant))
