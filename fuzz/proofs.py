@@ -60,6 +60,10 @@ def _fill_the_disk() -> None:
         file.truncate(1 << 30)
 
 
+def _leave_a_program() -> None:
+    Path("pid").write_text(str(subprocess.Popen(["sleep", "600"]).pid))
+
+
 def _overwrite(case: Case) -> None:
     (Path(case.place[0][1])).write_bytes(b"gone")
 
@@ -91,9 +95,11 @@ PROOFS: dict[str, Proof] = {
     "memory, granted": Proof("memory", lambda _: _stay_below_the_limit(), peak=600_000_000),
     "a program": Proof("program", lambda _: subprocess.run(["gs", "-v"], check=False)),
     "a program by C": Proof("program", lambda _: os.system("gs -v")),
+    "a program that stays": Proof("program", lambda _: _leave_a_program()),
     "a crash": Proof("crash", lambda _: os.abort()),
     "an early exit": Proof("crash", lambda _: os._exit(0)),
     "a warning": Proof("warning", lambda _: warnings.warn("careful", UserWarning, stacklevel=1)),
+    "a warning that nobody sees": Proof("fine", lambda _: warnings.warn("x", DeprecationWarning, stacklevel=1)),
     "an overwritten file": Proof("overwritten", _overwrite),
     "the worker's end": Proof("harness", lambda _: os.kill(os.getppid(), signal.SIGKILL)),
 }

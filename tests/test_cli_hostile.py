@@ -40,7 +40,7 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rows": (("check", "x.npy", "--rows", DIGITS), ("--rows",)),
     "tol nan": (("tune", "x.npy", "--tol", "nan"), ("--tol",)),
     "tol above 1": (("tune", "x.npy", "--tol", "1e300"), ("--tol", "<= 1")),
-    "constant feature": (("fit", "x.npy", "--intercept-scaling", "1e308"), ("--intercept-scaling", "1e+06")),
+    "constant feature": (("fit", "x.npy", "--intercept-scaling", "1e308"), ("--intercept-scaling", "1e+08")),
     "constant feature nan": (("fit", "x.npy", "--intercept-scaling", "nan"), ("--intercept-scaling",)),
     "strength of 1e-308": (("tune", "x.npy", "--regs", "1e-308"), ("--regs", "1e-20")),
     "strength of 1e308": (("tune", "x.npy", "--regs", "1:1e308:3"), ("--regs", "1e+20")),

@@ -182,7 +182,7 @@ def test_an_intercept_scaling_that_float_cannot_square_is_refused(
     for command in ("fit", "tune"):
         options = ("--reg", "1e-2") if command == "fit" else ("--regs", "1e-2")
         said = colinear(command, "digits", *options, "--intercept-scaling", scaling, "--out", tmp_path / command)
-        assert_refused(said, "intercept_scaling must be a finite number >= 0 and <= 1e+08")
+        assert_refused(said, "--intercept-scaling must be a finite number >= 0 and <= 1e+08")
 
 
 def test_a_picture_for_a_model_of_more_than_8_bits_is_refused(colinear: Program, tmp_path: Path) -> None:

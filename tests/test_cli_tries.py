@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from tests.program import ANSI, Program, assert_fits_a_page, assert_refused
 
 from colinear.cli.tries import TryWatcher
 from colinear.search.result import Progress
+from colinear.search.runfolder import RunFolder
+from colinear.search.written import read_settings, write_settings
 
 OPTIONS = ("digits", "--shots", "3", "--tries", "2", "--regs", "1e-3,1e-2,1e-1", "--loss", "softmax")
 
@@ -76,6 +80,17 @@ def test_a_finished_run_is_shown_again_with_the_same_results(colinear: Program, 
     assert said.status == 0
     assert "3 rows of each class, 2 tries" in said.out
     assert (tries / "results.json").read_bytes() == before
+
+
+def test_settings_of_another_run_are_refused(colinear: Program, tries: Path, tmp_path: Path) -> None:
+    shutil.copytree(tries, tmp_path / "run")
+    folder = RunFolder(tmp_path / "run")
+    write_settings(folder, replace(read_settings(folder), seed=9))
+    assert_refused(colinear("tune", "--resume", tmp_path / "run"), "results.json belongs to another run", "seed is 0")
+    (tmp_path / "run/settings.json").write_text(
+        (tries / "settings.json").read_text().replace('"tries": 2', '"tries": 3')
+    )
+    assert_refused(colinear("tune", "--resume", tmp_path / "run"), "was edited")
 
 
 def test_one_try_is_not_resumed_by_itself(colinear: Program, tries: Path) -> None:

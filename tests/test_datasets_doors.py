@@ -225,6 +225,13 @@ def test_a_long_double_beyond_float64_is_named(tmp_path: Path) -> None:
         load_table(tmp_path / "a.npy")
 
 
+def test_a_mapped_matrix_without_values_is_said_to_have_none(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((0, 5), np.float32))
+    np.save(tmp_path / "a_labels.npy", np.zeros(0, np.int64))
+    with pytest.raises(InputError, match=r"neither 0; got \(0, 5\)"):
+        load_table(tmp_path / "a.npy")
+
+
 # pickles
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import random
 import re
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fuzz import run
@@ -64,6 +67,25 @@ def test_hypothesis_finds_nothing(worker: Worker, corpus: Corpus) -> None:
     assert tally.lines() == []
 
 
+def test_hypothesis_makes_what_it_finds_small(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Fragile:
+        def run(self, case: Case) -> dict[str, Any]:
+            outcome = "exception" if int(case.path) >= 10 else "fine"
+            return {"outcome": outcome, "detail": "too large", "seconds": 0.0, "peak_mb": 0}
+
+    for name in ("draw_mutation", "draw_command"):
+        monkeypatch.setattr(
+            f"fuzz.draws.{name}", lambda rng, *_: Case("hypothesis", "table", str(rng.randrange(10**6)))
+        )
+    tally = Tally()
+    run.search(100, SEED, corpus, Fragile(), tally)  # type: ignore[arg-type]
+    [failure] = tally.failures.values()
+    assert failure.case.path == "10"
+    assert "hypothesis' smallest:" in capsys.readouterr().out
+
+
 def test_every_file_of_the_corpus_is_read_as_it_is(worker: Worker, corpus: Corpus) -> None:
     run.check_corpus(worker, corpus)
     assert sum(len(corpus.read(item, file)) for item, files in corpus.files.items() for file in files) < 400_000
@@ -82,6 +104,21 @@ def test_an_exception_is_named_with_its_place(worker: Worker) -> None:
     verdict = worker.run(Case("x", "proof", "an exception"))
     assert (verdict["type"], verdict["detail"]) == ("KeyError", "KeyError: 'x'")
     assert "fuzz/proofs.py" in verdict["frame"]
+
+
+def test_no_program_outlives_its_case(worker: Worker) -> None:
+    assert worker.run(Case("x", "proof", "a program that stays"))["outcome"] == "program"
+    state = Path("/proc", (worker.place / "case/in/pid").read_text(), "stat")
+
+    def alive() -> bool:  # Z: dead, and not yet buried by its new parent
+        with contextlib.suppress(OSError):
+            return state.read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return False
+
+    deadline = time.monotonic() + 30  # the kernel takes a moment
+    while alive() and time.monotonic() < deadline:
+        os.sched_yield()
+    assert not alive()
 
 
 def test_network_and_disk_are_closed_by_the_harness(worker: Worker) -> None:
@@ -183,7 +220,7 @@ def test_every_family_draws_cases_that_can_be_laid_out(family: object, corpus: C
     for number in range(20):
         case = family(random.Random(number), corpus, "x")  # type: ignore[operator]
         case.lay_out(corpus.folder, tmp_path / str(number))
-        assert list((tmp_path / str(number)).iterdir())
+        assert (tmp_path / str(number)).exists() == bool(case.writes)  # a device is written nowhere
 
 
 def test_every_command_and_option_is_drawn_with_good_and_bad_values(corpus: Corpus) -> None:

@@ -207,3 +207,9 @@ def test_only_the_ratios_of_weights_count_to_the_bit(loss: str) -> None:
         )
         for name in ("objective", "gap", "gradient", "curvature"):
             assert torch.equal(getattr(one, name), getattr(other, name))
+
+
+def test_a_penalty_far_below_the_rounding_of_the_curvature_does_not_lead_the_steps() -> None:
+    model = HingeClassifier(reg=REG, tol=1e-3).fit(X * 1e10, Y)
+    assert model.relative_gap_ <= 1e-3
+    assert model.score(X * 1e10, Y) > 0.9

@@ -17,9 +17,9 @@ from torch.testing import assert_close
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features, fit_scaling, load_digits
 from colinear.losses import Hinge, Loss, Softmax
-from colinear.objective import Objective
+from colinear.objective import Evaluation, Objective
 from colinear.solvers.basis import Basis
-from colinear.solvers.newton import Newton, _Candidate, solve_newton, suits_newton
+from colinear.solvers.newton import Newton, _Candidate, _factor, solve_newton, suits_newton
 from colinear.solvers.path import solve_path
 from colinear.solvers.roots import FLAT, rising_root
 from colinear.solvers.solution import Status
@@ -275,3 +275,32 @@ def test_a_large_offset_is_certified_though_weights_are_rounded(loss: Loss, offs
     free = solve_newton(Objective(as_features(centred, bias=1e4)), [1e-2], loss=loss, tol=1e-6).points[0]
     assert point.objective >= free.objective - free.gap
     assert point.objective == pytest.approx(free.objective, rel=1e-3)
+
+
+def sized(size: float) -> Objective:
+    rows = draw_rows(80, 5, 3)
+    return Objective(as_features(replace(rows, features=rows.features * size)))
+
+
+def test_the_best_certificate_of_all_widths_is_the_one_that_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    gaps: list[float] = []
+    certify = _Candidate._certify
+
+    def noting(self: _Candidate, *rest: torch.Tensor) -> Evaluation:
+        there = certify(self, *rest)  # type: ignore[arg-type]
+        gaps.append(float(there.gap[0]))
+        return there
+
+    monkeypatch.setattr(_Candidate, "_certify", noting)
+    point = solve_newton(sized(1e13), [1e-2], tol=1e-9).points[0]
+    assert gaps[-1] > min(gaps)
+    assert point.gap == min(gaps)
+
+
+def test_a_matrix_that_rounding_left_singular_is_factorized_with_a_small_ridge() -> None:
+    ones = torch.ones(4, 4, dtype=torch.float64)
+    factor = _factor(ones.clone())
+    assert_close(factor @ factor.mT, ones, rtol=0, atol=1e-9)
+    assert float(factor.diagonal().min()) > 0
+    identity = torch.eye(4, dtype=torch.float64)
+    assert torch.equal(_factor(identity.clone()), identity)

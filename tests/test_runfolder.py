@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.search.runfolder import RunFolder, refuse_used
+from colinear.search.runfolder import CHECKPOINT_FORMAT, RunFolder, _digest, refuse_used
 
 IDENTITY: dict[str, Any] = {"settings": {"steps": 10, "losses": ("hinge",)}, "training data": "abc", "threads": 1}
 TENSORS = {
@@ -229,20 +230,12 @@ def test_a_checkpoint_of_another_run_is_refused_by_what_differs(
         folder.load_checkpoint(NAME, missing)
 
 
-def test_a_checkpoint_whose_header_is_too_deep_is_damaged(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    deep = json.loads("[" * 500 + "]" * 500)
-    folder.save_checkpoint(NAME, (TENSORS, {"deep": deep}), {"deep": deep})
-    content = (tmp_path / NAME).read_bytes()
-    assert b"[" * 500 in content
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    header["__metadata__"]["facts"] = "[" * 200_000
-    text = json.dumps(header).encode()
-    (tmp_path / NAME).write_bytes(
-        len(text).to_bytes(8, "little") + text + content[8 + int.from_bytes(content[:8], "little") :]
-    )
-    with pytest.raises(InputError, match="is damaged"):
-        folder.load_checkpoint(NAME, IDENTITY)
+def test_a_checkpoint_whose_facts_are_too_deep_is_damaged(tmp_path: Path) -> None:
+    header = {"format": CHECKPOINT_FORMAT, "facts": "[" * 200_000, "identity": json.dumps(IDENTITY)}
+    header["digest"] = _digest(TENSORS, header)
+    (tmp_path / "a").write_bytes(save(TENSORS, header))
+    with pytest.raises(InputError, match="a is damaged"):
+        RunFolder(tmp_path).load_checkpoint("a", IDENTITY)
 
 
 def test_a_long_identity_is_told_in_bounded_words(tmp_path: Path) -> None:

@@ -130,6 +130,11 @@ def test_whole_numbers_are_ints_for_us_because_they_are_indices() -> None:
     assert Schema({"type": "number"}).problem(float("nan")) is not None
 
 
+def test_the_end_of_a_pattern_is_the_end_of_the_text() -> None:
+    assert Schema({"pattern": "^a$"}).problem("a") is None
+    assert Schema({"pattern": "^a$"}).problem("a\n") is not None
+
+
 @pytest.fixture(scope="module")
 def results() -> dict[str, Any]:
     """One small results.json of each kind, made by hand."""

@@ -18,7 +18,7 @@ from colinear.datasets.base import Dataset
 from colinear.datasets.joined import JoinedDataset
 from colinear.losses import LOSSES, Loss
 from colinear.search import SGDSearch, draw_candidates
-from colinear.search.sgd_search import SearchPosition
+from colinear.search.position import SearchPosition
 from colinear.solvers import SGD, SGDState
 from colinear.solvers import sgd as module
 
@@ -136,6 +136,7 @@ def test_a_smaller_matrix_is_recorded_anew(cuda: StandIn) -> None:
     features = draw_features(60, 7, 3)
     state = advance(ALL, start(ALL, features), features, 20, 30)
     state.keep(torch.tensor([0, 2]))
+    assert state._stepper is None  # nothing holds the larger matrix any more
     advance(ALL, state, features, 40, 80)
     assert len(cuda.captured_on) == 2
     whole = advance(ALL, start(ALL, features), features, 80)

@@ -246,6 +246,16 @@ def test_a_damaged_checkpoint_is_refused_and_may_be_deleted(stopped: Path, split
     assert content(stopped) == content(undisturbed)
 
 
+def test_a_checkpoint_made_to_fit_its_digest_is_refused_by_name(stopped: Path, split: Split) -> None:
+    with RunFolder(stopped) as folder:
+        identity = tune_module.run_identity(SETTINGS, split)
+        parts = folder.load_checkpoint("checkpoints/softmax.safetensors", identity)
+        assert parts is not None
+        folder.save_checkpoint("checkpoints/softmax.safetensors", (parts[0], {**parts[1], "rungs": 3}), identity)
+    with pytest.raises(InputError, match=r"softmax\.safetensors is damaged .*Delete it to start that search anew"):
+        run(SETTINGS, split, stopped)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

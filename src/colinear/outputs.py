@@ -159,11 +159,8 @@ def _aside(target: Path) -> Path:
 
 def _try_to_write(target: Path) -> None:
     aside = _aside(target)
-    try:
-        aside.touch()
-    finally:
-        with contextlib.suppress(OSError):  # where nothing can be written, nothing can be deleted either
-            aside.unlink()
+    aside.touch()
+    aside.unlink()
 
 
 def write_whole(target: Path, content: bytes) -> None:

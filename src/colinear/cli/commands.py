@@ -182,7 +182,7 @@ def predict(
         list[Path],
         typer.Argument(
             metavar="IMAGE...",
-            help="PNG or JPEG of any size, or .npy of raw rows.",
+            help="PNG, JPEG, BMP or WEBP of any size, or .npy of raw rows.",
             show_default=False,
             callback=o.check_place,
         ),

@@ -29,7 +29,7 @@ def open_npy(path: Path) -> NDArray[Any]:
     size = check_file(path)
     with reading(path, ".npy"):
         with path.open("rb") as file:
-            shape, fortran, dtype = _read_header(file, path)
+            shape, fortran, dtype = _read_header(file)
             start = file.tell()
         _check_size(path, shape, dtype, size - start)
         if math.prod(shape) * dtype.itemsize == 0:
@@ -53,7 +53,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) 
             f"{shown_path(path)}: {name} must be stored or deflated, as numpy writes; it is compressed otherwise."
         )
     with archive.open(member) as file:
-        shape, _, dtype = _read_header(file, path)
+        shape, _, dtype = _read_header(file)
         _check_size(path, shape, dtype, member.file_size - file.tell())
     check_room(path, member.file_size, member.compress_size, name)
     with archive.open(member) as file:
@@ -61,22 +61,19 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) 
     return array
 
 
-def _read_header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """(shape, whether in column order, dtype); `file` stands at the first value after it."""
     version = np.lib.format.read_magic(file)
-    # version 3 differs from 2 in the encoding of field names only, and records are refused
+    # version 3 differs from 2 in the encoding of field names only, and records are no features
     parse = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = parse(file)
     if dtype.hasobject:
         raise ValueError("it holds pickled objects, which are never loaded")
-    if dtype.fields is not None or dtype.subdtype is not None:
-        raise InputError(f"{shown_path(path)} must hold one kind of value; got records of {shown(dtype)}.")
     return shape, bool(fortran), dtype
 
 
 def _check_size(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], held: int) -> None:
-    whole = all(type(size) is int and size >= 0 for size in shape)
-    if not whole or math.prod(shape) * dtype.itemsize > held or math.prod(shape) >= 2**63:
+    if math.prod(shape) * dtype.itemsize > held:
         raise InputError(
             f"{shown_path(path)} announces {shown(dtype)} of shape {shown(shape)}, "
             f"but holds {held:,} bytes of values. It is damaged or cut short: copy it again."

@@ -139,11 +139,16 @@ class RunFolder:
                 raise ValueError("its digest does not fit its content")
             facts, theirs = json.loads(header["facts"]), json.loads(header["identity"])
         except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError) as error:
-            raise InputError(
-                f"checkpoint {target} is damaged ({error}). Delete it to start that search anew, then --resume."
-            ) from None
+            raise self.damaged_checkpoint(name, error) from None
         check_identity(f"checkpoint {target}", theirs, identity)
         return tensors, facts
+
+    def damaged_checkpoint(self, name: str, error: Exception) -> InputError:
+        """The refusal of a checkpoint, whatever is wrong with it."""
+        target = self.path / name
+        return InputError(
+            f"checkpoint {target} is damaged ({error}). Delete it to start that search anew, then --resume."
+        )
 
     def remove(self, name: str) -> None:
         """Delete a file of this folder, what a kill left of writing it, and the folder that is empty without them."""

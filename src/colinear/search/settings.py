@@ -7,12 +7,12 @@ from typing import Any
 
 from colinear.checks import InputError, check_choice, check_count, check_number, check_seed
 from colinear.datasets.augment import parse_augment
+from colinear.datasets.features import MOST_INTERCEPT_SCALING
 from colinear.search.candidates import Range, check_range
 from colinear.search.schema import results_schema
 
 LOSS_NAMES = ("hinge", "softmax")
 LEAST_RATE, MOST_RATE = 1e-20, 1e20  # of --reg, --regs and --lr: beyond, products with them leave float32
-MOST_CONSTANT = 1e6  # of --intercept-scaling: its square, summed over rows, has to leave float32 room for the others
 MOST_CANDIDATES = 100_000  # the course tries 50; the memory of fewer is checked with the data
 MOST_BATCH = 1_000_000  # rows a step; full passes belong to the exact path
 MOST_TRIES = 10_000  # each has a folder
@@ -27,7 +27,7 @@ class Settings:
     data .. seed : what is trained on.   candidates .. subspace : the course's search (solver 'sgd').
     regs .. cv : the exact path (solver 'exact').   shots, tries : few-shot runs, None for all training rows.
     Raises `InputError` for values out of range: strengths and rates lie in [1e-20, 1e20], the constant feature in
-    [0, 1e6], tol in (0, 1], seeds in [0, 2^63), candidates in [1, 100,000].
+    [0, 1e8], tol in (0, 1], seeds in [0, 2^63), candidates in [1, 100,000].
     """
 
     data: str
@@ -73,7 +73,7 @@ class Settings:
         check_number("--tol", self.tol, above=0, most=1)
         check_count("--max-passes", self.max_passes)
         check_count("--steps", self.steps)
-        check_number("--intercept-scaling", self.intercept_scaling, least=0, most=MOST_CONSTANT)
+        check_number("--intercept-scaling", self.intercept_scaling, least=0, most=MOST_INTERCEPT_SCALING)
         if self.batch_size is not None:
             check_count("--batch-size", self.batch_size, most=MOST_BATCH)
         if self.augment is not None:

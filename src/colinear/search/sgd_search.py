@@ -15,11 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from colinear.checks import InputError
 from colinear.datasets.features import Features
 from colinear.losses import LOSSES
 from colinear.objective import Objective
 from colinear.search.candidates import Candidate, rank_candidates
 from colinear.search.halving import plan_rungs
+from colinear.search.position import SearchPosition
 from colinear.search.result import Progress, RungResult, SearchResult, Trial
 from colinear.solvers.sgd import SGD, SGDState
 from colinear.solvers.solution import Status
@@ -28,63 +30,6 @@ from colinear.solvers.spectrum import Projection, Subspace
 INITIAL_SCALE = 1e-6  # the course's: weights start as 1e-6 * normal numbers
 REPORTS = 100  # reporting points of a search, or more: validation is scored at every fifth
 LONGEST_SILENCE = 250  # steps between two reporting points at most: Ctrl-C waits for the next
-
-
-@dataclass
-class SearchPosition:
-    """Where a search stands: SGD's state of those still in the matrix, and the record of those who left.
-
-    alive : (a,) int64, candidate numbers of the rows of `state`.      coef (k, c, d), history (k, steps):
-    filled in when a candidate leaves.    accuracies, train_accuracies (k,) float64;   stopped (k,) int64.
-    """
-
-    state: SGDState
-    alive: Tensor
-    coef: Tensor
-    history: Tensor
-    accuracies: Tensor
-    train_accuracies: Tensor
-    stopped: Tensor
-    statuses: list[str]
-    rungs: list[RungResult]
-
-    def to_parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON-able facts from which `from_parts` builds the same position."""
-        state = self.state
-        tensors = {
-            "state.coef": state.coef, "state.learning_rates": state.learning_rates, "state.regs": state.regs,
-            "state.history": state.history, "state.generator": state.generator.get_state(),
-            "alive": self.alive, "coef": self.coef, "history": self.history, "accuracies": self.accuracies,
-            "train_accuracies": self.train_accuracies, "stopped": self.stopped,
-        }  # fmt: skip
-        for name in ("velocity", "average"):
-            if getattr(state, name) is not None:
-                tensors[f"state.{name}"] = getattr(state, name)
-        facts = {
-            "step": state.step,
-            "statuses": self.statuses,
-            "rungs": [rung.to_json() for rung in self.rungs],
-        }
-        return tensors, facts
-
-    @classmethod
-    def from_parts(cls, tensors: dict[str, Tensor], facts: dict[str, Any], device: torch.device) -> SearchPosition:
-        generator = torch.Generator(device)
-        generator.set_state(tensors["state.generator"])
-        names = ("coef", "learning_rates", "regs", "history", "velocity", "average")
-        parts = {name: tensors[f"state.{name}"].to(device) for name in names if f"state.{name}" in tensors}
-        rungs = [
-            RungResult(
-                rung["step"], rung["entered"], rung["stayed"],
-                tuple(math.nan if a is None else a for a in rung["val_accuracies"]), tuple(rung["candidates"]),
-            )
-            for rung in facts["rungs"]
-        ]  # fmt: skip
-        own = ("alive", "coef", "history", "accuracies", "train_accuracies", "stopped")
-        return cls(
-            SGDState(**parts, generator=generator, step=facts["step"]),
-            **{name: tensors[name] for name in own}, statuses=list(facts["statuses"]), rungs=rungs,
-        )  # fmt: skip
 
 
 Keeper = Callable[[SearchPosition, bool], None]  # (position, at a rung) -> maybe writes a checkpoint
@@ -125,7 +70,12 @@ class SGDSearch:
         if self.subspace is not None:
             projection = projection or Projection.fit(train, validation, self.subspace, self.seed)
             basis, train, validation = projection.subspace, projection.train, projection.validation
-        position = position or self._start(train, basis)
+        begun = self._start(train, basis)
+        if position is not None and (wrong := position.difference(begun)) is not None:
+            raise InputError(
+                f"position, from a checkpoint, must be of this search and rows; {wrong}. Delete it to start anew."
+            )
+        position = position or begun
         self._train(position, train, validation, report or (lambda _: None), keeper or (lambda *_: None))
         seconds = time.perf_counter() - started
         return self._result(position, basis, seconds)

@@ -23,11 +23,12 @@ from colinear.search.candidates import draw_candidates
 from colinear.search.memory import check_memory
 from colinear.search.optimum import place_winner
 from colinear.search.path_search import PathSearch, default_regs
+from colinear.search.position import SearchPosition
 from colinear.search.result import Progress, SearchResult, plain_number
 from colinear.search.results import TestScore, loss_json, results_json, versions
 from colinear.search.runfolder import RunFolder, check_identity
 from colinear.search.settings import COURSE_BATCH, LOSS_NAMES, Settings
-from colinear.search.sgd_search import SearchPosition, SGDSearch
+from colinear.search.sgd_search import SGDSearch
 from colinear.search.written import entry_problem, write_settings
 from colinear.solvers.path import fit_preconditioner
 from colinear.solvers.preconditioner import Preconditioner
@@ -244,10 +245,13 @@ def _search_sgd(
             folder.save_checkpoint(name, position.to_parts(), identity)
             saved = time.monotonic()
 
+    search, position = sgd_search(loss, settings), None
     parts = folder.load_checkpoint(name, identity)
-    device = prepared.train.device
-    position = None if parts is None else SearchPosition.from_parts(*parts, device)
-    search = sgd_search(loss, settings)
+    if parts is not None:
+        try:
+            position = SearchPosition.from_parts(*parts, prepared.train.device)
+        except ValueError as error:
+            raise folder.damaged_checkpoint(name, error) from None
     result = search.run(
         prepared.train, prepared.validation, report=listener.progressed, keeper=keep, position=position,
         projection=prepared.projection,

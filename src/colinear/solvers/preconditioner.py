@@ -32,9 +32,8 @@ class Preconditioner:
         Cost   4 k c d r + O(k c^2 d) flops, r the number of eigenvectors kept.
         """
         dtype = gradient.dtype
-        curvature = torch.where(
-            torch.isfinite(curvature), curvature, 0
-        )  # a point that is lost: eigh would raise for all
+        # a lost point (NaN) would make eigh raise for all
+        curvature = torch.where(torch.isfinite(curvature), curvature, 0)
         a, modes = torch.linalg.eigh(curvature.double())  # (k, c), (k, c, c)
         a, modes = a.clamp(min=0), modes.to(dtype)
         values, vectors = self.spectrum.values.double(), self.spectrum.vectors.to(dtype)

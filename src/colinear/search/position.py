@@ -1,0 +1,105 @@
+"""Where an SGD search stands, as what a checkpoint holds: to parts and back, and whether it belongs to a search."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from colinear.search.result import RungResult
+from colinear.solvers.sgd import SGDState
+from colinear.solvers.solution import Status
+
+STATUSES = {status.key for status in Status}
+
+
+@dataclass
+class SearchPosition:
+    """Where a search stands: SGD's state of those still in the matrix, and the record of those who left.
+
+    alive : (a,) int64, candidate numbers of the rows of `state`.      coef (k, c, d), history (k, steps):
+    filled in when a candidate leaves.    accuracies, train_accuracies (k,) float64;   stopped (k,) int64.
+    """
+
+    state: SGDState
+    alive: Tensor
+    coef: Tensor
+    history: Tensor
+    accuracies: Tensor
+    train_accuracies: Tensor
+    stopped: Tensor
+    statuses: list[str]
+    rungs: list[RungResult]
+
+    def to_parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON-able facts from which `from_parts` builds the same position."""
+        state = self.state
+        tensors = {
+            "state.coef": state.coef, "state.learning_rates": state.learning_rates, "state.regs": state.regs,
+            "state.history": state.history, "state.generator": state.generator.get_state(),
+            "alive": self.alive, "coef": self.coef, "history": self.history, "accuracies": self.accuracies,
+            "train_accuracies": self.train_accuracies, "stopped": self.stopped,
+        }  # fmt: skip
+        for name in ("velocity", "average"):
+            if getattr(state, name) is not None:
+                tensors[f"state.{name}"] = getattr(state, name)
+        facts = {
+            "step": state.step,
+            "statuses": self.statuses,
+            "rungs": [rung.to_json() for rung in self.rungs],
+        }
+        return tensors, facts
+
+    @classmethod
+    def from_parts(cls, tensors: dict[str, Tensor], facts: dict[str, Any], device: torch.device) -> SearchPosition:
+        """The position of `to_parts`. Raises `ValueError` for what is none: parts come from files."""
+        try:
+            return cls._from_parts(tensors, facts, device)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise ValueError(f"it holds no position of a search: {error!r}") from None
+
+    def difference(self, begun: SearchPosition) -> str | None:
+        """What no step of the search that starts at `begun` could have changed, or None.
+
+        Everything has the types and sizes of the start, but for the candidates that have left.
+        """
+        mine, theirs = self.to_parts()[0], begun.to_parts()[0]
+        if mine.keys() != theirs.keys():
+            return f"it has {', '.join(sorted(mine))}"
+        count, alive = len(begun.statuses), len(self.alive)
+        for name, there in theirs.items():
+            here, wanted = mine[name], list(there.shape)
+            if name == "alive" or (name.startswith("state.") and name != "state.generator"):
+                wanted[0] = alive
+            if here.dtype != there.dtype or list(here.shape) != wanted:
+                return f"its {name} is {here.dtype} of shape {tuple(here.shape)}"
+        numbers = self.alive.tolist()
+        rules = {
+            "candidates that are there": numbers == sorted(set(numbers)) and set(numbers) <= set(range(count)),
+            "a status for each candidate": len(self.statuses) == count and set(self.statuses) <= STATUSES,
+            "a step that there is": type(self.state.step) is int and 0 <= self.state.step <= self.history.shape[1],
+            "rungs of candidates": all(set(rung.candidates) <= set(range(count)) for rung in self.rungs),
+        }
+        return next((f"it lacks {what}" for what, holds in rules.items() if not holds), None)
+
+    @classmethod
+    def _from_parts(cls, tensors: dict[str, Tensor], facts: dict[str, Any], device: torch.device) -> SearchPosition:
+        generator = torch.Generator(device)
+        generator.set_state(tensors["state.generator"])
+        names = ("coef", "learning_rates", "regs", "history", "velocity", "average")
+        parts = {name: tensors[f"state.{name}"].to(device) for name in names if f"state.{name}" in tensors}
+        rungs = [
+            RungResult(
+                rung["step"], rung["entered"], rung["stayed"],
+                tuple(math.nan if a is None else a for a in rung["val_accuracies"]), tuple(rung["candidates"]),
+            )
+            for rung in facts["rungs"]
+        ]  # fmt: skip
+        own = ("alive", "coef", "history", "accuracies", "train_accuracies", "stopped")
+        return cls(
+            SGDState(**parts, generator=generator, step=facts["step"]),
+            **{name: tensors[name] for name in own}, statuses=list(facts["statuses"]), rungs=rungs,
+        )  # fmt: skip
