@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 import pickle
 import warnings
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,8 @@ from colinear.estimators import (
     SoftmaxClassifier,
     SoftmaxClassifierCV,
 )
+from colinear.estimators.certificates import warn_uncertified
+from colinear.solvers.solution import PathPoint, Status
 
 # Two float64 optima with certificates at 1e-10 and below agree to about the root of that, relative to their size.
 CLOSE = 1e-5
@@ -244,6 +248,13 @@ def test_reaching_the_certificate_at_the_last_pass_is_no_warning() -> None:
     SoftmaxClassifier(tol=1e-6, max_iter=passes).fit(*IRIS)  # warnings are errors here
 
 
+@pytest.mark.parametrize(("gaps", "warns"), [([0.1, 0.1], False), ([0.1, 0.2], True), ([0.1, math.nan], True)])
+def test_one_gap_above_the_tolerance_warns(gaps: list[float], warns: bool) -> None:
+    points = [PathPoint(0.1, torch.zeros(1, 1), 1.0, gap, 3, Status.BUDGET_SPENT) for gap in gaps]
+    with pytest.warns(CertificateWarning, match="1 of 2 strengths") if warns else nullcontext():
+        warn_uncertified(points, 0.1)
+
+
 def test_sgd_warns_by_its_certificate() -> None:
     with pytest.warns(CertificateWarning, match="solver='exact'"):
         SoftmaxClassifier(solver="sgd", max_iter=1).fit(*IRIS)
@@ -313,6 +324,14 @@ def test_a_split_counts_by_the_weight_of_its_rows() -> None:
     held = np.array([weights[groups == g].sum() for g in range(3)])
     weighted = SoftmaxClassifierCV(regs=GRID, cv=splits).fit(X, y, weights)
     np.testing.assert_allclose(weighted.mean_scores_, weighted.scores_ @ (held / held.sum()))
+
+
+@CROSS
+def test_of_strengths_that_score_alike_the_strongest_wins(kind: type) -> None:
+    X = np.repeat([[-1.0], [1.0]], 10, axis=0)
+    model = kind(regs=[1e-3, 1e-1, 1e-2], cv=2).fit(X, np.repeat([0, 1], 10))
+    assert model.mean_scores_.tolist() == [1.0] * 3
+    assert model.reg_ == 1e-1
 
 
 def test_a_hold_out_is_one_stratified_split() -> None:

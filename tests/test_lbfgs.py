@@ -153,7 +153,7 @@ def test_shortened_steps_reach_the_minimum_of_the_parabola_along_the_line() -> N
     assert bool(search.accepts(evaluate(hessian, search.trial())).all())
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_infinite_and_undefined_values_are_refused_and_steps_fall_to_a_tenth(value: float) -> None:
     search, hessian = line_search()
     there = evaluate(hessian, search.trial())
@@ -161,6 +161,17 @@ def test_infinite_and_undefined_values_are_refused_and_steps_fall_to_a_tenth(val
     assert not bool(search.accepts(there).any())
     search.shorten(there, ALL)
     assert search.step.tolist() == [0.1] * K
+
+
+def test_a_step_is_at_most_halved_and_rounding_is_that_of_its_precision() -> None:
+    search, hessian = line_search()
+    there = evaluate(hessian, search.trial())
+    there.value.copy_(search.here.value + 0.9 * search.slope)  # a parabola whose minimum lies beyond the step
+    search.shorten(there, ALL)
+    assert search.step.tolist() == [0.5] * K
+    for dtype in (torch.float32, torch.float64):
+        search.coef = search.coef.to(dtype)
+        torch.testing.assert_close(search.noise(), 4 * torch.finfo(dtype).eps * search.here.value.abs())
 
 
 def test_a_decrease_too_small_for_its_slope_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""`--cv`: every fold is a fit on the other rows; its rows count one by one; its seed deals them."""
+"""`--cv`: every fold is a fit on the other rows; its rows count one by one; its seed deals them; a refit."""
 
 from __future__ import annotations
 
@@ -79,3 +79,14 @@ def test_a_class_without_rows_is_refused_whichever_it_is(absent: int) -> None:
     features = as_features(rest)
     with pytest.raises(InputError, match=f"class '{data.class_names[absent]}' has 0 rows"):
         PathSearch("softmax", REGS).cross_validate(features, features, 2)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "hinge"])
+def test_a_refit_gives_the_winners_weights_on_all_rows(loss: str) -> None:
+    everything = rows_of(90)
+    train, validation = (as_features(everything.dataset.subset(part)) for part in (slice(0, 60), slice(60, 90)))  # type: ignore[arg-type]
+    result = PathSearch(loss, REGS, tol=1e-8, max_passes=3000).run(train, validation, refit_on=everything)
+    own = solve_path(Objective(everything), LOSSES[loss], [result.winner.reg], tol=1e-8, max_passes=3000)
+    torch.testing.assert_close(result.winning_coef, own.coef[0], rtol=1e-3, atol=1e-3)
+    assert result.details["refit"]["n_train"] == 90
+    assert float((result.winning_coef - result.coef[result.best]).norm()) > 0.01

@@ -25,6 +25,8 @@ from colinear.model import LinearModel
 from colinear.report import record_run, write_comparison, write_report
 from colinear.report.command import repeat_command
 from colinear.report.page import json_for_html, make_page
+from colinear.report.pairs import compare_winners
+from colinear.report.panels import read_panels
 from colinear.report.record import decimate, load_record, record_name
 from colinear.report.sprites import make_sprite, shrink_templates, stretch
 from colinear.report.statistics import calibration_error, class_table, count_bins
@@ -296,6 +298,14 @@ def test_compare_pairs_the_winners_of_the_same_rows(digits: Path, exact: Path, t
         accuracies = [page["panels"][pair[key]]["test"]["accuracy"] for key in ("first", "second")]
         assert pair["difference"] == pytest.approx(accuracies[0] - accuracies[1])
         assert 0 < pair["p_value"] <= 1
+
+
+def test_winners_on_other_test_rows_are_not_paired(run_folder: Path) -> None:
+    mine = read_panels(run_folder)
+    theirs = [{**panel, "test_fingerprint": "others"} for panel in mine]  # as many rows, but not these
+    found = compare_winners([(run_folder, mine), (run_folder, theirs)])
+    assert [(pair["first"], pair["second"]) for pair in found["pairs"]] == [(0, 1), (2, 3)]
+    assert found["untested"] == 4
 
 
 def test_compare_replaces_pages_only(digits: Path, exact: Path, tmp_path: Path) -> None:

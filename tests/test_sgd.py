@@ -288,3 +288,25 @@ def test_settings_that_cannot_be_are_refused(arguments: dict, message: str) -> N
 def test_starts_that_do_not_fit_are_refused(coef: Tensor, rates: Tensor, message: str) -> None:
     with pytest.raises(InputError, match=message):
         SGD(5, 4).start(coef, rates, REGS, seeded())
+
+
+def test_divergence_shows_in_the_weights_or_in_the_last_loss_alone() -> None:
+    features, sgd = draw_features(40, 5, 3), SGD(3, 8)
+    state = run(sgd, features, "softmax")
+    state.coef[0, 1, 2] = math.inf
+    state.history[1, 2] = math.nan  # the last
+    state.history[2, 1] = math.nan  # long ago, and overcome
+    expected = [Status.DIVERGED, Status.DIVERGED, Status.COMPLETED, Status.COMPLETED]
+    assert sgd.statuses(state) == expected
+
+
+def test_before_averaging_begins_the_result_is_where_it_stands() -> None:
+    features, sgd = draw_features(40, 5, 3), SGD(10, 8, averaging=0.3)
+    state = start(sgd, features)
+    assert torch.equal(sgd.result(state), state.coef)
+    sgd.advance(state, features, LOSSES["softmax"], 7)
+    assert torch.equal(sgd.result(state), state.coef)
+    sgd.advance(state, features, LOSSES["softmax"], 8)
+    assert torch.equal(sgd.result(state), state.coef)  # of one iterate
+    sgd.advance(state, features, LOSSES["softmax"], 9)
+    assert not torch.equal(sgd.result(state), state.coef)
