@@ -201,7 +201,7 @@ def test_predict_names_the_picture(colinear: Program, tmp_path: Path, model_file
 )
 def test_the_program_names_the_file(colinear: Program, tmp_path: Path, name: str) -> None:
     path = HOSTILE[name](tmp_path)
-    assert_refused(colinear("fit", path, "--out", tmp_path / "m.safetensors"), path.name)
+    assert_refused(colinear("fit", path, "--out", tmp_path / "m.safetensors"), path.name[-20:])
 
 
 def test_a_folder_that_is_not_utf8_trains_a_model(colinear: Program, tmp_path: Path) -> None:
