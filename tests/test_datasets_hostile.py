@@ -199,7 +199,7 @@ def test_predict_names_the_picture(colinear: Program, tmp_path: Path, model_file
 @pytest.mark.parametrize("name", ["npy_type_is_empty_tuple", "pt_labels_none", "table_is_a_device"])
 def test_the_program_names_the_file(colinear: Program, tmp_path: Path, name: str) -> None:
     path = HOSTILE[name](tmp_path)
-    assert_refused(colinear("fit", path, "--out", tmp_path / "m.safetensors"), path.name)
+    assert_refused(colinear("fit", path, "--out", tmp_path / "m.safetensors"), path.name[-20:])
 
 
 def test_the_program_says_of_a_name_too_long_that_it_is(colinear: Program, tmp_path: Path) -> None:
