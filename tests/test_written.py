@@ -104,8 +104,9 @@ def test_settings_of_wrong_types_are_refused_by_name(name: str, value: Any) -> N
     ids=str,
 )  # fmt: skip
 def test_settings_have_honest_limits(change: dict[str, Any]) -> None:
-    Settings("digits", seed=2**63 - 1, tries=10_000, candidates=100_000, batch_size=1_000_000, tol=1.0,
-             regs=(1e-20, 1e20), intercept_scaling=1e6, reg_range=(1e-20, 1e20), learning_rates=(1e-20, 1e20))  # fmt: skip
+    ends = (1e-20, 1e20)
+    Settings("digits", seed=2**63 - 1, regs=ends, reg_range=ends, learning_rates=ends, tol=1.0, intercept_scaling=1e6)
+    Settings("digits", tries=10_000, candidates=100_000, batch_size=1_000_000)
     with pytest.raises(InputError):
         Settings("digits", **change)
 
