@@ -55,6 +55,7 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "copies": (("fit", "x.npy", "--augment", "shift:" + "9" * 5000), ("--augment", "5006 characters")),
     "label of 300": (("tune", "x.npy", "--label", LONG), ("name",)),
     # devices
+    "device, before the data": (("tune", "nothing-here", "--device", "meta"), ("device must be",)),
     **{
         f"device {name[:12]}": (("fit", "x.npy", "--device", name), ("device", name[:5]))
         for name in ("meta", "hpu", "privateuseone", "xla", "mps", "xpu", "cuda:99", "cpu:-1", f"cuda:{DIGITS}", LONG)

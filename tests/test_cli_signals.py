@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.program import Program
@@ -14,6 +15,7 @@ from tests.program import Program
 from colinear.cli.console import Output
 from colinear.cli.progress import Watcher
 from colinear.cli.signals import SIGNALS, Stopped, exit_status, heeding, leave
+from colinear.search import tune as search
 from colinear.search.result import Progress
 
 PROGRAM = [sys.executable, "-m", "colinear.cli"]
@@ -56,6 +58,25 @@ def test_a_signal_outside_a_search_ends_the_program_by_its_number(
     assert colinear("info", "digits").status == 128 + signal.SIGTERM
 
 
+@pytest.mark.usefixtures("without_figures")
+def test_a_signal_after_the_last_report_ends_the_program_too(
+    colinear: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*arguments: Any) -> Any:
+        runs = search.tune(*arguments)
+        signal.raise_signal(signal.SIGTERM)
+        return runs
+
+    monkeypatch.setattr("colinear.cli.tuning.tune", late)
+    options = ("--max-passes", "2", "--out")
+    assert colinear("fit", "digits", *options, tmp_path / "m.safetensors").status == 143
+    assert list(tmp_path.iterdir()) == []
+    said = colinear("tune", "digits", "--regs", "0.1", "--loss", "hinge", *options, tmp_path / "run")
+    assert said.status == 143
+    assert "kept in" in said.err
+    assert not (tmp_path / "run/report.html").exists()
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_writes_a_checkpoint_from_which_resume_goes_on(tmp_path: Path, name: str) -> None:
     number = getattr(signal, name)
@@ -89,7 +110,7 @@ def test_a_stream_that_is_closed_or_full_is_no_traceback(
     tmp_path: Path, command: str, redirect: str, status: int
 ) -> None:
     line = f"{' '.join(PROGRAM)} {command} {redirect}"
-    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, cwd=tmp_path, timeout=600)
     assert done.returncode == status, done
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == (status != 0)
@@ -98,5 +119,5 @@ def test_a_stream_that_is_closed_or_full_is_no_traceback(
 
 def test_a_mistake_with_stderr_closed_is_only_its_status(tmp_path: Path) -> None:
     command = f"{' '.join(PROGRAM)} info nothing 2>&-"
-    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, cwd=tmp_path, timeout=600)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
