@@ -73,6 +73,11 @@ def test_shares_that_are_whole_up_to_rounding_are_whole() -> None:
     assert table.sum(0).tolist() == [731, 299]
 
 
+def test_a_first_part_that_was_rounded_up_gets_no_second_odd_row() -> None:
+    shares = torch.tensor([8, 8, 4, 4, 3], dtype=torch.float64) / 27
+    assert apportion_classes(torch.tensor([3, 9, 30]), shares)[0, 0] == 1  # 0.89 of 3 rows; found by hypothesis
+
+
 def test_single_rows_of_rare_classes_train() -> None:
     table = apportion_classes(torch.tensor([1, 1, 1, 20]), torch.tensor([0.5, 0.5]))
     assert table.tolist() == [[1, 0], [1, 0], [1, 0], [10, 10]]

@@ -52,7 +52,8 @@ def apportion_classes(sizes: Tensor, shares: Tensor) -> Tensor:
     remainders = (exact - counts).tolist()
     for label, rows in enumerate(odd):
         own = remainders[label]  # decides between parts that lack the same
-        for part in sorted(range(len(shares)), key=lambda p: (-lacking[p], -own[p]))[:rows]:
+        below = [part for part in range(len(shares)) if own[part] > -ROUNDING]  # not a first part that was rounded up
+        for part in sorted(below, key=lambda p: (-lacking[p], -own[p]))[:rows]:
             counts[label, part] += 1
             lacking[part] -= 1
     return counts
