@@ -218,6 +218,7 @@ def _stop_a_run(folder: Path) -> None:
     from colinear.search.runfolder import RunFolder
     from colinear.search.settings import Settings
     from colinear.search.tune import Silent, tune
+    from colinear.solvers.threads import one_thread_if
 
     class Stopper(Silent):
         stopping = True
@@ -231,7 +232,8 @@ def _stop_a_run(folder: Path) -> None:
     settings = Settings(
         BASES["begun"], losses=("softmax",), solver="sgd", steps=40, candidates=2, batch_size=4, momentum=0.5
     )
-    with contextlib.chdir(folder), RunFolder("begun") as run, contextlib.suppress(KeyboardInterrupt):
+    one_thread = one_thread_if(True)  # as in the child processes: a run goes on with as many threads as it had
+    with contextlib.chdir(folder), RunFolder("begun") as run, one_thread, contextlib.suppress(KeyboardInterrupt):
         tune(settings, open_split(settings.data), run, Stopper())
     checkpoint = folder / "begun/checkpoints/softmax.safetensors"
     header, data = split_safetensors(checkpoint.read_bytes())  # its order changes from process to process
