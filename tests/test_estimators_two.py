@@ -49,7 +49,8 @@ def theirs(kind: type, cost: float, scaling: float) -> tuple[np.ndarray, float]:
 @pytest.mark.parametrize(("cost", "scaling"), [(1e-3, 1.0), (0.1, 1.0), (0.1, 5.0), (1.0, 1.0)])
 def test_coefficients_and_objective_are_scikit_learns_at_equal_c(kind: type, cost: float, scaling: float) -> None:
     coef, intercept = theirs(kind, cost, scaling)
-    ours = kind(C=cost, intercept_scaling=scaling, tol=1e-8).fit(X, Y)  # the hinge: float64 certifies 1e-9
+    tol = 1e-10 if kind is SoftmaxClassifier else 1e-8  # float64 certifies 1e-9 of the hinge here, not 1e-10
+    ours = kind(C=cost, intercept_scaling=scaling, tol=tol).fit(X, Y)
     assert (ours.coef_.shape, ours.intercept_.shape) == ((1, 30), (1,))
     np.testing.assert_allclose(ours.coef_[0], coef, rtol=0, atol=1e-4 * np.abs(coef).max())
     np.testing.assert_allclose(ours.intercept_[0], intercept, rtol=0, atol=1e-4 * np.abs(coef).max())
