@@ -65,6 +65,8 @@ def test_every_tensor_has_its_type_and_size(rows: Features, saved: Parts) -> Non
         lambda t, f: f.update(step="x"), lambda t, f: f.update(step=-1), lambda t, f: f.update(step=41),
         lambda t, f: f.update(step=True), lambda t, f: f.update(step=3.0),
         lambda t, f: f.update(statuses=["completed"]), lambda t, f: f.update(statuses=["fine"] * 4),
+        lambda t, f: f.update(statuses=[{}, 1, None, []]), lambda t, f: f["rungs"][0].update(candidates=[{}]),
+        lambda t, f: f["rungs"][0].update(val_accuracies=["x"]), lambda t, f: f["rungs"][0].update(step=[]),
         lambda t, f: f.update(statuses=7), lambda t, f: f.update(rungs=3), lambda t, f: f.update(rungs=[{}]),
         lambda t, f: f["rungs"][0].update(candidates=[0, 9]), lambda t, f: f.clear(),
         lambda t, f: t["alive"].fill_(1), lambda t, f: t["alive"].fill_(9), lambda t, f: t["alive"].neg_(),

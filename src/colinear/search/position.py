@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import torch
@@ -12,8 +13,6 @@ from torch import Tensor
 from colinear.search.result import RungResult
 from colinear.solvers.sgd import SGDState
 from colinear.solvers.solution import Status
-
-STATUSES = {status.key for status in Status}
 
 
 @dataclass
@@ -79,7 +78,7 @@ class SearchPosition:
         numbers = self.alive.tolist()
         rules = {
             "candidates that are there": numbers == sorted(set(numbers)) and set(numbers) <= set(range(count)),
-            "a status for each candidate": len(self.statuses) == count and set(self.statuses) <= STATUSES,
+            "a status for each candidate": len(self.statuses) == count,
             "a step that there is": type(self.state.step) is int and 0 <= self.state.step <= self.history.shape[1],
             "rungs of candidates": all(set(rung.candidates) <= set(range(count)) for rung in self.rungs),
         }
@@ -93,13 +92,14 @@ class SearchPosition:
         parts = {name: tensors[f"state.{name}"].to(device) for name in names if f"state.{name}" in tensors}
         rungs = [
             RungResult(
-                rung["step"], rung["entered"], rung["stayed"],
-                tuple(math.nan if a is None else a for a in rung["val_accuracies"]), tuple(rung["candidates"]),
+                index(rung["step"]), index(rung["entered"]), index(rung["stayed"]),
+                tuple(math.nan if a is None else float(a) for a in rung["val_accuracies"]),
+                tuple(index(number) for number in rung["candidates"]),
             )
             for rung in facts["rungs"]
         ]  # fmt: skip
         own = ("alive", "coef", "history", "accuracies", "train_accuracies", "stopped")
         return cls(
             SGDState(**parts, generator=generator, step=facts["step"]),
-            **{name: tensors[name] for name in own}, statuses=list(facts["statuses"]), rungs=rungs,
+            **{name: tensors[name] for name in own}, statuses=[Status[key.upper()].key for key in facts["statuses"]], rungs=rungs,
         )  # fmt: skip
