@@ -98,8 +98,9 @@ class SearchPosition:
             )
             for rung in facts["rungs"]
         ]  # fmt: skip
+        statuses = [Status[key.upper()].key for key in facts["statuses"]]
         own = ("alive", "coef", "history", "accuracies", "train_accuracies", "stopped")
         return cls(
             SGDState(**parts, generator=generator, step=facts["step"]),
-            **{name: tensors[name] for name in own}, statuses=[Status[key.upper()].key for key in facts["statuses"]], rungs=rungs,
+            **{name: tensors[name] for name in own}, statuses=statuses, rungs=rungs,
         )  # fmt: skip
