@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from colinear.datasets.features import Features
@@ -19,6 +18,7 @@ from colinear.search.candidates import rank_candidates
 from colinear.search.regs import parse_regs
 from colinear.search.result import Progress, SearchResult, Trial
 from colinear.solvers.descent import Report
+from colinear.solvers.folds import CrossValidator, FoldBatch
 from colinear.solvers.path import fit_preconditioner, solve_path
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import Path
@@ -100,27 +100,23 @@ class PathSearch:
         total = len(self.regs) * (n_folds + 1)
         folds = deal_folds(plain.labels, n_folds, self.seed, plain.dataset.class_names)
         objective = Objective(train)
-        preconditioner = preconditioner or fit_preconditioner(objective, self.seed)
-        whole = self._solve(objective, preconditioner, self.regs, report=_Relay(report, 0, total))
-        copies = train.n_samples // plain.n_samples
-        masked = Objective(train, folds=folds.repeat(copies))
-        held_out = torch.arange(n_folds, device=folds.device).repeat(len(self.regs))
-        regs = [reg for reg in self.regs for _ in range(n_folds)]
-        start = whole.coef.to(train.dtype).repeat_interleave(n_folds, 0)
-        parts = self._solve(
-            masked, preconditioner, regs, held_out=held_out, start=start, report=_Relay(report, len(self.regs), total)
+        solver = CrossValidator(LOSSES[self.loss], self.regs, self.tol, self.max_passes, self.seed, all_rows_first=True)
+        found = solver.run(
+            objective,
+            Objective(plain),
+            [FoldBatch(folds, tuple(range(n_folds)))],
+            preconditioner=preconditioner or fit_preconditioner(objective, self.seed),
+            relay=lambda done: _Relay(report, done, total),
         )
-        right, counted = Objective(plain, folds=folds).count_correct(parts.coef.to(plain.dtype), held_out)
-        right, counted = (rows.double().view(len(self.regs), n_folds).cpu() for rows in (right, counted))
-        shares = right / counted
-        accuracies = (right.sum(1) / counted.sum(1)).tolist()
-        trials = self._trials(whole, objective, accuracies, shares.std(1, correction=1).tolist())
+        whole, parts = found.path, found.points[len(self.regs) :]
+        accuracies = found.means.tolist()
+        trials = self._trials(whole, objective, accuracies, found.spreads.tolist())
         details = self._details(whole)
-        gaps = [point.relative_gap for point in parts.points]
         details["folds"] = {
-            "count": n_folds, "val_accuracies": shares.tolist(), "passes": parts.passes, "seconds": parts.seconds,
-            "largest_relative_gap": max(gaps),
-            "not_converged": sum(point.status.name != "CONVERGED" for point in parts.points),
+            "count": n_folds, "val_accuracies": found.accuracies.tolist(), "passes": found.passes - whole.passes,
+            "seconds": found.seconds - whole.seconds,
+            "largest_relative_gap": max(point.relative_gap for point in parts),
+            "not_converged": sum(point.status.name != "CONVERGED" for point in parts),
         }  # fmt: skip
         seconds = time.perf_counter() - started
         order = tuple(rank_candidates(accuracies, self.regs))
@@ -130,15 +126,14 @@ class PathSearch:
         self,
         objective: Objective,
         preconditioner: Preconditioner | None,
-        regs: tuple[float, ...] | list[float],
+        regs: tuple[float, ...],
         *,
-        held_out: Tensor | None = None,
         start: Tensor | None = None,
         report: Report | None = None,
     ) -> Path:
         return solve_path(
-            objective, LOSSES[self.loss], regs, tol=self.tol, max_passes=self.max_passes, held_out=held_out,
-            start=start, preconditioner=preconditioner, seed=self.seed, report=report,
+            objective, LOSSES[self.loss], regs, tol=self.tol, max_passes=self.max_passes, start=start,
+            preconditioner=preconditioner, seed=self.seed, report=report,
         )  # fmt: skip
 
     def _trials(
