@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,8 +21,8 @@ from colinear.estimators.fitting import Fit
 from colinear.losses import LOSSES
 from colinear.search.candidates import rank_candidates
 from colinear.search.path_search import default_regs
-from colinear.solvers.folds import CrossValidator, Rows, batch_splits
-from colinear.solvers.path import fit_preconditioner
+from colinear.solvers.folds import Rows, batch_splits, cross_validate
+from colinear.solvers.path import fit_preconditioner, solve_path
 
 COSTS = (1e-4, 1e4)  # ends of the range that a whole number for Cs spans, scikit-learn's
 
@@ -71,12 +72,13 @@ class LinearClassifierCV(LinearClassifierBase):
         regs = self._strengths(fit)
         labels = fit.objective.features.labels.cpu().numpy()
         splits = deal_splits(self.cv, labels, seed)
-        solver = CrossValidator(LOSSES[self._loss], regs, tol, passes, seed)
-        preconditioner = fit_preconditioner(fit.objective, seed)
+        pre = fit_preconditioner(fit.objective, seed)
+        solve = partial(solve_path, loss=LOSSES[self._loss], tol=tol, max_passes=passes, preconditioner=pre, seed=seed)
         judged = replace(fit.objective, row_weights=weights)
-        found = solver.run(fit.objective, judged, batch_splits(splits, len(labels)), preconditioner=preconditioner)
-        setup = 0.0 if preconditioner is None else preconditioner.spectrum.seconds
-        path = replace(found.path, passes=found.passes, setup_seconds=setup, seconds=found.seconds + setup)
+        found = cross_validate(solve, fit.objective, judged, regs, batch_splits(splits, len(labels)))
+        setup = 0.0 if pre is None else pre.spectrum.seconds
+        total, seconds = sum(path.passes for path in found.solves), sum(path.seconds for path in found.solves)
+        path = replace(found.path, passes=total, setup_seconds=setup, seconds=seconds + setup)
         scores, held = found.accuracies.numpy(), found.weights.numpy()
         means = scores @ (held / held.sum())
         best = rank_candidates(means.tolist(), regs)[0]
@@ -84,7 +86,7 @@ class LinearClassifierCV(LinearClassifierBase):
         self.regs_ = np.array(regs)
         self.Cs_ = np.array([fit.convert_strength(reg) for reg in regs])
         self.scores_, self.mean_scores_, self.spread_ = scores, means, _spread(scores)
-        warn_uncertified(found.points, tol)
+        warn_uncertified([point for path in found.solves for point in path.points], tol)
         return self
 
     def _strengths(self, fit: Fit) -> tuple[float, ...]:

@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.losses import Loss
 from colinear.objective import Objective, _all_reduce_
 from colinear.solvers.descent import Report
-from colinear.solvers.path import solve_path
-from colinear.solvers.preconditioner import Preconditioner
-from colinear.solvers.solution import Path, PathPoint
+from colinear.solvers.solution import Path
 
 Rows = tuple[NDArray[np.int64], NDArray[np.int64]]  # training and test rows of one split
 
@@ -58,16 +55,13 @@ def batch_splits(splits: Sequence[Rows], n_samples: int) -> list[FoldBatch]:
     alone: list[FoldBatch] = []
     for number, (train, test) in enumerate(splits):
         if len(np.unique(train)) < n_samples - len(np.unique(test)):
-            folds = torch.ones(n_samples, dtype=torch.int64)
-            folds[torch.as_tensor(test)] = 0
-            trained = torch.zeros(n_samples, dtype=torch.bool)
-            trained[torch.as_tensor(train)] = True
+            folds, trained = torch.ones(n_samples, dtype=torch.int64), torch.zeros(n_samples, dtype=torch.bool)
+            folds[torch.as_tensor(test)], trained[torch.as_tensor(train)] = 0, True
             alone.append(FoldBatch(folds, (number,), trained))
             continue
         fitting = next((batch for batch in shared if (batch[0][test] < 0).all()), None)
         if fitting is None:
-            fitting = np.full(n_samples, -1, dtype=np.int64), []
-            shared.append(fitting)
+            shared.append(fitting := (np.full(n_samples, -1, dtype=np.int64), []))
         fitting[0][test] = len(fitting[1])
         fitting[1].append(number)
     whole = [FoldBatch(torch.from_numpy(np.where(f < 0, len(members), f)), tuple(members)) for f, members in shared]
@@ -76,19 +70,17 @@ def batch_splits(splits: Sequence[Rows], n_samples: int) -> list[FoldBatch]:
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation:
-    """What `CrossValidator` found.
+    """Every strength on all rows, and how those on the splits label held-out rows.
 
-    path : every strength on all rows; passes and seconds are those of the solve that had them.
-    correct (k, splits) float64 : weight of the held-out rows that are labelled right;   weights (splits,): of them all.
-    points : every fit, in the order solved.     passes, seconds : of all solves.
+    path : every strength on all rows; its passes and seconds are those of the solve it was part of.
+    correct (k, splits) float64 : weight of held-out rows labelled right;   weights (splits,) float64 : of them all.
+    solves : the path of every solve, in order, its points as [strength][fold, then all rows].
     """
 
     path: Path
     correct: Tensor
     weights: Tensor
-    points: tuple[PathPoint, ...]
-    passes: int
-    seconds: float
+    solves: tuple[Path, ...]
 
     @property
     def accuracies(self) -> Tensor:
@@ -97,91 +89,63 @@ class CrossValidation:
 
     @property
     def means(self) -> Tensor:
-        """The same share of all splits, (k,) float64: a split counts by its held-out weight."""
+        """The same share of all splits together, (k,) float64."""
         return self.correct.sum(1) / self.weights.sum()
 
     @property
     def spreads(self) -> Tensor:
-        """Standard deviation (n - 1) of the accuracy over splits, (k,) float64."""
+        """Standard deviation (n - 1) of the accuracies over two splits or more, (k,) float64."""
         return self.accuracies.std(1, correction=1)
 
 
-@dataclass(frozen=True)
-class CrossValidator:
-    """Solve k strengths on all rows and on every split, each pair one row block of one matrix, and score the splits.
+def cross_validate(
+    solve: Callable[..., Path],
+    objective: Objective,
+    judged: Objective,
+    regs: Sequence[float],
+    batches: Sequence[FoldBatch],
+    *,
+    all_rows_first: bool = False,
+    relay: Callable[[int], Report] | None = None,
+) -> CrossValidation:
+    """Solve k strengths on all rows and without each split's test rows, and judge by these.
 
-    A candidate's held-out rows are masked in the gradient of the scores, so a pass over the rows serves all candidates.
-    tol, max_passes, seed : those of `solve_path`.
-    all_rows_first : solve all rows alone and start every fold from there, so that the path has passes and seconds of
-    its own, as a report shows them. Otherwise all rows are candidates beside the folds, and one solve does for all.
-    Both reach `tol`; they differ in their passes, and in weights by no more than the gaps allow.
+    Each pair of strength and fold is one row block of one matrix, its held-out rows masked in the gradient of the
+    scores, so that a pass over the rows serves them all.
+    solve : `solve_path` with loss, tolerance and limits bound.     objective : what trains, with its row weights.
+    judged : the same rows with the weights that accuracies count, once each where `objective` holds further copies.
+    all_rows_first : solve all rows alone and start every fold from there, so that they have passes and seconds of
+    their own to report. Otherwise they are candidates beside the folds, and one solve does for all. Both reach the
+    tolerance; passes differ, and weights by no more than the gaps allow.
+    relay : given the number of fits done, what the next solve reports to.
+    Raises   `InputError` if a split holds out no weight, and what `solve_path` raises.
     """
+    solves: list[Path] = []
 
-    loss: Loss
-    regs: tuple[float, ...]
-    tol: float
-    max_passes: int
-    seed: int = 0
-    all_rows_first: bool = False
-
-    def run(
-        self,
-        objective: Objective,
-        judged: Objective,
-        batches: Sequence[FoldBatch],
-        *,
-        preconditioner: Preconditioner | None = None,
-        relay: Callable[[int], Report] | None = None,
-    ) -> CrossValidation:
-        """Cross-validate over `batches`; weights of `objective` count in training, those of `judged` in accuracies.
-
-        objective : the n rows, perhaps with further copies of all of them;   judged : the same n rows, once each.
-        preconditioner : of the rows of `objective`.   relay : given the number of fits done, what a solve reports to.
-        Raises   `InputError` if a split holds out no weight, and what `solve_path` raises.
-        """
-        paths: list[Path] = []
-        correct = torch.empty(len(self.regs), sum(len(batch.splits) for batch in batches), dtype=torch.float64)
-        weights = torch.empty(correct.shape[1], dtype=torch.float64)
-
-        def solve(over: Objective, held: list[int], start: Tensor | None = None) -> Path:
-            report = None if relay is None else relay(sum(len(path.points) for path in paths))
-            paths.append(self._solve(over, held, preconditioner, start, report))
-            return paths[-1]
-
-        whole = solve(objective, [-1]) if self.all_rows_first else None
-        start = None if whole is None else whole.coef
-        for batch in batches:
-            members = list(batch.splits)
-            beside = whole is None and batch.trained is None
-            held = [*range(len(members)), *([-1] if beside else [])]
-            path = solve(batch.mask(objective), held, start)
-            if beside:
-                whole = replace(path, points=path.points[len(members) :: len(held)])
-            coef = path.coef.view(len(self.regs), len(held), *path.coef.shape[1:])[:, : len(members)]
-            correct[:, members], weights[members] = (sums.cpu() for sums in _judge(judged, batch.folds, coef))
-        if whole is None:  # no splitter that trains on all other rows
-            whole = solve(objective, [-1])
-        points = tuple(point for path in paths for point in path.points)
-        passes, seconds = sum(path.passes for path in paths), sum(path.seconds for path in paths)
-        return CrossValidation(whole, correct, weights, points, passes, seconds)
-
-    def _solve(
-        self,
-        objective: Objective,
-        held: list[int],
-        preconditioner: Preconditioner | None,
-        start: Tensor | None,
-        report: Report | None,
-    ) -> Path:
-        """Every strength with every fold of `held`, -1 for none; points as [strength][fold], start as [strength]."""
-        features = objective.features
-        held_out = torch.tensor(held * len(self.regs), device=features.device)
-        return solve_path(
-            objective, self.loss, [reg for reg in self.regs for _ in held], tol=self.tol, max_passes=self.max_passes,
-            held_out=None if objective.folds is None else held_out,
-            start=None if start is None else start.to(features.dtype).repeat_interleave(len(held), 0),
-            preconditioner=preconditioner, seed=self.seed, report=report,
+    def run(over: Objective, held: list[int], start: Tensor | None = None) -> Path:
+        held_out = torch.tensor(held * len(regs), device=over.features.device)
+        path = solve(
+            over, regs=[reg for reg in regs for _ in held], held_out=None if over.folds is None else held_out,
+            start=None if start is None else start.to(over.features.dtype).repeat_interleave(len(held), 0),
+            report=None if relay is None else relay(sum(len(path.points) for path in solves)),
         )  # fmt: skip
+        solves.append(path)
+        return path
+
+    whole = run(objective, [-1]) if all_rows_first else None
+    start = None if whole is None else whole.coef
+    correct = torch.empty(len(regs), sum(len(batch.splits) for batch in batches), dtype=torch.float64)
+    weights = correct.new_empty(correct.shape[1])
+    for batch in batches:
+        members = list(batch.splits)
+        beside = [-1] if whole is None and batch.trained is None else []
+        path = run(batch.mask(objective), [*range(len(members)), *beside], start)
+        if beside:
+            whole = replace(path, points=path.points[len(members) :: len(members) + 1])
+        coef = path.coef.view(len(regs), -1, *path.coef.shape[1:])[:, : len(members)]
+        correct[:, members], weights[members] = (sums.cpu() for sums in _judge(judged, batch.folds, coef))
+    whole = whole or run(objective, [-1])  # no split trains on all other rows
+    return CrossValidation(whole, correct, weights, tuple(solves))
 
 
 def _judge(judged: Objective, folds: Tensor, coef: Tensor) -> tuple[Tensor, Tensor]:
@@ -197,7 +161,7 @@ def _judge(judged: Objective, folds: Tensor, coef: Tensor) -> tuple[Tensor, Tens
     _all_reduce_(counted)
     if not bool((counted > 0).all()):
         raise InputError("every fold must hold rows of weight > 0; give other sample_weight or cv.")
-    correct = torch.zeros(coef.shape[:2], dtype=torch.float64, device=features.device)
+    correct = counted.new_zeros(coef.shape[:2])
     for rows, scores in judged.scores(coef.flatten(0, 1).to(features.dtype)):
         # max gives the lowest class among ties, as argmax does, in a tenth of its time along this dimension
         right = (scores.max(1).indices == features.labels[rows]).view(*coef.shape[:2], -1)
