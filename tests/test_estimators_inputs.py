@@ -18,7 +18,6 @@ from sklearn.exceptions import DataConversionWarning, NotFittedError
 
 from colinear.checks import InputError
 from colinear.estimators import HingeClassifier, SoftmaxClassifier, SoftmaxClassifierCV
-from colinear.estimators.folds import batch_splits
 from colinear.estimators.inputs import as_matrix
 
 X, Y = load_iris(return_X_y=True)
@@ -349,16 +348,3 @@ def test_cross_validation_that_makes_no_sense(parameters: dict[str, Any], messag
 
 def test_the_hinge_has_no_probabilities() -> None:
     assert not hasattr(HingeClassifier().fit(X, Y), "predict_proba")
-
-
-def test_splits_are_packed_into_as_few_batches_as_their_test_sets_allow() -> None:
-    rows = np.arange(6)
-    halves = [(rows[3:], rows[:3]), (rows[:3], rows[3:])]
-    thirds = [(np.setdiff1d(rows, rows[i : i + 2]), rows[i : i + 2]) for i in (0, 2, 4)]
-    partial = [(rows[:2], rows[4:])]
-    batches = batch_splits([*halves, *thirds, *partial], 6)
-    assert [batch.splits for batch in batches] == [(0, 1), (2, 3, 4), (5,)]
-    assert batches[1].folds.tolist() == [0, 0, 1, 1, 2, 2]
-    assert batches[2].trained is not None
-    assert batches[2].trained.tolist() == [True, True, False, False, False, False]
-    assert batches[2].folds.tolist() == [1, 1, 1, 1, 0, 0]

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from sklearn.model_selection import check_cv
 
 from colinear.checks import InputError, check_count, check_number
+from colinear.datasets.stratified import split_stratified
 from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, log_softmax_rows, plain, softmax_rows
 from colinear.estimators.certificates import warn_uncertified
 from colinear.estimators.fitting import Fit
-from colinear.estimators.folds import FoldBatch, batch_splits, deal_splits
 from colinear.losses import LOSSES
 from colinear.search.candidates import rank_candidates
 from colinear.search.path_search import default_regs
+from colinear.solvers.folds import Rows, batch_splits, cross_validate
 from colinear.solvers.path import fit_preconditioner, solve_path
-from colinear.solvers.preconditioner import Preconditioner
-from colinear.solvers.solution import Path, PathPoint
 
 COSTS = (1e-4, 1e4)  # ends of the range that a whole number for Cs spans, scikit-learn's
 
@@ -72,15 +72,21 @@ class LinearClassifierCV(LinearClassifierBase):
         regs = self._strengths(fit)
         labels = fit.objective.features.labels.cpu().numpy()
         splits = deal_splits(self.cv, labels, seed)
-        compare = _Comparison(fit, weights, regs, tol, passes, seed)
-        path, scores, held, points = compare.run(batch_splits(splits, len(labels)), len(splits))
+        pre = fit_preconditioner(fit.objective, seed)
+        solve = partial(solve_path, loss=LOSSES[self._loss], tol=tol, max_passes=passes, preconditioner=pre, seed=seed)
+        judged = replace(fit.objective, row_weights=weights)
+        found = cross_validate(solve, fit.objective, judged, regs, batch_splits(splits, len(labels)))
+        setup = 0.0 if pre is None else pre.spectrum.seconds
+        total, seconds = sum(path.passes for path in found.solves), sum(path.seconds for path in found.solves)
+        path = replace(found.path, passes=total, setup_seconds=setup, seconds=seconds + setup)
+        scores, held = found.accuracies.numpy(), found.weights.numpy()
         means = scores @ (held / held.sum())
         best = rank_candidates(means.tolist(), regs)[0]
         self._learn(fit, path, path.points[best])
         self.regs_ = np.array(regs)
         self.Cs_ = np.array([fit.convert_strength(reg) for reg in regs])
         self.scores_, self.mean_scores_, self.spread_ = scores, means, _spread(scores)
-        warn_uncertified(points, tol)
+        warn_uncertified([point for path in found.solves for point in path.points], tol)
         return self
 
     def _strengths(self, fit: Fit) -> tuple[float, ...]:
@@ -112,81 +118,30 @@ def _as_list(name: str, values: Any) -> Sequence[Any]:
     return numbers_
 
 
-@dataclass(frozen=True, eq=False)
-class _Comparison:
-    """All strengths on all folds and on all rows."""
+def deal_splits(cv: Any, y: NDArray[Any], seed: int) -> list[Rows]:
+    """Training and test rows of every split.
 
-    fit: Fit
-    weights: Tensor | None
-    regs: tuple[float, ...]
-    tol: float
-    passes: int
-    seed: int
-
-    def run(
-        self, batches: list[FoldBatch], n_splits: int
-    ) -> tuple[Path, NDArray[np.float64], NDArray[np.float64], list[PathPoint]]:
-        """The path on all rows, accuracies (strengths, splits), held-out weights (splits,), every point solved."""
-        preconditioner = fit_preconditioner(self.fit.objective, self.seed)
-        scores, weights = np.empty((len(self.regs), n_splits)), np.empty(n_splits)
-        whole: Path | None = None
-        points: list[PathPoint] = []
-        setup = 0.0 if preconditioner is None else preconditioner.spectrum.seconds
-        total, seconds = 0, 0.0
-        for batch in batches:
-            held = list(range(len(batch.splits))) + ([-1] if whole is None and batch.trained is None else [])
-            path, found = self._solve(batch, held, preconditioner)
-            if -1 in held:
-                whole = replace(path, points=tuple(row.pop() for row in found))
-            scores[:, list(batch.splits)], weights[list(batch.splits)] = self._accuracies(batch, found)
-            total, seconds = total + path.passes, seconds + path.seconds
-            points += path.points
-        if whole is None:  # no splitter that trains on all other rows: a solve of its own
-            whole = solve_path(
-                self.fit.objective, LOSSES[self.fit.loss], self.regs, tol=self.tol, max_passes=self.passes,
-                preconditioner=preconditioner, seed=self.seed,
-            )  # fmt: skip
-            total, seconds, points = total + whole.passes, seconds + whole.seconds, points + list(whole.points)
-        return replace(whole, passes=total, setup_seconds=setup, seconds=seconds + setup), scores, weights, points
-
-    def _solve(
-        self, batch: FoldBatch, held: list[int], preconditioner: Preconditioner | None
-    ) -> tuple[Path, list[list[PathPoint]]]:
-        """One solve of every pair of strength and held-out fold; points as [strength][fold]."""
-        objective = self.fit.objective
-        device = objective.features.device
-        row_weights = objective.row_weights
-        if batch.trained is not None:
-            trained = batch.trained.to(device).double()
-            row_weights = trained if row_weights is None else row_weights * trained
-        folded = replace(objective, row_weights=row_weights, folds=batch.folds.to(device))
-        path = solve_path(
-            folded, LOSSES[self.fit.loss], [reg for reg in self.regs for _ in held], tol=self.tol,
-            max_passes=self.passes, held_out=torch.tensor(held * len(self.regs), device=device),
-            preconditioner=preconditioner, seed=self.seed,
-        )  # fmt: skip
-        width = len(held)
-        return path, [list(path.points[i : i + width]) for i in range(0, len(path.points), width)]
-
-    def _accuracies(
-        self, batch: FoldBatch, found: list[list[PathPoint]]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Share of weight in each fold that is labelled correctly, (strengths, folds), and that weight, (folds,)."""
-        features = self.fit.objective.features
-        device, n_folds = features.device, len(batch.splits)
-        coef = torch.stack([point.coef for row in found for point in row]).to(features.dtype)  # (k f, c, d)
-        folds = batch.folds.to(device)
-        weights = torch.ones(len(folds), dtype=torch.float64) if self.weights is None else self.weights
-        weights = weights.to(device)
-        counted = torch.bincount(folds, weights, n_folds + 1)[:n_folds]
-        if not bool((counted > 0).all()):
-            raise InputError("every fold must hold rows of weight > 0; give other sample_weight or cv.")
-        correct = torch.zeros(len(found), n_folds, dtype=torch.float64, device=device)
-        for rows, scores in self.fit.objective.scores(coef):
-            right = (scores.argmax(1) == features.labels[rows]).view(len(found), n_folds, -1)
-            mine = folds[rows] == torch.arange(n_folds, device=device).unsqueeze(1)  # (f, b)
-            correct += (right & mine).double() @ weights[rows]
-        return (correct / counted).cpu().numpy(), counted.cpu().numpy()
+    cv : a number of stratified folds >= 2 (None is 5), a share of rows in (0, 1) for one stratified hold-out drawn
+    with `seed`, a scikit-learn splitter, or an iterable of (training rows, test rows).
+    """
+    if isinstance(cv, float | np.floating):
+        share = check_number("cv, as a share of rows,", float(cv), above=0)
+        if share >= 1:
+            raise InputError(f"cv must be a number of folds, a share in (0, 1) or a splitter; got {cv!r}.")
+        kept, held = split_stratified(torch.as_tensor(y), (1 - share, share), seed)
+        splits: Iterable[Rows] = [(kept.numpy(), held.numpy())]
+    else:
+        splits = check_cv(cv, y, classifier=True).split(np.zeros((len(y), 1)), y)
+    dealt = [(np.asarray(train), np.asarray(test)) for train, test in splits]
+    dealt = [tuple(np.flatnonzero(rows) if rows.dtype == bool else rows for rows in split) for split in dealt]  # type: ignore[misc]
+    for number, (train, test) in enumerate(dealt):
+        if len(train) == 0 or len(test) == 0:
+            raise InputError(f"every split must have training and test rows; split {number} of cv has none of one.")
+        if len(np.intersect1d(train, test)):
+            raise InputError(f"training and test rows must differ; split {number} of cv has rows in both.")
+    if not dealt:
+        raise InputError("cv must give at least one split of the rows.")
+    return dealt
 
 
 class SoftmaxClassifierCV(LinearClassifierCV):

@@ -6,10 +6,8 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from colinear.datasets.features import Features
 from colinear.datasets.stratified import deal_folds
@@ -18,7 +16,7 @@ from colinear.objective import Objective
 from colinear.search.candidates import rank_candidates
 from colinear.search.regs import parse_regs
 from colinear.search.result import Progress, SearchResult, Trial
-from colinear.solvers.descent import Report
+from colinear.solvers.folds import FoldBatch, cross_validate
 from colinear.solvers.path import fit_preconditioner, solve_path
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import Path
@@ -59,8 +57,8 @@ class PathSearch:
         """
         started = time.perf_counter()
         objective = Objective(train)
-        preconditioner = preconditioner or fit_preconditioner(objective, self.seed)
-        path = self._solve(objective, preconditioner, self.regs, report=_Relay(report, 0, len(self.regs)))
+        solve = self._solver(objective, preconditioner)
+        path = solve(objective, regs=self.regs, report=_Relay(report, 0, len(self.regs)))
         accuracies = Objective(validation).accuracy(path.coef.to(train.dtype)).tolist()
         trials = self._trials(path, objective, accuracies, None)
         order = rank_candidates(accuracies, self.regs)
@@ -68,9 +66,8 @@ class PathSearch:
         refitted = None
         if refit_on is not None:
             winner = path.points[order[0]]
-            again = self._solve(
-                Objective(refit_on), preconditioner, (winner.reg,), start=winner.coef.to(refit_on.dtype)
-            )
+            start = winner.coef.to(refit_on.dtype)
+            again = solve(Objective(refit_on), regs=(winner.reg,), start=start)
             refitted = again.points[0].coef
             details["refit"] = {"n_train": refit_on.n_samples, **_certificate(again)}
         seconds = time.perf_counter() - started
@@ -93,52 +90,34 @@ class PathSearch:
         them, so a fold counts by its rows; its spread is the standard deviation (n - 1) over folds.
 
         train : the training rows, perhaps with further copies of each;  plain : the same rows, once each.
-        All rows are solved first; every strength on every fold's complement then starts from there and is one
-        row block of one matrix, its held-out rows masked in the gradient of the scores.
+        All rows are solved first; every strength on every fold's complement then starts from there.
         """
         started = time.perf_counter()
         total = len(self.regs) * (n_folds + 1)
         folds = deal_folds(plain.labels, n_folds, self.seed, plain.dataset.class_names)
         objective = Objective(train)
-        preconditioner = preconditioner or fit_preconditioner(objective, self.seed)
-        whole = self._solve(objective, preconditioner, self.regs, report=_Relay(report, 0, total))
-        copies = train.n_samples // plain.n_samples
-        masked = Objective(train, folds=folds.repeat(copies))
-        held_out = torch.arange(n_folds, device=folds.device).repeat(len(self.regs))
-        regs = [reg for reg in self.regs for _ in range(n_folds)]
-        start = whole.coef.to(train.dtype).repeat_interleave(n_folds, 0)
-        parts = self._solve(
-            masked, preconditioner, regs, held_out=held_out, start=start, report=_Relay(report, len(self.regs), total)
-        )
-        right, counted = Objective(plain, folds=folds).count_correct(parts.coef.to(plain.dtype), held_out)
-        right, counted = (rows.double().view(len(self.regs), n_folds).cpu() for rows in (right, counted))
-        shares = right / counted
-        accuracies = (right.sum(1) / counted.sum(1)).tolist()
-        trials = self._trials(whole, objective, accuracies, shares.std(1, correction=1).tolist())
+        found = cross_validate(
+            self._solver(objective, preconditioner), objective, Objective(plain), self.regs,
+            [FoldBatch(folds, tuple(range(n_folds)))], all_rows_first=True, relay=lambda n: _Relay(report, n, total),
+        )  # fmt: skip
+        whole, parts = found.solves
+        accuracies = found.means.tolist()
+        trials = self._trials(whole, objective, accuracies, found.spreads.tolist())
         details = self._details(whole)
-        gaps = [point.relative_gap for point in parts.points]
         details["folds"] = {
-            "count": n_folds, "val_accuracies": shares.tolist(), "passes": parts.passes, "seconds": parts.seconds,
-            "largest_relative_gap": max(gaps),
+            "count": n_folds, "val_accuracies": found.accuracies.tolist(), "passes": parts.passes,
+            "seconds": parts.seconds, "largest_relative_gap": max(point.relative_gap for point in parts.points),
             "not_converged": sum(point.status.name != "CONVERGED" for point in parts.points),
         }  # fmt: skip
         seconds = time.perf_counter() - started
         order = tuple(rank_candidates(accuracies, self.regs))
         return SearchResult(self.loss, "exact", trials, order, whole.coef, details=details, seconds=seconds)
 
-    def _solve(
-        self,
-        objective: Objective,
-        preconditioner: Preconditioner | None,
-        regs: tuple[float, ...] | list[float],
-        *,
-        held_out: Tensor | None = None,
-        start: Tensor | None = None,
-        report: Report | None = None,
-    ) -> Path:
-        return solve_path(
-            objective, LOSSES[self.loss], regs, tol=self.tol, max_passes=self.max_passes, held_out=held_out,
-            start=start, preconditioner=preconditioner, seed=self.seed, report=report,
+    def _solver(self, objective: Objective, preconditioner: Preconditioner | None) -> Callable[..., Path]:
+        preconditioner = preconditioner or fit_preconditioner(objective, self.seed)
+        return partial(
+            solve_path, loss=LOSSES[self.loss], tol=self.tol, max_passes=self.max_passes,
+            preconditioner=preconditioner, seed=self.seed,
         )  # fmt: skip
 
     def _trials(

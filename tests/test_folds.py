@@ -1,0 +1,129 @@
+"""Folds as candidates of one solve: how splits are packed, what their rows weigh, and that both orders agree."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.problems import as_features, draw_rows
+
+from colinear.checks import InputError
+from colinear.losses import LOSSES, Loss
+from colinear.objective import Objective
+from colinear.solvers.folds import CrossValidation, FoldBatch, batch_splits, cross_validate
+from colinear.solvers.path import solve_path
+
+REGS = (1e-1, 1e-3)
+N, FOLDS = 61, 4  # folds of 15 and 16 rows
+FEATURES = as_features(draw_rows(N, 4, 3, seed=1, spread=0.8))
+DEALT = torch.arange(N) % FOLDS
+WEIGHTS = torch.linspace(0, 2, N, dtype=torch.float64)
+TRAINED = Objective(FEATURES, row_weights=WEIGHTS)
+
+every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+both_orders = pytest.mark.parametrize("first", [True, False], ids=["all rows first", "together"])
+
+
+def validate(
+    loss: Loss,
+    first: bool,
+    judged: Objective,
+    objective: Objective = TRAINED,
+    folds: torch.Tensor = DEALT,
+    **how: object,
+) -> CrossValidation:
+    solve = partial(solve_path, loss=loss, tol=1e-6, max_passes=3000)
+    batches = [FoldBatch(folds, tuple(range(FOLDS)))]
+    return cross_validate(solve, objective, judged, REGS, batches, all_rows_first=first, **how)  # type: ignore[arg-type]
+
+
+def test_splits_are_packed_into_as_few_batches_as_their_test_sets_allow() -> None:
+    rows = np.arange(6)
+    halves = [(rows[3:], rows[:3]), (rows[:3], rows[3:])]
+    thirds = [(np.setdiff1d(rows, rows[i : i + 2]), rows[i : i + 2]) for i in (0, 2, 4)]
+    partial = [(rows[:2], rows[4:])]
+    batches = batch_splits([*halves, *thirds, *partial], 6)
+    assert [batch.splits for batch in batches] == [(0, 1), (2, 3, 4), (5,)]
+    assert batches[1].folds.tolist() == [0, 0, 1, 1, 2, 2]
+    assert batches[2].trained is not None
+    assert batches[2].trained.tolist() == [True, True, False, False, False, False]
+    assert batches[2].folds.tolist() == [1, 1, 1, 1, 0, 0]
+
+
+@every_loss
+@both_orders
+@pytest.mark.parametrize("judges", [None, torch.linspace(1, 3, N, dtype=torch.float64)], ids=["even", "weighted"])
+def test_rows_weigh_apart_in_training_and_in_accuracies(loss: Loss, first: bool, judges: torch.Tensor | None) -> None:
+    found = validate(loss, first, Objective(FEATURES, row_weights=judges, chunk_rows=10))
+    counts = torch.ones(N, dtype=torch.float64) if judges is None else judges
+    whole = solve_path(TRAINED, loss, REGS, tol=1e-6, max_passes=3000)
+    torch.testing.assert_close(found.path.coef, whole.coef, rtol=1e-2, atol=1e-2)
+    for fold in range(FOLDS):
+        mine = fold == DEALT
+        own = solve_path(Objective(FEATURES, row_weights=WEIGHTS * ~mine), loss, REGS, tol=1e-6, max_passes=3000)
+        scores = torch.cat([block for _, block in Objective(FEATURES).scores(own.coef.to(FEATURES.dtype))], 2)
+        right = (scores.argmax(1) == FEATURES.labels) & mine  # (k, n)
+        torch.testing.assert_close(found.correct[:, fold], right.double() @ counts)
+        torch.testing.assert_close(found.weights[fold], counts[mine].sum())
+
+
+def test_the_mean_is_the_share_of_all_weight_and_the_spread_that_of_the_splits() -> None:
+    found = validate(LOSSES["softmax"], True, Objective(FEATURES))
+    shares = found.correct.numpy() / np.array([16, 15, 15, 15])
+    np.testing.assert_allclose(found.accuracies, shares)
+    np.testing.assert_allclose(found.means, found.correct.numpy().sum(1) / N)
+    np.testing.assert_allclose(found.spreads, shares.std(1, ddof=1))
+
+
+@both_orders
+def test_every_fit_counts_its_passes_and_reports(first: bool) -> None:
+    done: list[int] = []
+    found = validate(LOSSES["softmax"], first, Objective(FEATURES), relay=lambda fits: lambda *_: done.append(fits))
+    assert [len(path.points) for path in found.solves] == ([2, 8] if first else [10])
+    assert [point.reg for point in found.path.points] == list(REGS)
+    assert sorted(set(done)) == ([0, len(REGS)] if first else [0])
+    assert found.path.passes == found.solves[0].passes
+
+
+def test_a_fold_without_weight_is_refused() -> None:
+    with pytest.raises(InputError, match="every fold must hold rows of weight > 0"):
+        validate(LOSSES["softmax"], True, Objective(FEATURES, row_weights=(DEALT > 0).double()))
+
+
+WORKER = """
+import sys, torch, torch.distributed as dist
+from dataclasses import replace
+from datetime import timedelta
+from colinear.objective import Objective
+from tests.test_folds import DEALT, FEATURES, LOSSES, WEIGHTS, validate
+folder, rank = sys.argv[1], int(sys.argv[2])
+meet = f"file://{folder}/meet"
+dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(seconds=60))
+rows = slice(0, 23) if rank == 0 else slice(23, 61)
+shard = replace(FEATURES, dataset=FEATURES.dataset.subset(rows))
+found = validate(LOSSES["softmax"], True, Objective(shard), Objective(shard, row_weights=WEIGHTS[rows]), DEALT[rows])
+torch.save((found.correct, found.weights), f"{folder}/found-{rank}.pt")
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_with_a_shard_each_count_all_rows(tmp_path: Path) -> None:
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(tmp_path), str(rank)],
+            cwd=Path(__file__).parent.parent, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in (0, 1)
+    ]  # fmt: skip
+    said = [worker.communicate(timeout=120)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], said
+    alone = validate(LOSSES["softmax"], True, Objective(FEATURES))
+    for rank in (0, 1):
+        correct, weights = torch.load(tmp_path / f"found-{rank}.pt")
+        assert torch.equal(correct, alone.correct)
+        assert torch.equal(weights, alone.weights)
