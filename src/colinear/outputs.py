@@ -115,6 +115,11 @@ def check_output(
     return target
 
 
+def node_name(mode: int) -> str | None:
+    """What stands at a place with this `st_mode`, if it is not a regular file: with its article, None if unknown."""
+    return next((name for is_node, name in NODES if is_node(mode)), None)
+
+
 def check_name(option: str, path: Path) -> None:
     """Raise `InputError` if `path` is no UTF-8: safetensors would write it and not read it back."""
     try:
@@ -126,9 +131,8 @@ def check_name(option: str, path: Path) -> None:
 def _refuse_taken(
     target: Path, there: os.stat_result, kind: Kind, inputs: list[str | os.PathLike[str]], remedy: str, option: str
 ) -> None:
-    for is_node, name in NODES:
-        if is_node(there.st_mode):
-            raise InputError(f"{option} must be a file; {target} is {name}. Pass the name of a file.")
+    if (name := node_name(there.st_mode)) is not None:
+        raise InputError(f"{option} must be a file; {target} is {name}. Pass the name of a file.")
     for given in inputs:
         if _is_same(given, there):
             raise InputError(f"{option} {target} is {given} itself, which is read. Pass another {option}.")

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.cli.console import Output, shorten, write_json
+from colinear.cli.console import CLASS_WIDTH, Output, write_json
 from colinear.cli.progress import Transfer
 from colinear.cli.tables import as_accuracy, new_table, score_sentence
 from colinear.datasets import ArrayDataset, Dataset, load_features, match_classes, open_dataset, read_image
@@ -19,7 +19,7 @@ from colinear.export.graph import PIXEL_RANGE
 from colinear.model import LinearModel
 from colinear.search.results import TestScore
 from colinear.search.tune import score_test
-from colinear.texts import printable
+from colinear.texts import printable, shorten
 
 CLASSES_SHOWN = 30
 
@@ -46,10 +46,9 @@ def run_evaluate(
     worst = sorted(classes, key=lambda one: (one["recall"] is None, one["recall"] or 0.0))
     for one in classes if len(classes) <= CLASSES_SHOWN else worst[:CLASSES_SHOWN]:
         other = one["mostly_taken_for"]
-        table.add_row(
-            shorten(one["class"]), f"{one['rows']:,}", as_accuracy(one["recall"]), as_accuracy(one["precision"]),
-            "–" if other is None else f"{shorten(other['class'], 16)} ({other['rows']:,})",
-        )  # fmt: skip
+        taken_for = "–" if other is None else f"{shorten(other['class'], 16)} ({other['rows']:,})"
+        shares = as_accuracy(one["recall"]), as_accuracy(one["precision"])
+        table.add_row(shorten(one["class"], CLASS_WIDTH), f"{one['rows']:,}", *shares, taken_for)
     output.show(table)
     output.emit(
         {
