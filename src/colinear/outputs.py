@@ -167,21 +167,20 @@ def _try_to_write(target: Path) -> None:
     aside.unlink()
 
 
-def write_whole(target: Path, content: bytes) -> None:
-    """Write a file beside its place, fsync, rename: it is whole or as it was before. Raises `OSError` if it cannot."""
-    write_aside(_aside(target), target, content)
-
-
-def save_whole(target: Path, content: bytes, what: str) -> None:
+def save_whole(target: Path, content: bytes, what: str, remedy: str = "Pass another place.") -> None:
     """`write_whole`, with an `InputError` that names `what` for a place that cannot be written."""
     try:
         write_whole(target, content)
     except OSError as error:
-        raise InputError(f"{what} could not be written: {error.strerror}. Pass another place.") from None
+        raise InputError(f"{what} could not be written: {error.strerror}. {remedy}") from None
 
 
-def write_aside(aside: Path, target: Path, content: bytes) -> None:
-    """As `write_whole`, by way of the path `aside` in the same folder; nothing of it is left."""
+def write_whole(target: Path, content: bytes, aside: Path | None = None) -> None:
+    """Write a file beside its place, fsync, rename: it is whole or as it was before. Raises `OSError` if it cannot.
+
+    aside : the path beside its place, for a caller who must know it; nothing is left there, unless by a kill.
+    """
+    aside = aside or _aside(target)
     try:
         with open(aside, "wb") as file:
             file.write(content)
