@@ -20,11 +20,11 @@ from torch import Tensor
 from colinear.checks import InputError
 from colinear.datasets.base import Dataset, Split
 from colinear.datasets.features import fit_scaling
+from colinear.metrics.calibration import BINS, bin_confidences
 from colinear.model import LinearModel
 from colinear.objective import score_rows
 from colinear.report.images import is_picture
 from colinear.report.sprites import shrink_templates
-from colinear.report.statistics import BINS, count_bins
 from colinear.schemas import Schema, parse_json
 from colinear.search.result import Progress, SearchResult
 from colinear.search.runfolder import RunFolder
@@ -219,7 +219,8 @@ def _of_test(model: LinearModel, test: Dataset) -> dict[str, Tensor]:
     correct = predicted == labels
     tensors = {"correct": correct.to(torch.uint8)}
     if softmax:
-        tensors["bins"] = count_bins(confidence, correct)
+        found = bin_confidences(confidence, correct)
+        tensors["bins"] = torch.stack([found.counts.double(), found.confidence, found.accuracy], 1)
     wrong = (~correct).nonzero().squeeze(1)
     worst = wrong[confidence[wrong].argsort(descending=True, stable=True)[:MISTAKES]]
     tensors["mistakes"] = torch.stack([labels[worst], predicted[worst], confidence[worst]], 1).double()
