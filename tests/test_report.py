@@ -27,7 +27,7 @@ from colinear.report.command import repeat_command
 from colinear.report.page import json_for_html, make_page
 from colinear.report.pairs import compare_winners
 from colinear.report.panels import read_panels
-from colinear.report.record import decimate, load_record, record_name
+from colinear.report.record import load_record, record_name
 from colinear.report.sprites import make_sprite, shrink_templates, stretch
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
@@ -358,17 +358,6 @@ def test_a_signed_sprite_is_blue_against_white_at_zero_and_red_for() -> None:
     image = open_sprite(make_sprite(torch.tensor([[[[1, 128, 255]]]], dtype=torch.uint8), signed=True)).convert("RGB")
     against, zero, for_it = (image.getpixel((x, 0)) for x in range(3))
     assert (against, zero, for_it) == ((5, 48, 97), (247, 247, 247), (103, 0, 31))
-
-
-def test_decimation_keeps_means_and_leaves_out_what_is_not_finite() -> None:
-    history = torch.full((2, 10), math.inf)
-    history[0] = torch.arange(10.0)
-    history[1, 0] = 4.0
-    losses, steps = decimate(history, points=5)
-    assert losses[0].tolist() == [0.5, 2.5, 4.5, 6.5, 8.5]
-    assert steps.tolist() == [1.5, 3.5, 5.5, 7.5, 9.5]
-    assert losses[1, 0] == 4.0
-    assert losses[1, 1:].isnan().all()
 
 
 def test_the_bins_of_a_record_are_those_of_the_metrics(digits: Path) -> None:

@@ -26,6 +26,7 @@ from colinear.objective import score_rows
 from colinear.report.images import is_picture
 from colinear.report.sprites import shrink_templates
 from colinear.schemas import Schema, parse_json
+from colinear.search.curves import decimate
 from colinear.search.result import Progress, SearchResult
 from colinear.search.runfolder import RunFolder
 from colinear.search.tune import Listener, LossRun
@@ -33,7 +34,6 @@ from colinear.search.written import read_settings
 from colinear.texts import shown
 
 FORMAT = "colinear-report-data-1"
-CURVE_POINTS = 200
 MISTAKES = 24
 FACTS = Schema(
     {
@@ -185,25 +185,6 @@ def _of_search(result: SearchResult, model: LinearModel, folder: RunFolder, spli
     if result.history is not None:
         tensors["history"], tensors["steps"] = decimate(result.history.cpu())
     return tensors
-
-
-def decimate(history: Tensor, points: int = CURVE_POINTS) -> tuple[Tensor, Tensor]:
-    """Mean of each of `points` equal stretches of steps: (k, points) float32, and the middle step of each.
-
-    A stretch in which a candidate has no finite loss (it left, or diverged) is NaN.
-
-    >>> decimate(torch.arange(6.0).view(1, 6), points=3)
-    (tensor([[0.5000, 2.5000, 4.5000]]), tensor([1.5000, 3.5000, 5.5000]))
-    """
-    steps = history.shape[1]
-    count = min(points, steps)
-    place = torch.arange(steps) * count // max(1, steps)
-    finite = torch.isfinite(history)
-    sums, counts = torch.zeros(2, len(history), count, dtype=torch.float64)
-    sums.index_add_(1, place, torch.where(finite, history, 0.0).double())
-    counts.index_add_(1, place, finite.double())
-    middle = torch.zeros(count, dtype=torch.float64).index_add_(0, place, torch.arange(1.0, steps + 1).double())
-    return (sums / counts).float(), (middle / place.bincount(minlength=count)).float()
 
 
 def _of_test(model: LinearModel, test: Dataset) -> dict[str, Tensor]:
