@@ -157,6 +157,13 @@ def test_whole_modules_are_in_the_reference() -> None:
     assert set(MODULES) <= documented_names()
 
 
+@pytest.mark.parametrize("package", [*PACKAGES, "colinear.cli"])
+def test_dir_shows_the_public_names_and_only_those(package: str) -> None:
+    module = importlib.import_module(package)
+    assert dir(module) == sorted(module.__all__)
+    assert all(getattr(module, name) is not None for name in dir(module))
+
+
 def test_every_documented_object_has_a_docstring() -> None:
     plain = {"colinear.datasets.ImageShape", "colinear.datasets.Progress", "colinear.export.FORMATS"}  # aliases, a dict
     for dotted in sorted(documented_names() - plain):

@@ -41,3 +41,7 @@ __all__ = [
     "top_k_accuracy",
     "wilson_interval",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
