@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from colinear.texts import printable
 from fuzz.cases import Case
 from fuzz.child import Verdict
 
@@ -105,4 +106,4 @@ def describe(failure: Failure) -> str:
         *([f"    {'; '.join(case.notes)[:160]}"] if case.notes else []),
         f"    again: python -m fuzz.run --again {case.name}",
     ]
-    return "\n".join("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in lines)
+    return "\n".join(map(printable, lines))

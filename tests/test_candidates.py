@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colinear.checks import InputError
-from colinear.search import Candidate, draw_candidates, grid_candidates, rank_candidates
+from colinear.search import Candidate, draw_candidates, rank_candidates
 
 RATES, REGS = (1e-4, 1e-1), (1e-3, 1.0)
 
@@ -44,11 +44,6 @@ def test_draws_are_uniform_in_the_logarithm() -> None:
     for column, low in ((0, -4.0), (1, -3.0)):
         counts = torch.histc(logs[:, column], 3, low, low + 3)
         assert float((counts - 4000 / 3).abs().max()) < 150
-
-
-def test_a_grid_is_every_pair() -> None:
-    pairs = [(c.learning_rate, c.reg) for c in grid_candidates([0.1, 0.2], [1.0, 0.0])]
-    assert pairs == [(0.1, 1.0), (0.1, 0.0), (0.2, 1.0), (0.2, 0.0)]
 
 
 @pytest.mark.parametrize(
@@ -95,10 +90,8 @@ def test_draws_that_cannot_be_are_refused(
         draw_candidates(count, rates, regs, seed=0)
 
 
-def test_candidates_and_grids_that_cannot_be_are_refused() -> None:
+def test_candidates_that_cannot_be_are_refused() -> None:
     with pytest.raises(InputError, match="learning rate must be a finite number > 0; got 0"):
         Candidate(0.0, 1.0)
     with pytest.raises(InputError, match="reg must be a finite number >= 0"):
         Candidate(1.0, -1.0)
-    with pytest.raises(InputError, match="at least one learning rate"):
-        grid_candidates([], [1.0])

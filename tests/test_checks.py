@@ -22,7 +22,6 @@ from colinear.checks import (
     check_number,
     check_seed,
 )
-from colinear.texts import printable
 
 
 def refused(message: str) -> Any:
@@ -71,10 +70,6 @@ def test_a_long_message_keeps_its_beginning_and_its_end() -> None:
     assert message.startswith("it is xxx")
     assert message.endswith("xxx. Do that.")
     assert "…" in message
-
-
-def test_bytes_that_are_no_utf_8_are_written_out() -> None:
-    assert printable("caf\udce9\x07") == r"caf\udce9\x07"
 
 
 @pytest.mark.parametrize("value", [True, 2.0, "2", None, math.nan])

@@ -17,14 +17,14 @@ from tests.program import ANSI, SMALL, Program, assert_fits_a_page, assert_refus
 
 from colinear.checks import InputError
 from colinear.cli import commands
-from colinear.cli.console import Output, shorten
+from colinear.cli.console import Output
 from colinear.cli.tables import as_percent, show_run, trial_table
 from colinear.cli.tuning import choose_solver, parse_range
 from colinear.datasets import open_split
 from colinear.model import LinearModel
 from colinear.search.regs import parse_regs
 from colinear.search.settings import Settings
-from colinear.texts import printable
+from colinear.texts import printable, shorten
 
 # tune ------------------------------------------------------------------------------------------------------------
 

@@ -51,6 +51,7 @@ def test_evaluate_counts_what_the_model_labels(colinear: Program, model_file: Pa
     classes = said.json["classes"]
     assert sum(one["rows"] for one in classes) == validation.n_samples
     assert sum(round(one["recall"] * one["rows"]) for one in classes) == right
+    assert all((one["mostly_taken_for"] or {}).get("class") != one["class"] for one in classes)
     shown = colinear("evaluate", model_file, "digits", "--part", "validation").out
     assert_fits_a_page(shown)
     assert f"accuracy {right / validation.n_samples:.4f} (95 % interval" in shown

@@ -20,38 +20,12 @@ from colinear.datasets.doors import (
     check_file,
     check_memory,
     check_regular,
-    clean_name,
     guarded,
-    listed,
     reading,
-    shown,
-    shown_path,
 )
 from colinear.datasets.unpickle import check_opcodes
 
 PLACE = Path("some") / "file.npz"
-
-
-def test_words_are_short_and_print() -> None:
-    assert shown("plain") == "plain"
-    assert shown("a\x1b[31m\nb\udcff") == "a\\x1b[31m\\nb\\udcff"
-    assert shown("a" * 60) == "a" * 60
-    assert shown("a" * 61) == "a" * 59 + "…"
-    assert len(shown("\x00" * 10**7)) == 60
-    assert listed("abc", 3) == "a, b, c"
-    assert listed("abcd", 3) == "a, b, c, ..."
-    assert len(listed(["\n" * 1000] * 1000)) < 170
-
-
-def test_a_long_path_keeps_its_end() -> None:
-    assert shown_path(Path("a/b.png")) == "a/b.png"
-    assert shown_path(Path("n" * 1000) / "b.png") == "…" + "n" * 153 + "/b.png"
-    assert shown_path(Path("a\nb\udce9")) == "a\\nb\\udce9"
-
-
-def test_names_that_are_not_utf8_can_be_written() -> None:
-    assert clean_name("café") == "café"
-    assert clean_name("caf\udce9").encode() == b"caf\\xe9"
 
 
 def test_regular_files_only(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "READ
 PICTURE_BYTES = 300_000
 # packages whose __all__ is the public surface, and modules that are documented whole
 PACKAGES = ("colinear", *(f"colinear.{name}" for name in ("datasets", "solvers", "search", "estimators", "course")))
-PACKAGES += ("colinear.export", "colinear.report")
-MODULES = tuple(f"colinear.{name}" for name in ("checks", "gradcheck", "losses", "metrics", "objective", "reference"))
+PACKAGES += ("colinear.export", "colinear.metrics", "colinear.report")
+MODULES = tuple(f"colinear.{name}" for name in ("checks", "gradcheck", "losses", "objective", "reference"))
 MODULES += ("colinear.selfcheck", "colinear.tracking")
 
 
@@ -155,6 +155,13 @@ def test_every_public_name_is_in_the_reference(package: str) -> None:
 
 def test_whole_modules_are_in_the_reference() -> None:
     assert set(MODULES) <= documented_names()
+
+
+@pytest.mark.parametrize("package", [*PACKAGES, "colinear.cli"])
+def test_dir_shows_the_public_names_and_only_those(package: str) -> None:
+    module = importlib.import_module(package)
+    assert dir(module) == sorted(module.__all__)
+    assert all(getattr(module, name) is not None for name in dir(module))
 
 
 def test_every_documented_object_has_a_docstring() -> None:

@@ -19,8 +19,9 @@ from colinear.report.canvas import label_text, to_png
 from colinear.report.confusion import confusion_figure
 from colinear.report.figures import write_figures
 from colinear.report.images import as_picture, is_picture, sample_figure, template_figure
-from colinear.report.record import Record, decimate
-from colinear.report.search_plots import loss_figure, path_figure, search_figure, smooth_curve, thin_curve
+from colinear.report.record import Record
+from colinear.report.search_plots import loss_figure, path_figure, search_figure
+from colinear.search.curves import decimate, smooth_curve
 from colinear.search.result import SearchResult, Trial
 from colinear.search.results import TestScore, loss_json
 from colinear.search.tune import LossRun
@@ -120,11 +121,6 @@ def test_after_a_resume_loss_curves_are_those_of_the_record() -> None:
     assert names[1:] == write_figures([resumed], split, kept.__setitem__, {"hinge": other})
 
 
-def test_a_thin_curve_ends_at_the_first_value_that_is_not_finite() -> None:
-    steps, losses = thin_curve(np.array([1.5, 3.5, 5.5]), np.array([2.0, np.nan, 1.0]))
-    assert (steps.tolist(), losses.tolist()) == ([1.5], [2.0])
-
-
 def test_the_sample_grid_shows_the_pixels_of_each_class() -> None:
     train = open_split("digits").train
     figure = sample_figure(train)
@@ -202,15 +198,6 @@ def test_the_path_shows_accuracies_and_gap_over_log_reg() -> None:
     assert below.get_xlabel() == "log10(reg)"
     assert "winner: reg 0.01, validation 0.450" in texts(figure)
     assert to_png(figure)
-
-
-def test_a_smoothed_curve_keeps_the_first_steps_and_the_mean() -> None:
-    losses = np.random.default_rng(0).normal(2, 0.5, 5000)
-    steps, means = smooth_curve(losses)
-    assert (steps[0], means[0]) == (1.0, losses[0])
-    assert len(steps) <= 200
-    assert means[-20:].std() < 0.1 < losses[-20:].std()
-    assert np.all(np.diff(steps) > 0)
 
 
 def test_loss_curves_end_where_a_candidate_left() -> None:

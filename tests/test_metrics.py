@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colinear.checks import InputError
-from colinear.metrics import Z95, confusion_matrix, wilson_interval
+from colinear.metrics import confusion_matrix, wilson_interval
+from colinear.metrics.shares import Z95
 
 
 @pytest.mark.parametrize(

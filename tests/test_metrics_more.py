@@ -17,6 +17,7 @@ from torch import Tensor
 
 from colinear import metrics
 from colinear.checks import InputError
+from colinear.metrics.calibration import COLDEST, HOTTEST
 
 quick = settings(max_examples=25)
 shapes = st.tuples(st.integers(2, 40), st.integers(2, 6))
@@ -73,6 +74,14 @@ def test_shares_of_the_confusion_matrix_are_scikit_learns(shape: tuple[int, int]
             np.testing.assert_allclose(mine, reference)
 
 
+def test_class_table_says_none_where_there_are_no_rows() -> None:
+    table = metrics.class_table(torch.tensor([[3, 1, 0], [0, 0, 0], [0, 0, 2]]))
+    assert table[0] == {
+        "rows": 4, "recall": 0.75, "precision": 1.0, "f1": pytest.approx(6 / 7), "taken_for": 1, "taken_count": 1,
+    }  # fmt: skip
+    assert (table[1]["recall"], table[1]["precision"], table[1]["taken_for"]) == (None, 0.0, None)
+
+
 @quick
 @given(shape=shapes, seed=seeds)
 def test_log_loss_is_scikit_learns(shape: tuple[int, int], seed: int) -> None:
@@ -112,6 +121,20 @@ def test_reliability_bins_are_closed_on_the_right() -> None:
     assert found.confidence[1:].tolist() == [0.5, 0.75, 1]
     assert math.isnan(found.accuracy[0])
     assert found.calibration_error == pytest.approx((0.5 + 0.75) / 3)
+
+
+@quick
+@given(shape=shapes, seed=seeds, bins=st.integers(1, 20))
+def test_bins_of_confidences_are_those_of_the_probabilities(shape: tuple[int, int], seed: int, bins: int) -> None:
+    scores, labels = draw(shape, seed)
+    sure, taken = scores.softmax(1).max(1)
+    expected = metrics.reliability(scores.softmax(1), labels, bins)
+    found = metrics.bin_confidences(sure, taken == labels, bins)
+    for ours, theirs in zip(vars(found).values(), vars(expected).values(), strict=True):
+        torch.testing.assert_close(ours, theirs, equal_nan=True)
+    assert metrics.calibration_error(found.counts.double(), found.confidence, found.accuracy) == pytest.approx(
+        expected.calibration_error
+    )
 
 
 # The paired test
@@ -172,19 +195,19 @@ def test_the_temperature_undoes_a_scale() -> None:
 
 def test_perfect_and_worse_than_useless_scores_end_at_the_bounds() -> None:
     scores = 10 * torch.eye(3)
-    assert metrics.fit_temperature(scores, torch.arange(3)) == metrics.COLDEST
-    assert metrics.fit_temperature(-scores, torch.arange(3)) == metrics.HOTTEST
+    assert metrics.fit_temperature(scores, torch.arange(3)) == COLDEST
+    assert metrics.fit_temperature(-scores, torch.arange(3)) == HOTTEST
 
 
 @pytest.mark.parametrize("scores", [torch.zeros(6, 3), torch.full((6, 3), 7.5)], ids=["zeros", "equal"])
 def test_scores_that_tell_no_class_from_another_end_at_the_hottest(scores: Tensor) -> None:
-    assert metrics.fit_temperature(scores, torch.arange(6) % 3) == metrics.HOTTEST
+    assert metrics.fit_temperature(scores, torch.arange(6) % 3) == HOTTEST
 
 
-@pytest.mark.parametrize(("truth", "found"), [([0, 0, 0], "COLDEST"), ([1, 1, 1], "HOTTEST"), ([0, 0, 1], None)])
-def test_a_constant_classifier_has_the_temperature_of_its_share(truth: list[int], found: str | None) -> None:
+@pytest.mark.parametrize(("truth", "found"), [([0, 0, 0], COLDEST), ([1, 1, 1], HOTTEST), ([0, 0, 1], None)])
+def test_a_constant_classifier_has_the_temperature_of_its_share(truth: list[int], found: float | None) -> None:
     temperature = metrics.fit_temperature(torch.tensor([[2.0, 0.0]] * 3), torch.tensor(truth))
-    expected = 2 / math.log(2) if found is None else getattr(metrics, found)  # 2 of 3: the logit is log 2 = 2 / t
+    expected = 2 / math.log(2) if found is None else found  # 2 of 3: the logit is log 2 = 2 / t
     assert temperature == pytest.approx(expected, rel=1e-9)
 
 

@@ -27,9 +27,8 @@ from colinear.report.command import repeat_command
 from colinear.report.page import json_for_html, make_page
 from colinear.report.pairs import compare_winners
 from colinear.report.panels import read_panels
-from colinear.report.record import decimate, load_record, record_name
+from colinear.report.record import load_record, record_name
 from colinear.report.sprites import make_sprite, shrink_templates, stretch
-from colinear.report.statistics import calibration_error, class_table, count_bins
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.tune import LossRun
@@ -361,35 +360,16 @@ def test_a_signed_sprite_is_blue_against_white_at_zero_and_red_for() -> None:
     assert (against, zero, for_it) == ((5, 48, 97), (247, 247, 247), (103, 0, 31))
 
 
-def test_decimation_keeps_means_and_leaves_out_what_is_not_finite() -> None:
-    history = torch.full((2, 10), math.inf)
-    history[0] = torch.arange(10.0)
-    history[1, 0] = 4.0
-    losses, steps = decimate(history, points=5)
-    assert losses[0].tolist() == [0.5, 2.5, 4.5, 6.5, 8.5]
-    assert steps.tolist() == [1.5, 3.5, 5.5, 7.5, 9.5]
-    assert losses[1, 0] == 4.0
-    assert losses[1, 1:].isnan().all()
-
-
-def test_bins_are_those_of_the_metrics() -> None:
-    generator = torch.Generator().manual_seed(0)
-    probabilities = torch.rand(500, 3, generator=generator, dtype=torch.float64).mul(4).softmax(1)
-    labels = torch.randint(0, 3, (500,), generator=generator)
-    sure, taken = probabilities.max(1)
-    expected = reliability(probabilities, labels)
-    bins = count_bins(sure, taken == labels)
-    torch.testing.assert_close(bins[:, 0], expected.counts.double())
-    torch.testing.assert_close(bins[:, 1], expected.confidence, equal_nan=True)
-    torch.testing.assert_close(bins[:, 2], expected.accuracy, equal_nan=True)
-    assert calibration_error(bins) == pytest.approx(expected.calibration_error)
-
-
-def test_bins_are_closed_on_the_right_as_those_of_the_metrics() -> None:
-    edges = torch.tensor([0.5, 0.75, 1.0], dtype=torch.float64)
-    bins = count_bins(edges, torch.tensor([True, False, True]), bins=4)
-    expected = reliability(torch.stack([edges, 1 - edges], 1), torch.tensor([0, 1, 0]), bins=4)
-    assert bins[:, 0].tolist() == expected.counts.tolist() == [0, 1, 1, 1]
+def test_the_bins_of_a_record_are_those_of_the_metrics(digits: Path) -> None:
+    model, test = LinearModel.load(digits / "model-softmax.safetensors"), digits_split().test
+    record = load_record(RunFolder(digits), "softmax")
+    assert record is not None
+    assert test is not None
+    expected = reliability(model.scores(test.take(slice(None))).softmax(1), test.labels)
+    columns = torch.stack([expected.counts.double(), expected.confidence, expected.accuracy], 1)
+    torch.testing.assert_close(record.tensors["bins"], columns, equal_nan=True, rtol=1e-6, atol=0)
+    told = data_of(digits / "report.html")["panels"][1]["reliability"]["ece"]
+    assert told == pytest.approx(expected.calibration_error, rel=1e-6)
 
 
 def test_a_record_says_which_test_rows_are_labelled_right(run_folder: Path) -> None:
@@ -397,14 +377,6 @@ def test_a_record_says_which_test_rows_are_labelled_right(run_folder: Path) -> N
         record = load_record(RunFolder(run_folder), entry["loss"])
         assert record is not None
         assert float(record.tensors["correct"].double().mean()) == entry["test_accuracy"]
-
-
-def test_class_table_says_none_where_there_are_no_rows() -> None:
-    table = class_table(torch.tensor([[3, 1, 0], [0, 0, 0], [0, 0, 2]]))
-    assert table[0] == {
-        "rows": 4, "recall": 0.75, "precision": 1.0, "f1": pytest.approx(6 / 7), "taken_for": 1, "taken_count": 1,
-    }  # fmt: skip
-    assert (table[1]["recall"], table[1]["precision"], table[1]["taken_for"]) == (None, 0.0, None)
 
 
 SETTINGS = [

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -17,7 +16,7 @@ from colinear.datasets import open_split
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.tune import LossRun, Silent, tune
-from colinear.tracking import CURVE_POINTS, Everyone, TensorBoardLog, _thin
+from colinear.tracking import Everyone, TensorBoardLog
 
 
 def read(folder: Path) -> EventAccumulator:
@@ -73,11 +72,6 @@ def test_figures_become_images(tmp_path: Path) -> None:
         log.figure("figures/softmax-path.png", buffer.getvalue())
     (event,) = read(tmp_path).Images("softmax-path")
     assert (event.width, event.height) == (8, 6)
-
-
-def test_long_curves_are_averaged_over_spans_and_gaps_left_out() -> None:
-    points = _thin(np.concatenate([np.arange(2.0 * CURVE_POINTS), [np.nan] * 2 * CURVE_POINTS]))
-    assert points == [(4 * span + 4, 4 * span + 1.5) for span in range(CURVE_POINTS // 2)]
 
 
 @pytest.mark.usefixtures("without_tensorboard")

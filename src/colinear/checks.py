@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,21 @@ class InputError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(cut_middle(message, LONGEST_MESSAGE))
+
+
+def open_device(name: Any, home: torch.device, refusal: str) -> torch.device:
+    """'auto' is a CUDA GPU if there is one, else `home`; anything else is PyTorch's own name for a device.
+
+    Raises `InputError` with the text `refusal` for a device that holds no tensor here.
+    """
+    if name == "auto":
+        return torch.device("cuda") if torch.cuda.is_available() else home
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except Exception:  # each kind of device has its own errors where it is missing
+        raise InputError(refusal) from None
+    return device
 
 
 def check_count(name: str, value: int, minimum: int = 1, most: int = MOST_COUNT) -> int:

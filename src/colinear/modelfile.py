@@ -20,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.texts import cut_end
 
 FORMAT = "colinear-linear-model-2"
 WITHOUT_DIGEST = "colinear-linear-model-1"
@@ -88,8 +89,7 @@ def digest(header: Header, tensors: dict[str, Tensor]) -> str:
 
 def _reason(error: Exception) -> str:
     """What a reader says, in one line of at most 120 characters: it quotes the file."""
-    said = " ".join(str(error).split())
-    return said if len(said) <= 120 else said[:119] + "…"
+    return cut_end(" ".join(str(error).split()), 120)
 
 
 def _canonical(header: Header) -> str:

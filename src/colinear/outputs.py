@@ -115,6 +115,11 @@ def check_output(
     return target
 
 
+def node_name(mode: int) -> str | None:
+    """What stands at a place with this `st_mode`, if it is not a regular file: with its article, None if unknown."""
+    return next((name for is_node, name in NODES if is_node(mode)), None)
+
+
 def check_name(option: str, path: Path) -> None:
     """Raise `InputError` if `path` is no UTF-8: safetensors would write it and not read it back."""
     try:
@@ -126,9 +131,8 @@ def check_name(option: str, path: Path) -> None:
 def _refuse_taken(
     target: Path, there: os.stat_result, kind: Kind, inputs: list[str | os.PathLike[str]], remedy: str, option: str
 ) -> None:
-    for is_node, name in NODES:
-        if is_node(there.st_mode):
-            raise InputError(f"{option} must be a file; {target} is {name}. Pass the name of a file.")
+    if (name := node_name(there.st_mode)) is not None:
+        raise InputError(f"{option} must be a file; {target} is {name}. Pass the name of a file.")
     for given in inputs:
         if _is_same(given, there):
             raise InputError(f"{option} {target} is {given} itself, which is read. Pass another {option}.")
@@ -163,21 +167,20 @@ def _try_to_write(target: Path) -> None:
     aside.unlink()
 
 
-def write_whole(target: Path, content: bytes) -> None:
-    """Write a file beside its place, fsync, rename: it is whole or as it was before. Raises `OSError` if it cannot."""
-    write_aside(_aside(target), target, content)
-
-
-def save_whole(target: Path, content: bytes, what: str) -> None:
+def save_whole(target: Path, content: bytes, what: str, remedy: str = "Pass another place.") -> None:
     """`write_whole`, with an `InputError` that names `what` for a place that cannot be written."""
     try:
         write_whole(target, content)
     except OSError as error:
-        raise InputError(f"{what} could not be written: {error.strerror}. Pass another place.") from None
+        raise InputError(f"{what} could not be written: {error.strerror}. {remedy}") from None
 
 
-def write_aside(aside: Path, target: Path, content: bytes) -> None:
-    """As `write_whole`, by way of the path `aside` in the same folder; nothing of it is left."""
+def write_whole(target: Path, content: bytes, aside: Path | None = None) -> None:
+    """Write a file beside its place, fsync, rename: it is whole or as it was before. Raises `OSError` if it cannot.
+
+    aside : the path beside its place, for a caller who must know it; nothing is left there, unless by a kill.
+    """
+    aside = aside or _aside(target)
     try:
         with open(aside, "wb") as file:
             file.write(content)

@@ -1,6 +1,16 @@
-"""Text of strangers, as people are shown it: names of files and classes, values of arguments. Needs no torch."""
+"""Text of strangers, as people are shown it: names of files and classes, values of arguments. Needs no torch.
+
+`printable` writes out what does not print, `cut_end` and `cut_middle` make text short, and the others do both, each
+for one kind of thing: `shorten` for words, `listed` for several, `shown_path` for paths, `shown` for values.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+WORDS = 60  # characters of a name or value from a file that are shown
+PATH_SHOWN = 160
 
 
 def printable(text: object) -> str:
@@ -10,6 +20,15 @@ def printable(text: object) -> str:
     ('cat\\\\x1b[31m', 'caf\\\\udce9')
     """
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
+
+
+def cut_end(text: str, most: int) -> str:
+    """`text` of at most `most` characters: of a longer one, the beginning.
+
+    >>> cut_end("a very long name", 9)
+    'a very l…'
+    """
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def cut_middle(text: str, most: int) -> str:
@@ -24,6 +43,15 @@ def cut_middle(text: str, most: int) -> str:
     return f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
 
 
+def shorten(value: object, most: int = WORDS) -> str:
+    """`value` as one line of at most `most` characters, what does not print written out.
+
+    >>> shorten("a name" + chr(10) + "of many words", 12)
+    'a name\\\\nof …'
+    """
+    return cut_end(printable(str(value)[: most + 1]), most)  # what is cut need not be written out
+
+
 def shown(value: object) -> str:
     """`repr` of a value as messages show it: cut, and without an error for whole numbers too long to be written.
 
@@ -34,3 +62,28 @@ def shown(value: object) -> str:
         return cut_middle(repr(value), 120)
     except ValueError:
         return "a number of more than 4300 digits"
+
+
+def shown_path(path: Path, most: int = PATH_SHOWN) -> str:
+    """`path` for a message: written out where it does not print; of a very long one, its end."""
+    line = printable(path)
+    return line if len(line) <= most else "…" + line[1 - most :]
+
+
+def listed(names: Collection[object], most: int = 5) -> str:
+    """The first names, shortened; '...' for the rest.
+
+    >>> listed(["a", "b", "c"], 2)
+    'a, b, ...'
+    """
+    first = [shorten(name, 30) for name, _ in zip(names, range(most), strict=False)]
+    return ", ".join(first + ["..."] * (len(names) > most))
+
+
+def clean_name(name: str) -> str:
+    """A file's name as text that can be written anywhere: bytes that are not UTF-8 stand as \\xNN.
+
+    >>> clean_name("caf" + chr(0xDCE9))
+    'caf\\\\xe9'
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

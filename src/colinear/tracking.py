@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from colinear.checks import InputError
+from colinear.search.curves import span_curve
 from colinear.search.result import Progress
 from colinear.search.tune import Listener, LossRun
 
@@ -89,7 +90,7 @@ class TensorBoardLog:
     def finished(self, run: LossRun) -> None:
         trials, best = run.entry["trials"], run.entry["best"]
         if run.result is not None and run.result.history is not None:
-            for step, value in _thin(run.result.history[best].double().cpu().numpy()):
+            for step, value in span_curve(run.result.history[best].cpu().numpy(), CURVE_POINTS):
                 self._scalar(f"{run.loss}/winner/minibatch_loss", value, step)
         if run.entry["solver"] == "exact":
             for rank, trial in enumerate(sorted(trials, key=lambda one: float(one["reg"]))):
@@ -139,10 +140,3 @@ class Everyone:
     def finished(self, run: LossRun) -> None:
         for listener in self.listeners:
             listener.finished(run)
-
-
-def _thin(history: np.ndarray[Any, np.dtype[np.float64]]) -> list[tuple[int, float]]:
-    """(last step of a span, mean of its finite values), at most 1,000 spans; spans without values are left out."""
-    spans = np.array_split(np.arange(len(history)), min(CURVE_POINTS, len(history)))
-    finite = [(int(span[-1]) + 1, history[span][np.isfinite(history[span])]) for span in spans if len(span)]
-    return [(step, float(values.mean())) for step, values in finite if len(values)]

@@ -13,16 +13,7 @@ from rich.text import Text
 from colinear.texts import printable
 
 PIPED_WIDTH = 80
-
-
-def shorten(text: object, width: int = 24) -> str:
-    """`printable` text of at most `width` characters.
-
-    >>> shorten("a very long class name", 10)
-    'a very lo…'
-    """
-    shown = printable(text)
-    return shown if len(shown) <= width else shown[: width - 1] + "…"
+CLASS_WIDTH = 24  # of a class's name in a table
 
 
 def make_console(*, stderr: bool = False) -> Console:

@@ -7,13 +7,13 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from colinear.cli.console import Output, shorten
+from colinear.cli.console import CLASS_WIDTH, Output
 from colinear.cli.progress import Transfer
 from colinear.cli.tables import as_percent, new_table
 from colinear.datasets import open_split
 from colinear.model import LinearModel
 from colinear.search.result import describe_above
-from colinear.texts import printable
+from colinear.texts import printable, shorten
 
 NAMES_SHOWN = 12
 
@@ -82,7 +82,7 @@ def _show(output: Output, facts: dict[str, Any]) -> None:
     table.title, table.show_header = None, False
     for name, value in facts.items():
         if name == "class_names":
-            value = _joined([shorten(one) for one in value])
+            value = _joined([shorten(one, CLASS_WIDTH) for one in value])
         elif name == "class_rows" and "model" not in facts:  # a model's provenance may hold anything under any name
             value = f"{min(value['train'])} to {max(value['train'])} for training"
         elif name in ("rows", "versions") and isinstance(value, dict):

@@ -10,16 +10,16 @@ from typing import Any
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.cli.console import Output, shorten, write_json
+from colinear.cli.console import CLASS_WIDTH, Output, write_json
 from colinear.cli.progress import Transfer
 from colinear.cli.tables import as_accuracy, new_table, score_sentence
 from colinear.datasets import ArrayDataset, Dataset, load_features, match_classes, open_dataset, read_image
 from colinear.datasets.features import CHUNK_ROWS
 from colinear.export.graph import PIXEL_RANGE
+from colinear.metrics import class_table
 from colinear.model import LinearModel
-from colinear.search.results import TestScore
 from colinear.search.tune import score_test
-from colinear.texts import printable
+from colinear.texts import printable, shorten
 
 CLASSES_SHOWN = 30
 
@@ -34,7 +34,7 @@ def run_evaluate(
         dataset = open_dataset(data, data_dir, part=part, label=label, seed=seed, progress=transfer)
     dataset = _fitting(dataset, model)
     score = score_test(model, dataset)
-    classes = class_scores(score, model.class_names)
+    classes = name_classes(class_table(score.confusion.cpu()), model.class_names)
     what = f"{dataset.name}{'' if part is None else f' ({part})'}"
     if part == "train":
         output.say("These rows may have trained the model: the accuracy on them is no estimate for new ones.")
@@ -46,10 +46,9 @@ def run_evaluate(
     worst = sorted(classes, key=lambda one: (one["recall"] is None, one["recall"] or 0.0))
     for one in classes if len(classes) <= CLASSES_SHOWN else worst[:CLASSES_SHOWN]:
         other = one["mostly_taken_for"]
-        table.add_row(
-            shorten(one["class"]), f"{one['rows']:,}", as_accuracy(one["recall"]), as_accuracy(one["precision"]),
-            "–" if other is None else f"{shorten(other['class'], 16)} ({other['rows']:,})",
-        )  # fmt: skip
+        taken_for = "–" if other is None else f"{shorten(other['class'], 16)} ({other['rows']:,})"
+        shares = as_accuracy(one["recall"]), as_accuracy(one["precision"])
+        table.add_row(shorten(one["class"], CLASS_WIDTH), f"{one['rows']:,}", *shares, taken_for)
     output.show(table)
     output.emit(
         {
@@ -66,27 +65,18 @@ def run_evaluate(
     )
 
 
-def class_scores(score: TestScore, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Rows, recall, precision and the commonest mistake of each class; None where a class has no rows."""
-    confusion = score.confusion.cpu()
-    truth, taken = confusion.sum(1).tolist(), confusion.sum(0).tolist()
-    classes = []
-    for number, name in enumerate(names):
-        right = int(confusion[number, number])
-        mistakes = confusion[number].clone()
-        mistakes[number] = 0
-        other = int(mistakes.argmax())
-        count = int(mistakes[other])
-        classes.append(
-            {
-                "class": name,
-                "rows": truth[number],
-                "recall": right / truth[number] if truth[number] else None,
-                "precision": right / taken[number] if taken[number] else None,
-                "mostly_taken_for": {"class": names[other], "rows": count} if count else None,
-            }
-        )
-    return classes
+def name_classes(table: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Rows, recall, precision and the commonest mistake of each class of a `class_table`, by their names."""
+    return [
+        {
+            "class": name,
+            **{key: one[key] for key in ("rows", "recall", "precision")},
+            "mostly_taken_for": {"class": names[one["taken_for"]], "rows": one["taken_count"]}
+            if one["taken_count"]
+            else None,
+        }
+        for name, one in zip(names, table, strict=True)
+    ]
 
 
 def run_predict(model_file: Path, inputs: list[Path], top: int, as_json: bool) -> None:

@@ -32,3 +32,7 @@ __all__ = [
     "train_linear_classifier",
     "utils",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -50,3 +50,7 @@ __all__ = [
     "split_stratified",
     "split_tail",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colinear.checks import InputError
-from colinear.datasets.doors import check_file, check_room, reading, shown, shown_path
+from colinear.datasets.doors import check_file, check_room, reading
 from colinear.datasets.keys import pick_keys
+from colinear.texts import shorten, shown_path
 
 METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}  # the two that numpy writes
 
@@ -47,7 +48,7 @@ def read_npz(path: Path, label: str | None) -> tuple[NDArray[Any], NDArray[Any]]
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
-    name = shown(member.filename)
+    name = shorten(member.filename)
     if member.compress_type not in METHODS:
         raise InputError(
             f"{shown_path(path)}: {name} must be stored or deflated, as numpy writes; it is compressed otherwise."
@@ -75,6 +76,6 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
 def _check_size(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], held: int) -> None:
     if math.prod(shape) * dtype.itemsize > held:
         raise InputError(
-            f"{shown_path(path)} announces {shown(dtype)} of shape {shown(shape)}, "
+            f"{shown_path(path)} announces {shorten(dtype)} of shape {shorten(shape)}, "
             f"but holds {held:,} bytes of values. It is damaged or cut short: copy it again."
         )

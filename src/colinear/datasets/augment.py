@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError, check_count
-from colinear.datasets.base import Dataset, ImageShape, fingerprint
+from colinear.datasets.base import Dataset
+from colinear.datasets.derived import DerivedDataset
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def parse_augment(text: str) -> Augmentation:
 
 
 @dataclass(frozen=True, eq=False)
-class AugmentedDataset:
+class AugmentedDataset(DerivedDataset):
     """A `Dataset` of the images of `base` and their copies, made on the fly; nothing is stored but labels.
 
     Rows are ordered by copy: row i is copy i // n_base of base image i % n_base, and copy 0 is the image itself.
@@ -106,21 +107,13 @@ class AugmentedDataset:
         if self.augmentation.shift >= min(shape[1:]):
             raise InputError(f"shift must be less than the images' {shape[1]} x {shape[2]} pixels; got {self.shift}.")
 
+    @property
+    def origin(self) -> Dataset:
+        return self.base
+
     @cached_property
     def augmentation(self) -> Augmentation:
         return Augmentation(self.mirror, self.shift)
-
-    @property
-    def name(self) -> str:
-        return self.base.name
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self.base.class_names
-
-    @property
-    def image_shape(self) -> ImageShape | None:
-        return self.base.image_shape
 
     @cached_property
     def base_rows(self) -> Tensor:
@@ -137,26 +130,6 @@ class AugmentedDataset:
     @property
     def n_samples(self) -> int:
         return self.augmentation.n_copies * self.base.n_samples if self.rows is None else len(self.rows)
-
-    @property
-    def n_features(self) -> int:
-        return self.base.n_features
-
-    @property
-    def n_classes(self) -> int:
-        return self.base.n_classes
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.base.dtype
-
-    @property
-    def value_range(self) -> float:
-        return self.base.value_range
-
-    @cached_property
-    def fingerprint(self) -> str:
-        return fingerprint(self)
 
     def take(self, rows: slice | Tensor) -> Tensor:
         """Raw copies (len(rows), n_features); a slice of the whole is the fast way."""

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from colinear.checks import InputError
 from colinear.datasets.base import ArrayDataset, Progress
 from colinear.datasets.cache import check_md5, user_cache
-from colinear.datasets.doors import as_path, shown_path
+from colinear.datasets.doors import as_path
 from colinear.datasets.fetch import download, unpack
 from colinear.datasets.unpickle import unpickle
+from colinear.texts import shown_path
 
 TRAIN_FILES = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST_FILE = "test_batch"

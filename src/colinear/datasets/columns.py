@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_svmlight_file
 
 from colinear.checks import InputError
-from colinear.datasets.doors import check_file, check_room, listed, shown, shown_path
+from colinear.datasets.doors import check_file, check_room
 from colinear.datasets.labels import RawLabels
+from colinear.texts import listed, shorten, shown_path
 
 EXACT = 2**24  # whole numbers up to this size are float32 numbers
 LABEL_COLUMNS = ("label", "labels", "y", "target", "class")
@@ -31,8 +32,8 @@ def read_parquet(path: Path, label: str | None) -> tuple[NDArray[Any], RawLabels
     found = label if label is not None else next((name for name in LABEL_COLUMNS if name in names), None)
     if found is None or names.count(found) != 1:
         raise InputError(
-            f"{shown_path(path)} must have a column of labels, {shown(found or 'label', 30)}; it has {listed(names)}. "
-            "Name it with --label."
+            f"{shown_path(path)} must have a column of labels, {shorten(found or 'label', 30)}; it has {listed(names)}"
+            ". Name it with --label."
         )
     _check_cells(file.metadata, path)
     # text as a dictionary: what a small file names in every row is held once
@@ -41,7 +42,8 @@ def read_parquet(path: Path, label: str | None) -> tuple[NDArray[Any], RawLabels
     labels = table.column(found)
     if labels.null_count:
         raise InputError(
-            f"{shown_path(path)}: column {shown(found)} has {labels.null_count} missing labels. Drop those rows first."
+            f"{shown_path(path)}: column {shorten(found)} has {labels.null_count} missing labels. "
+            "Drop those rows first."
         )
     rest = table.drop_columns([found])
     lists = [name for name in rest.column_names if _is_list(rest.schema.field(name).type)]
@@ -95,7 +97,7 @@ def _from_lists(column: Any, name: str, path: Path) -> NDArray[Any]:
 
     if not _is_number(column.type.value_type):
         raise InputError(
-            f"{shown_path(path)}: column {shown(name)} must hold lists of numbers; got {shown(column.type)}."
+            f"{shown_path(path)}: column {shorten(name)} must hold lists of numbers; got {shorten(column.type)}."
         )
     lengths = compute.list_value_length(column).to_numpy()  # a missing list has length nan
     bad = np.flatnonzero(lengths != lengths[0]) if len(lengths) else np.empty(0)
@@ -105,7 +107,7 @@ def _from_lists(column: Any, name: str, path: Path) -> NDArray[Any]:
             f"row {bad[0]} has {lengths[bad[0]]:g} values, row 0 has {lengths[0]:g}" if len(bad) else "some lack values"
         )
         raise InputError(
-            f"{shown_path(path)}: the lists of column {shown(name)} must be of one length, without gaps; {row}."
+            f"{shown_path(path)}: the lists of column {shorten(name)} must be of one length, without gaps; {row}."
         )
     flat: NDArray[Any] = values.to_numpy()
     return flat.reshape(len(lengths), -1)
@@ -120,8 +122,8 @@ def _from_columns(table: Any, path: Path) -> NDArray[Any]:
     for field in table.schema:
         if not _is_number(field.type):
             raise InputError(
-                f"{shown_path(path)}: feature columns must be numbers; column {shown(field.name)} is "
-                f"{shown(field.type)}. Drop it or encode it as numbers, or name the labels with --label."
+                f"{shown_path(path)}: feature columns must be numbers; column {shorten(field.name)} is "
+                f"{shorten(field.type)}. Drop it or encode it as numbers, or name the labels with --label."
             )
     kinds = {str(field.type) for field in table.schema}
     dtype: type[np.generic] = np.uint8 if kinds == {"uint8"} else np.float64 if "double" in kinds else np.float32
@@ -130,7 +132,7 @@ def _from_columns(table: Any, path: Path) -> NDArray[Any]:
         column = table.column(number)
         if column.null_count:
             raise InputError(
-                f"{shown_path(path)}: column {shown(name)} has {column.null_count} missing values. Drop or fill them."
+                f"{shown_path(path)}: column {shorten(name)} has {column.null_count} missing values. Drop or fill them."
             )
         values = column.to_numpy()
         if matrix.dtype == np.float32 and needs_float64(values):  # those before it are exact in float32

@@ -11,62 +11,19 @@ import errno
 import os
 import stat
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from colinear.checks import InputError
+from colinear.outputs import node_name
+from colinear.texts import shorten, shown_path
 
 FREE_BYTES = 256 << 20  # any file may ask for as much
 MOST_INFLATION = 500  # bytes of memory for a byte of file: news20 as dense float32 takes 360, zeros deflated 1,030
-WORDS = 60  # characters of a name or value from a file that are shown
 REASON = 160
 NO_MEMORY = ("can't allocate memory", os.strerror(errno.ENOMEM))  # how torch and the system say so
 LESS = "Give fewer rows or columns, or store float32 or uint8 as .npy, which is memory-mapped."
-PATH_SHOWN = 160
-KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
-
-
-def shown(value: object, most: int = WORDS) -> str:
-    """`value` as one line of at most `most` characters, what does not print written out.
-
-    >>> shown("a name" + chr(10) + "of many words", 12)
-    'a name\\\\nof …'
-    """
-    text = value if isinstance(value, str) else str(value)
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: most + 1])
-    return line if len(line) <= most else line[: most - 1] + "…"
-
-
-def shown_path(path: Path, most: int = PATH_SHOWN) -> str:
-    """`path` for a message: written out where it does not print; of a very long one, its end."""
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(path))
-    return line if len(line) <= most else "…" + line[1 - most :]
-
-
-def listed(names: Collection[object], most: int = 5) -> str:
-    """The first names, shortened; '...' for the rest.
-
-    >>> listed(["a", "b", "c"], 2)
-    'a, b, ...'
-    """
-    first = [shown(name, 30) for name, _ in zip(names, range(most), strict=False)]
-    return ", ".join(first + ["..."] * (len(names) > most))
-
-
-def clean_name(name: str) -> str:
-    """A file's name as text that can be written anywhere: bytes that are not UTF-8 stand as \\xNN.
-
-    >>> clean_name("caf" + chr(0xDCE9))
-    'caf\\\\xe9'
-    """
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def as_path(given: str | Path) -> Path:
@@ -93,9 +50,9 @@ def check_regular(path: Path) -> int:
         raise InputError(f"{shown_path(path)} does not exist. Check the path.") from None
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{shown_path(path)} cannot be opened ({shown(reason)}). Check the path.") from None
+        raise InputError(f"{shown_path(path)} cannot be opened ({shorten(reason)}). Check the path.") from None
     if not stat.S_ISREG(found.st_mode):
-        kind = next((name for holds, name in KINDS if holds(found.st_mode)), "something else")
+        kind = node_name(found.st_mode) or "something else"
         raise InputError(f"{shown_path(path)} must be a regular file; it is {kind}. Copy its content into one.")
     return found.st_size
 
@@ -164,7 +121,7 @@ def guarded(path: Path, kind: str, advice: str = "It is damaged, cut short or of
     except Exception as error:
         if isinstance(error, MemoryError) or any(words in str(error) for words in NO_MEMORY):
             raise InputError(f"{shown_path(path)} does not fit into memory. {LESS}") from None
-        reason = shown((str(error).strip() or type(error).__name__).splitlines()[0], REASON)
+        reason = shorten((str(error).strip() or type(error).__name__).splitlines()[0], REASON)
         raise InputError(f"{shown_path(path)} cannot be read as {kind} ({reason}). {advice}") from None
 
 

@@ -15,9 +15,10 @@ import torch
 
 from colinear.checks import InputError, check_count
 from colinear.datasets.base import ArrayDataset, ImageShape, Progress
-from colinear.datasets.doors import as_path, check_claim, check_memory, clean_name, guarded, quiet, shown, shown_path
+from colinear.datasets.doors import as_path, check_claim, check_memory, guarded, quiet
 from colinear.datasets.images import decode_image, probe_image
 from colinear.datasets.labels import match_classes
+from colinear.texts import clean_name, shorten, shown_path
 
 ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp"))
 PART_NAMES = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
@@ -141,7 +142,7 @@ def _check_room(path: Path, count: int, shape: ImageShape, held: int | None) -> 
     needed = count * shape[0] * shape[1] * shape[2]
     if needed > MAX_BYTES or min(shape) < 1:
         raise InputError(
-            f"{count} pictures of shape {shown(shape)} take {needed >> 30:.4g} GiB; sizes must be >= 1 and at most "
+            f"{count} pictures of shape {shorten(shape)} take {needed >> 30:.4g} GiB; sizes must be >= 1 and at most "
             f"{MAX_BYTES >> 30} GiB are held. Give another size."
         )
     check_memory(path, needed, "the matrix of pixels")

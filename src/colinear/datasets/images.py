@@ -20,7 +20,8 @@ from torch import Tensor
 
 from colinear.checks import InputError
 from colinear.datasets.base import ImageShape
-from colinear.datasets.doors import as_path, check_regular, guarded, quiet, shown_path
+from colinear.datasets.doors import as_path, check_regular, guarded, quiet
+from colinear.texts import shown_path
 
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.datasets.base import Dataset, ImageShape, fingerprint, move_together
+from colinear.datasets.base import Dataset, move_together
+from colinear.datasets.derived import DerivedDataset
 
 
 @dataclass(frozen=True, eq=False)
-class JoinedDataset:
+class JoinedDataset(DerivedDataset):
     """The rows of `first`, then those of `second`; both must have the same features and classes.
 
     >>> from colinear.datasets import ArrayDataset
@@ -36,16 +37,8 @@ class JoinedDataset:
             )
 
     @property
-    def name(self) -> str:
-        return self.first.name
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self.first.class_names
-
-    @property
-    def image_shape(self) -> ImageShape | None:
-        return self.first.image_shape
+    def origin(self) -> Dataset:
+        return self.first
 
     @cached_property
     def labels(self) -> Tensor:
@@ -54,26 +47,6 @@ class JoinedDataset:
     @property
     def n_samples(self) -> int:
         return self.first.n_samples + self.second.n_samples
-
-    @property
-    def n_features(self) -> int:
-        return self.first.n_features
-
-    @property
-    def n_classes(self) -> int:
-        return self.first.n_classes
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.first.dtype
-
-    @property
-    def value_range(self) -> float:
-        return self.first.value_range
-
-    @cached_property
-    def fingerprint(self) -> str:
-        return fingerprint(self)
 
     def take(self, rows: slice | Tensor) -> Tensor:
         cut = self.first.n_samples

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from colinear.checks import InputError
-from colinear.datasets.doors import listed, shown, shown_path
+from colinear.texts import listed, shorten, shown_path
 
 FEATURE_KEYS = ("X", "x", "features", "embeddings", "data")
 LABEL_KEYS = ("y", "Y", "labels", "label", "targets", "target")
@@ -24,7 +24,7 @@ def pick_keys(keys: Collection[str], path: Path, label: str | None) -> tuple[str
         rest = [key for key in keys if key != labels]
         features = rest[0] if len(rest) == 1 else None
     if features is None or labels is None or labels not in keys:
-        wanted = "y, labels, ..." if labels is None else shown(labels, 30)
+        wanted = "y, labels, ..." if labels is None else shorten(labels, 30)
         raise InputError(
             f"{shown_path(path)} must have features (one of {', '.join(FEATURE_KEYS)}) and labels ({wanted}); "
             f"it has {listed(keys) or 'nothing'}. Name the labels with --label."

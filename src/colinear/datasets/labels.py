@@ -13,8 +13,8 @@ from torch import Tensor
 
 from colinear.checks import InputError
 from colinear.datasets.base import ArrayDataset
-from colinear.datasets.doors import listed, shown
 from colinear.datasets.tensors import plain_tensor
+from colinear.texts import listed, shorten
 
 LABEL_LENGTH = 1000  # characters; a class is named, not told, and its name stands in models, tables and reports
 RawLabels = Tensor | NDArray[Any] | Sequence[Any]
@@ -51,7 +51,7 @@ def encode_labels(values: RawLabels, what: str = "labels") -> tuple[Tensor, tupl
     if array.dtype.kind in "SUO":
         return _encode_text(_texts(array, what), what)
     if array.dtype.kind not in "biu":
-        raise InputError(f"{what} must be whole numbers, booleans or text; got {shown(array.dtype)}.")
+        raise InputError(f"{what} must be whole numbers, booleans or text; got {shorten(array.dtype)}.")
     classes, codes = np.unique(array, return_inverse=True)
     return torch.from_numpy(codes.astype(np.int64)), tuple(str(name) for name in classes.tolist())
 
@@ -60,7 +60,7 @@ def _texts(array: NDArray[Any], what: str) -> list[str]:
     """The rows of an array of text, bytes or str objects."""
     if array.dtype.kind != "O" and array.dtype.itemsize > LABEL_LENGTH * (4 if array.dtype.kind == "U" else 1):
         raise InputError(
-            f"{what} must be text of at most {LABEL_LENGTH:,} characters; got {shown(array.dtype)}. "
+            f"{what} must be text of at most {LABEL_LENGTH:,} characters; got {shorten(array.dtype)}. "
             "Give every class a short name."
         )
     rows: list[Any] = array.tolist()
@@ -75,7 +75,7 @@ def _encode_text(rows: list[str], what: str) -> tuple[Tensor, tuple[str, ...]]:
         if len(name) > LABEL_LENGTH or (not name.isascii() and any("\ud800" <= c <= "\udfff" for c in name)):
             rule = f"of at most {LABEL_LENGTH:,} characters, without halves of surrogate pairs"
             raise InputError(
-                f"{what} must be text {rule}; row {rows.index(name)} has {len(name):,}: {shown(repr(name), 30)}. "
+                f"{what} must be text {rule}; row {rows.index(name)} has {len(name):,}: {shorten(repr(name), 30)}. "
                 "Give every class a short, plain name."
             )
     numbers = {name: number for number, name in enumerate(names)}
@@ -105,7 +105,7 @@ def _as_array(values: RawLabels, what: str) -> NDArray[Any]:
     listed_rows = values.ndim > 0 if isinstance(values, np.ndarray) else isinstance(values, Sequence)
     if not listed_rows or isinstance(values, str | bytes):
         raise InputError(
-            f"{what} must be an array or a list with one label per row; got {shown(type(values).__name__)}."
+            f"{what} must be an array or a list with one label per row; got {shorten(type(values).__name__)}."
         )
     kinds = {bool: "bool", np.bool_: "bool", str: "text", np.str_: "text"}
     first: str | None = None
@@ -114,7 +114,7 @@ def _as_array(values: RawLabels, what: str) -> NDArray[Any]:
         first = first or kind
         if kind is None or kind != first:
             raise InputError(
-                f"{what} must be all whole numbers, all booleans or all text; row {row} has {shown(repr(value))}. "
+                f"{what} must be all whole numbers, all booleans or all text; row {row} has {shorten(repr(value))}. "
                 "Drop or convert such rows first."
             )
     return np.asarray(list(values), dtype=object if first == "text" else None)
@@ -136,7 +136,7 @@ def match_classes(dataset: ArrayDataset, class_names: tuple[str, ...]) -> ArrayD
     unknown = [dataset.class_names[code] for code in used if dataset.class_names[code] not in numbers]
     if unknown:
         raise InputError(
-            f"{shown(dataset.name)} has classes that are not known: {listed(unknown)}. "
+            f"{shorten(dataset.name)} has classes that are not known: {listed(unknown)}. "
             f"Known are {listed(class_names)}. Drop or rename these rows."
         )
     table = torch.tensor([numbers.get(name, 0) for name in dataset.class_names], device=dataset.labels.device)

@@ -23,10 +23,11 @@ from colinear.checks import InputError, check_choice, check_number
 from colinear.datasets.base import ArrayDataset, Dataset, Progress, Split, split_tail
 from colinear.datasets.cifar10 import META_FILE, load_cifar10
 from colinear.datasets.digits import load_digits
-from colinear.datasets.doors import as_path, shown, shown_path
+from colinear.datasets.doors import as_path
 from colinear.datasets.folders import find_folder_parts, load_folder, load_folder_parts
 from colinear.datasets.stratified import split_stratified
 from colinear.datasets.tables import find_table_parts, load_table, load_table_parts
+from colinear.texts import shorten, shown_path
 
 SHARE = 0.15  # of all rows, for validation and for test each, where a source does not say
 COURSE_SHARE = 0.02  # of CIFAR-10's training rows, for validation, as the course splits
@@ -69,8 +70,8 @@ def open_split(
     parts = _open(data, data_dir, label, image_size, progress)
     if parts.train.n_classes < 2:
         raise InputError(
-            f"{shown(parts.train.name)} must have at least two classes to train on; "
-            f"it has only {shown(repr(parts.train.class_names[0]))}."
+            f"{shorten(parts.train.name)} must have at least two classes to train on; "
+            f"it has only {shorten(repr(parts.train.class_names[0]))}."
         )
     if parts.test is not None and test is not None:
         raise InputError(f"{parts.train.name} has its own test rows; leave the test share out.")

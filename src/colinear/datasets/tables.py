@@ -21,18 +21,10 @@ from colinear.checks import InputError, check_features, check_finite
 from colinear.datasets.arrays import open_npy, read_npz
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.columns import needs_float64, read_parquet, read_svmlight
-from colinear.datasets.doors import (
-    as_path,
-    check_claim,
-    check_file,
-    check_memory,
-    clean_name,
-    reading,
-    shown,
-    shown_path,
-)
+from colinear.datasets.doors import as_path, check_claim, check_file, check_memory, reading
 from colinear.datasets.labels import RawLabels, encode_labels, kind_of_labels, match_classes
 from colinear.datasets.tensors import plain_tensor, read_safetensors, read_torch
+from colinear.texts import clean_name, shorten, shown_path
 
 RawFeatures = Tensor | NDArray[Any]
 CHECK_ROWS = 8192
@@ -121,7 +113,9 @@ def as_features(raw: RawFeatures, path: Path) -> Tensor:
 def _from_numpy(array: NDArray[Any], path: Path, what: str) -> Tensor:
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind not in "biuf":
-        raise InputError(f"{what} must be numbers; got {shown(array.dtype)}. Convert text or objects to numbers first.")
+        raise InputError(
+            f"{what} must be numbers; got {shorten(array.dtype)}. Convert text or objects to numbers first."
+        )
     target: type[np.generic]
     if kind == "f":
         target = {2: np.float32, 4: np.float32}.get(size, np.float64)
@@ -146,7 +140,7 @@ def _find_reader(path: Path) -> Callable[[Path, str | None], tuple[RawFeatures, 
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
-        got = shown(path.suffix, 30) or "no ending"
+        got = shorten(path.suffix, 30) or "no ending"
         raise InputError(f"{shown_path(path)} must end in one of {', '.join(readers)}; got {got!r}.")
     return reader
 

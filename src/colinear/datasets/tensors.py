@@ -12,9 +12,10 @@ from safetensors import safe_open
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.datasets.doors import check_room, shown, shown_path
+from colinear.datasets.doors import check_room
 from colinear.datasets.keys import pick_keys
 from colinear.datasets.unpickle import check_opcodes
+from colinear.texts import shorten, shown_path
 
 OLD_PICKLES = 5  # magic number, version, sizes of types, the content, the names of its storages
 SHARED_TUPLES = 24  # of at most 24 uses no tuple can be made whose hash takes more than 3^8 steps
@@ -60,12 +61,12 @@ def read_torch(path: Path, label: str | None) -> tuple[Tensor, Any]:
     if not isinstance(content, Mapping):
         kind = type(content).__name__
         raise InputError(
-            f"{shown_path(path)} must hold a dict of tensors, as features and labels; got a {shown(kind)}."
+            f"{shown_path(path)} must hold a dict of tensors, as features and labels; got a {shorten(kind)}."
         )
     features, labels = pick_keys([key for key in content if isinstance(key, str)], path, label)
     if not isinstance(content[features], Tensor):
         kind = type(content[features]).__name__
-        raise InputError(f"{shown_path(path)}: {shown(features)} must be a tensor; got a {shown(kind)}.")
+        raise InputError(f"{shown_path(path)}: {shorten(features)} must be a tensor; got a {shorten(kind)}.")
     return content[features], content[labels]
 
 
@@ -73,7 +74,7 @@ def _check_archive(path: Path) -> None:
     """torch stores its records, but would inflate others without end; its pickle is looked through first."""
     with zipfile.ZipFile(path) as archive:
         for record in archive.infolist():
-            check_room(path, record.file_size, record.compress_size, shown(record.filename))
+            check_room(path, record.file_size, record.compress_size, shorten(record.filename))
             if record.filename.endswith("data.pkl"):
                 with archive.open(record) as file:
                     check_opcodes(file, shared=SHARED_TUPLES, longest=LONGEST_WORD)

@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colinear.checks import InputError
-from colinear.datasets.doors import REASON, shown, shown_path
+from colinear.datasets.doors import REASON
+from colinear.texts import shorten, shown_path
 
 PickledValue = dict[str, "PickledValue"] | list[Any] | bytes | str | int | float | None | NDArray[Any]
 PUTS = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
@@ -44,7 +45,7 @@ class _Dtype:
     def __init__(self, code: bytes | str, *_flags: object) -> None:
         text = code.decode("ascii") if isinstance(code, bytes) else code
         if not isinstance(text, str) or SAFE_CODE.fullmatch(text) is None:
-            raise InputError(f"has an array of type {shown(repr(text))}; only numbers are read, object arrays never.")
+            raise InputError(f"has an array of type {shorten(repr(text))}; only numbers are read, object arrays never.")
         self.code, self.order = text.lstrip("|<>="), "="
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -78,7 +79,7 @@ class _Array:
     def build(self) -> NDArray[Any]:
         dtype = self.dtype.build()
         if math.prod(self.shape) * dtype.itemsize != len(self.data):
-            raise pickle.UnpicklingError(f"it has {len(self.data)} bytes for an array of shape {shown(self.shape)}")
+            raise pickle.UnpicklingError(f"it has {len(self.data)} bytes for an array of shape {shorten(self.shape)}")
         return np.frombuffer(self.data, dtype).reshape(self.shape, order="F" if self.fortran else "C")
 
 
@@ -105,8 +106,8 @@ class _Unpickler(pickle.Unpickler):
             return self.allowed[module, name]
         except KeyError:
             raise InputError(
-                f"asks to run {shown(module)}.{shown(name)}; only dicts, lists, strings, numbers and arrays of numbers "
-                "are read. Do not trust this file; fetch it again from its source."
+                f"asks to run {shorten(module)}.{shorten(name)}; only dicts, lists, strings, numbers and arrays of "
+                "numbers are read. Do not trust this file; fetch it again from its source."
             ) from None
 
 
@@ -178,7 +179,7 @@ def unpickle(content: bytes, path: Path) -> dict[str, Any]:
         raise InputError(f"{shown_path(path)} {error}") from None
     except Exception as error:  # a hostile or damaged pickle can fail in any way; none of them is a defect of ours
         raise InputError(
-            f"{shown_path(path)} cannot be read as a pickle of plain data ({shown(error, REASON)}); it is damaged or "
+            f"{shown_path(path)} cannot be read as a pickle of plain data ({shorten(error, REASON)}); it is damaged or "
             "cut short. Fetch it again."
         ) from None
 

@@ -143,16 +143,18 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
 
-def softmax_rows(scores: NDArray[Any]) -> NDArray[Any]:
-    """Probabilities (n, c) from scores (n, c), or from the difference (n, 1) of two classes' scores."""
-    return _one_each(scores).softmax(1).numpy()
+class SoftmaxProbabilities(LinearClassifierBase):
+    """What only a softmax has: its scores are log-probabilities, up to a number for each row."""
 
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Probabilities (n, c): the softmax of the scores."""
+        return self._logits(X).softmax(1).numpy()
 
-def log_softmax_rows(scores: NDArray[Any]) -> NDArray[Any]:
-    """Logarithms of the probabilities of the same scores, (n, c), without rounding to -inf."""
-    return _one_each(scores).log_softmax(1).numpy()
+    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+        """Logarithms of the probabilities, (n, c), without rounding to -inf."""
+        return self._logits(X).log_softmax(1).numpy()
 
-
-def _one_each(scores: NDArray[Any]) -> Tensor:
-    values = torch.as_tensor(scores)
-    return torch.cat((torch.zeros_like(values), values), 1) if values.shape[1] == 1 else values
+    def _logits(self, X: Any) -> Tensor:
+        """Scores (n, c), of two classes too: 0 and their difference."""
+        scores = torch.as_tensor(self._scores(X))
+        return torch.cat((torch.zeros_like(scores), scores), 1) if scores.shape[1] == 1 else scores

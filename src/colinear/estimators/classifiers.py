@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from colinear.checks import InputError, check_choice, check_count, check_number
-from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, log_softmax_rows, plain, softmax_rows
+from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, SoftmaxProbabilities, plain
 from colinear.estimators.certificates import warn_uncertified
 from colinear.estimators.fitting import Fit
 from colinear.losses import LOSSES
@@ -104,7 +104,7 @@ class LinearClassifier(LinearClassifierBase):
         return fit.unfold(*before[1:])
 
 
-class SoftmaxClassifier(LinearClassifier):
+class SoftmaxClassifier(SoftmaxProbabilities, LinearClassifier):
     """Multinomial logistic regression to a certificate.
 
         sum_i w_i log(1 / p_i,y_i) / sum_i w_i + reg sum(W*W),   W (c, d [+ 1]), the constant column penalised too
@@ -147,14 +147,6 @@ class SoftmaxClassifier(LinearClassifier):
     """
 
     _loss = "softmax"
-
-    def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Probabilities (n, c): the softmax of the scores."""
-        return softmax_rows(self._scores(X))
-
-    def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Logarithms of the probabilities, (n, c), without rounding to -inf."""
-        return log_softmax_rows(self._scores(X))
 
 
 class HingeClassifier(LinearClassifier):

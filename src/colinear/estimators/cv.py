@@ -15,7 +15,7 @@ from sklearn.model_selection import check_cv
 
 from colinear.checks import InputError, check_count, check_number
 from colinear.datasets.stratified import split_stratified
-from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, log_softmax_rows, plain, softmax_rows
+from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, SoftmaxProbabilities, plain
 from colinear.estimators.certificates import warn_uncertified
 from colinear.estimators.fitting import Fit
 from colinear.losses import LOSSES
@@ -144,7 +144,7 @@ def deal_splits(cv: Any, y: NDArray[Any], seed: int) -> list[Rows]:
     return dealt
 
 
-class SoftmaxClassifierCV(LinearClassifierCV):
+class SoftmaxClassifierCV(SoftmaxProbabilities, LinearClassifierCV):
     """`SoftmaxClassifier` with its strength chosen by cross-validation.
 
     Every pair of strength and fold, and every strength on all rows, is a candidate of one batched solve: a pass over
@@ -176,14 +176,6 @@ class SoftmaxClassifierCV(LinearClassifierCV):
     """
 
     _loss = "softmax"
-
-    def predict_proba(self, X: Any) -> NDArray[Any]:
-        """Probabilities (n, c): the softmax of the scores."""
-        return softmax_rows(self._scores(X))
-
-    def predict_log_proba(self, X: Any) -> NDArray[Any]:
-        """Logarithms of the probabilities, (n, c), without rounding to -inf."""
-        return log_softmax_rows(self._scores(X))
 
 
 class HingeClassifierCV(LinearClassifierCV):

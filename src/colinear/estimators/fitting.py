@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from colinear.checks import InputError, check_number
+from colinear.checks import InputError, check_number, open_device
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.features import CHUNK_ROWS, Features, Scaling, fit_scaling
 from colinear.losses import LOSSES
@@ -28,14 +28,8 @@ def pick_device(device: Any, rows: Tensor) -> torch.device:
     """None is where the rows are; 'auto' a CUDA GPU if there is one; else PyTorch's name for a device."""
     if device is None:
         return rows.device
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else rows.device)
-    try:
-        chosen = torch.device(device)
-        torch.empty(0, device=chosen)
-    except (RuntimeError, AssertionError, TypeError):
-        raise InputError(f"device {device!r} is not available here. Use device=None, 'cpu' or 'auto'.") from None
-    return chosen
+    refusal = f"device {device!r} is not available here. Use device=None, 'cpu' or 'auto'."
+    return open_device(device, rows.device, refusal)
 
 
 def strength_of_cost(cost: float, total_weight: float, n_classes: int) -> float:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from colinear.checks import InputError
-from colinear.outputs import MARK, PAGE, check_output, write_whole
+from colinear.outputs import MARK, PAGE, check_output, save_whole
 from colinear.report.pairs import compare_winners
 from colinear.report.panels import read_panels
 from colinear.texts import printable
@@ -71,10 +71,7 @@ def write_comparison(
 
 
 def _write(target: Path, page: str) -> Path:
-    try:
-        write_whole(target, page.encode())
-    except OSError as error:
-        raise InputError(f"{target} could not be written: {error.strerror}. Free some space.") from None
+    save_whole(target, page.encode(), str(target), "Free some space.")
     return target
 
 

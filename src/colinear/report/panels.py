@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.metrics import calibration_error, class_table
 from colinear.model import LinearModel
 from colinear.report.command import repeat_command
 from colinear.report.images import is_picture
 from colinear.report.record import Record, load_record, model_digest, record_name
 from colinear.report.sprites import MOST_CLASSES, make_sprite, stretch
-from colinear.report.statistics import calibration_error, class_table
 from colinear.search.result import describe_above
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
@@ -164,7 +164,7 @@ def _recorded(record: Record, loss: str, folder: RunFolder, trials: int, classes
     if history is not None and steps is not None:
         panel["curves"] = {"steps": _rounded(steps), "losses": [_rounded(curve) for curve in history]}
     if (bins := record.get("bins")) is not None:
-        panel["reliability"] = {"bins": [_rounded(row, 6) for row in bins], "ece": calibration_error(bins)}
+        panel["reliability"] = {"bins": [_rounded(row, 6) for row in bins], "ece": calibration_error(*bins.unbind(1))}
     if mistakes is not None:
         rows = [[int(truth), int(predicted), round(sure, 4)] for truth, predicted, sure in mistakes.tolist()]
         panel["mistakes"] = {"rows": rows, "kind": "probability" if loss == "softmax" else "margin"}

@@ -20,12 +20,13 @@ from torch import Tensor
 from colinear.checks import InputError
 from colinear.datasets.base import Dataset, Split
 from colinear.datasets.features import fit_scaling
+from colinear.metrics.calibration import BINS, bin_confidences
 from colinear.model import LinearModel
 from colinear.objective import score_rows
 from colinear.report.images import is_picture
 from colinear.report.sprites import shrink_templates
-from colinear.report.statistics import BINS, count_bins
 from colinear.schemas import Schema, parse_json
+from colinear.search.curves import decimate
 from colinear.search.result import Progress, SearchResult
 from colinear.search.runfolder import RunFolder
 from colinear.search.tune import Listener, LossRun
@@ -33,7 +34,6 @@ from colinear.search.written import read_settings
 from colinear.texts import shown
 
 FORMAT = "colinear-report-data-1"
-CURVE_POINTS = 200
 MISTAKES = 24
 FACTS = Schema(
     {
@@ -187,25 +187,6 @@ def _of_search(result: SearchResult, model: LinearModel, folder: RunFolder, spli
     return tensors
 
 
-def decimate(history: Tensor, points: int = CURVE_POINTS) -> tuple[Tensor, Tensor]:
-    """Mean of each of `points` equal stretches of steps: (k, points) float32, and the middle step of each.
-
-    A stretch in which a candidate has no finite loss (it left, or diverged) is NaN.
-
-    >>> decimate(torch.arange(6.0).view(1, 6), points=3)
-    (tensor([[0.5000, 2.5000, 4.5000]]), tensor([1.5000, 3.5000, 5.5000]))
-    """
-    steps = history.shape[1]
-    count = min(points, steps)
-    place = torch.arange(steps) * count // max(1, steps)
-    finite = torch.isfinite(history)
-    sums, counts = torch.zeros(2, len(history), count, dtype=torch.float64)
-    sums.index_add_(1, place, torch.where(finite, history, 0.0).double())
-    counts.index_add_(1, place, finite.double())
-    middle = torch.zeros(count, dtype=torch.float64).index_add_(0, place, torch.arange(1.0, steps + 1).double())
-    return (sums / counts).float(), (middle / place.bincount(minlength=count)).float()
-
-
 def _of_test(model: LinearModel, test: Dataset) -> dict[str, Tensor]:
     """How each row was labelled, and how sure the model was: its probability, or its margin without one."""
     predicted, confidence = torch.empty(test.n_samples, dtype=torch.int64), torch.empty(test.n_samples)
@@ -219,7 +200,8 @@ def _of_test(model: LinearModel, test: Dataset) -> dict[str, Tensor]:
     correct = predicted == labels
     tensors = {"correct": correct.to(torch.uint8)}
     if softmax:
-        tensors["bins"] = count_bins(confidence, correct)
+        found = bin_confidences(confidence, correct)
+        tensors["bins"] = torch.stack([found.counts.double(), found.confidence, found.accuracy], 1)
     wrong = (~correct).nonzero().squeeze(1)
     worst = wrong[confidence[wrong].argsort(descending=True, stable=True)[:MISTAKES]]
     tensors["mistakes"] = torch.stack([labels[worst], predicted[worst], confidence[worst]], 1).double()

@@ -13,39 +13,11 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from colinear.report.canvas import ACCENTS, FAINT, INK, new_figure, tidy
+from colinear.search.curves import Curve
 
 Entry = Mapping[str, Any]
-Curve = tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]  # steps, mean losses
-BINS = 160  # of the steps, log-spaced: each point of a curve is the mean of its bin
 HIGHLIGHTED = 5
 LOG_FROM = 4.0  # ratio of losses from which a log axis shows more than a linear one
-
-
-def smooth_curve(losses: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(steps, mean losses) over log-spaced bins: single steps at the start, wide means where curves are flat.
-
-    losses : (steps,), NaN where not reached; the curve ends at the first value that is not finite.
-
-    >>> steps, means = smooth_curve(np.array([4.0, 2.0, 1.0, np.inf]))
-    >>> steps.tolist(), means.tolist()
-    ([1.0, 2.0, 3.0], [4.0, 2.0, 1.0])
-    """
-    bad = np.flatnonzero(~np.isfinite(losses))
-    values = losses[: bad[0]].astype(np.float64) if len(bad) else losses.astype(np.float64)
-    if len(values) == 0:
-        return np.empty(0), np.empty(0)
-    edges = np.unique(np.geomspace(1, len(values) + 1, BINS).round().astype(np.int64)) - 1
-    edges = np.unique(np.concatenate([edges, [0, len(values)]]))
-    means = np.add.reduceat(values, edges[:-1]) / np.diff(edges)
-    centres = np.sqrt((edges[:-1] + 1.0) * edges[1:])
-    return centres, means
-
-
-def thin_curve(steps: NDArray[np.floating[Any]], losses: NDArray[np.floating[Any]]) -> Curve:
-    """A curve that was averaged before, up to its first value that is not finite."""
-    bad = np.flatnonzero(~np.isfinite(losses))
-    end = bad[0] if len(bad) else len(losses)
-    return steps[:end], losses[:end]
 
 
 def loss_figure(entry: Entry, curves: Sequence[Curve]) -> Figure:

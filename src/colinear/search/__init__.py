@@ -1,6 +1,6 @@
 """Which settings are tried, on which rows, by which rule, and what won."""
 
-from colinear.search.candidates import Candidate, draw_candidates, grid_candidates, rank_candidates
+from colinear.search.candidates import Candidate, draw_candidates, rank_candidates
 from colinear.search.halving import Rung, plan_rungs
 from colinear.search.result import Progress, RungResult, SearchResult, Trial
 from colinear.search.sgd_search import SGDSearch
@@ -14,7 +14,10 @@ __all__ = [
     "SearchResult",
     "Trial",
     "draw_candidates",
-    "grid_candidates",
     "plan_rungs",
     "rank_candidates",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -15,7 +15,13 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Candidate:
-    """One setting of SGD: learning rate and strength of regularization."""
+    """One setting of SGD: learning rate and strength of regularization.
+
+    A grid for `SGDSearch` is every pair of a few values, all of them one training:
+
+    >>> len([Candidate(rate, reg) for rate in (1e-3, 1e-2, 1e-1) for reg in (1e-2, 1e-1)])
+    6
+    """
 
     learning_rate: float
     reg: float
@@ -52,13 +58,6 @@ def draw_candidates(count: int, learning_rates: Range, regs: Range, seed: int) -
         (low * (high / low) ** uniform[:, column]).tolist() for column, (low, high) in enumerate((learning_rates, regs))
     )
     return [Candidate(rate, strength) for rate, strength in zip(rates, strengths, strict=True)]
-
-
-def grid_candidates(learning_rates: Sequence[float], regs: Sequence[float]) -> list[Candidate]:
-    """Every pair of the given values, learning rates outermost."""
-    if not learning_rates or not regs:
-        raise InputError("a grid needs at least one learning rate and one reg.")
-    return [Candidate(rate, strength) for rate in learning_rates for strength in regs]
 
 
 def rank_candidates(accuracies: Sequence[float], regs: Sequence[float]) -> list[int]:

@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.outputs import check_name, write_aside
+from colinear.outputs import check_name, write_whole
 from colinear.schemas import parse_json
 from colinear.texts import shown
 
@@ -88,7 +88,7 @@ class RunFolder:
         target = self.path / name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_aside(_aside(target), target, content)
+            write_whole(target, content, _aside(target))
         except OSError as error:
             kept = f" The last good {name} stands." if target.exists() else ""
             raise InputError(
@@ -177,7 +177,7 @@ def refuse_used(path: Path) -> None:
 
 
 def _aside(target: Path) -> Path:
-    """Where a file is written before it takes its name."""
+    """Where a file is written before it takes its name: the same in every process, so that `remove` finds it."""
     return target.with_name(f".{target.name}.part")
 
 

@@ -1,4 +1,4 @@
-"""The schema of results.json: docs/results.schema.json, of which the package has a copy."""
+"""The schema of results.json: results.schema.json beside this file, which the manual links to."""
 
 from __future__ import annotations
 

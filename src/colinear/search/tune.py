@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from colinear.checks import InputError
+from colinear.checks import InputError, open_device
 from colinear.datasets.augment import Augmentation, parse_augment
 from colinear.datasets.base import Dataset, Split
 from colinear.datasets.features import Features, Scaling, fit_scaling
@@ -146,16 +146,11 @@ def score_test(model: LinearModel, dataset: Dataset) -> TestScore:
 
 def pick_device(name: str) -> torch.device:
     """'auto' is a CUDA GPU if there is one, else the CPU; anything else is PyTorch's own name for a device."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.partition(":")[0] not in DEVICES:  # torch knows more: meta keeps no numbers, others need their own package
+    # torch knows more: meta keeps no numbers, others need their own package
+    if name != "auto" and name.partition(":")[0] not in DEVICES:
         raise InputError(f"device must be auto or one of {', '.join(DEVICES)}; got {shown(name)}. Use --device auto.")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except Exception:  # each kind of device has its own errors where it is missing
-        raise InputError(f"device {shown(name)} is not available here. Use --device cpu or auto.") from None
-    return device
+    refusal = f"device {shown(name)} is not available here. Use --device cpu or auto."
+    return open_device(name, torch.device("cpu"), refusal)
 
 
 def tune(settings: Settings, split: Split, folder: RunFolder, listener: Listener | None = None) -> list[LossRun]:

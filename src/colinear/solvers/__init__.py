@@ -19,3 +19,7 @@ __all__ = [
     "solve_path",
     "suits_newton",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,47 @@
+"""How a classifier is scored: accuracy with its interval, and what hides behind an accuracy."""
+
+from colinear.metrics.calibration import (
+    Reliability,
+    bin_confidences,
+    calibration_error,
+    expected_calibration_error,
+    fit_temperature,
+    reliability,
+)
+from colinear.metrics.paired import (
+    PairedTest,
+    mcnemar,
+)
+from colinear.metrics.shares import (
+    ClassScores,
+    balanced_accuracy,
+    class_scores,
+    class_table,
+    confusion_matrix,
+    log_loss,
+    top_k_accuracy,
+    wilson_interval,
+)
+
+__all__ = [
+    "ClassScores",
+    "PairedTest",
+    "Reliability",
+    "balanced_accuracy",
+    "bin_confidences",
+    "calibration_error",
+    "class_scores",
+    "class_table",
+    "confusion_matrix",
+    "expected_calibration_error",
+    "fit_temperature",
+    "log_loss",
+    "mcnemar",
+    "reliability",
+    "top_k_accuracy",
+    "wilson_interval",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
