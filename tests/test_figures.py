@@ -21,8 +21,8 @@ from colinear.report.figures import write_figures
 from colinear.report.images import as_picture, is_picture, sample_figure, template_figure
 from colinear.report.record import Record, decimate
 from colinear.report.search_plots import loss_figure, path_figure, search_figure, smooth_curve, thin_curve
-from colinear.search.result import SearchResult, Trial
-from colinear.search.results import TestScore, loss_json
+from colinear.search.resultsfile import TestScore, loss_json
+from colinear.search.trials import SearchResult, Trial
 from colinear.search.tune import LossRun
 from colinear.solvers.solution import Status
 

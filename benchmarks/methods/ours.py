@@ -11,8 +11,8 @@ from torch import Tensor
 from benchmarks.machine import now
 from benchmarks.problems import CourseSearch, PathProblem
 from colinear.losses import LOSSES
-from colinear.search.result import SearchResult
 from colinear.search.sgd_search import INITIAL_SCALE, SGDSearch
+from colinear.search.trials import SearchResult
 from colinear.solvers import path as path_solver
 from colinear.solvers.lbfgs import MEMORY
 from colinear.solvers.sgd import SGD

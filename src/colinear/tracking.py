@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from colinear.checks import InputError
-from colinear.search.result import Progress
+from colinear.search.trials import Progress
 from colinear.search.tune import Listener, LossRun
 
 CURVE_POINTS = 1000  # of a loss curve; longer ones are averaged over equal spans

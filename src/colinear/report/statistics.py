@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from colinear.metrics import class_scores
-from colinear.search.result import plain_number
+from colinear.schemas import plain_number
 
 BINS = 15  # as Guo et al., On Calibration of Modern Neural Networks, 2017
 

@@ -22,7 +22,7 @@ from colinear.objective import Objective
 from colinear.search.candidates import Candidate, rank_candidates
 from colinear.search.halving import plan_rungs
 from colinear.search.position import SearchPosition
-from colinear.search.result import Progress, RungResult, SearchResult, Trial
+from colinear.search.trials import Progress, RungResult, SearchResult, Trial
 from colinear.solvers.sgd import SGD, SGDState
 from colinear.solvers.solution import Status
 from colinear.solvers.spectrum import Projection, Subspace

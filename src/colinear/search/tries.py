@@ -16,7 +16,7 @@ from colinear.checks import InputError
 from colinear.datasets.base import Split
 from colinear.datasets.shots import draw_shots
 from colinear.search.finished import finished_runs
-from colinear.search.results import results_json
+from colinear.search.resultsfile import results_json
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.tune import Listener, Silent, pick_device, tune

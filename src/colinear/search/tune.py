@@ -19,16 +19,17 @@ from colinear.datasets.joined import JoinedDataset
 from colinear.metrics import confusion_matrix
 from colinear.model import LinearModel
 from colinear.objective import Objective, label_rows
+from colinear.schemas import plain_number
 from colinear.search.candidates import draw_candidates
 from colinear.search.memory import check_memory
 from colinear.search.optimum import place_winner
 from colinear.search.path_search import PathSearch, default_regs
 from colinear.search.position import SearchPosition
-from colinear.search.result import Progress, SearchResult, plain_number
-from colinear.search.results import TestScore, loss_json, results_json, versions
+from colinear.search.resultsfile import TestScore, loss_json, results_json, versions
 from colinear.search.runfolder import RunFolder, check_identity
 from colinear.search.settings import COURSE_BATCH, LOSS_NAMES, Settings
 from colinear.search.sgd_search import SGDSearch
+from colinear.search.trials import Progress, SearchResult
 from colinear.search.written import entry_problem, write_settings
 from colinear.solvers.path import fit_preconditioner
 from colinear.solvers.preconditioner import Preconditioner

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from colinear.datasets.base import Split
 from colinear.metrics import wilson_interval
-from colinear.search.result import SearchResult, plain_number
+from colinear.schemas import plain_number
 from colinear.search.schema import SCHEMA
 from colinear.search.settings import Settings
+from colinear.search.trials import SearchResult
 
 
 @dataclass(frozen=True, eq=False)
