@@ -17,6 +17,7 @@ from colinear.checks import InputError
 from colinear.datasets import Features, Split, fit_scaling, open_split
 from colinear.losses import LOSSES
 from colinear.model import LinearModel
+from colinear.objective import Objective
 from colinear.search import Candidate, Progress, SGDSearch
 from colinear.search.optimum import FEWEST_PASSES, MOST_PASSES, affordable_passes, place_winner
 from colinear.search.position import SearchPosition
@@ -26,7 +27,8 @@ from colinear.search.trials import SearchResult
 from colinear.search.tune import LossRun, Silent
 from colinear.search.wording import describe_above
 from colinear.solvers import SGD, Status, solve_path
-from colinear.solvers.spectrum import Spectrum
+from colinear.solvers.path import fit_preconditioner
+from colinear.solvers.preconditioner import Preconditioner
 
 __all__ = ["undisturbed"]
 SEARCH = SGDSearch("softmax", (Candidate(0.1, 1e-3), Candidate(1e-3, 1e-1)), SGD(40, 32))
@@ -43,14 +45,12 @@ def rows(split: Split) -> tuple[Features, Features]:
     return Features(split.train, scaling), Features(split.validation, scaling)
 
 
-def no_spectrum() -> Spectrum:
+def no_preconditioner() -> Preconditioner:
     raise AssertionError("not needed")
 
 
 def place(result: SearchResult, train: Features) -> SearchResult:
-    from colinear.objective import Objective
-
-    return place_winner(result, train, lambda: Spectrum.fit(Objective(train)), lambda: None)
+    return place_winner(result, train, lambda: fit_preconditioner(Objective(train)), lambda: None)
 
 
 @pytest.mark.parametrize("loss", ["softmax", "hinge"])
@@ -75,14 +75,14 @@ def test_a_winner_that_diverged_or_has_no_penalty_is_left_as_it_is(rows: tuple[F
     train, validation = rows
     for candidate in (Candidate(1e30, 0.5), Candidate(1e-2, 0.0)):
         result = replace(SEARCH, candidates=(candidate,)).run(train, validation)
-        assert place_winner(result, train, no_spectrum, lambda: None) is result
+        assert place_winner(result, train, no_preconditioner, lambda: None) is result
 
 
 def test_a_problem_too_large_to_solve_beside_says_what_the_weights_prove(
     rows: tuple[Features, Features], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("colinear.search.optimum.MOST_WORK", 1e6)
-    result = place_winner(SEARCH.run(*rows), rows[0], no_spectrum, lambda: None)
+    result = place_winner(SEARCH.run(*rows), rows[0], no_preconditioner, lambda: None)
     assert result.winner.above_optimum is not None
     assert result.winner.above_optimum[0] == 0
     assert result.details["optimum"]["passes"] == 0
@@ -104,7 +104,8 @@ def test_a_problem_that_the_exact_path_refuses_keeps_what_sgd_made_of_it(
 def test_fewer_rows_than_columns_need_no_spectrum_of_the_columns(split: Split) -> None:
     few = split.train.subset(torch.arange(30))
     train = Features(few, fit_scaling(few))
-    result = place_winner(SEARCH.run(train, train), train, no_spectrum, lambda: None)
+    assert fit_preconditioner(Objective(train)) is None
+    result = place(SEARCH.run(train, train), train)
     assert result.details["optimum"]["passes"] > 0
 
 
