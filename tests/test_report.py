@@ -32,7 +32,7 @@ from colinear.report.sprites import make_sprite, shrink_templates, stretch
 from colinear.report.statistics import calibration_error, class_table, count_bins
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
-from colinear.search.tune import LossRun
+from colinear.search.winner import LossRun
 
 
 @pytest.fixture(scope="module")

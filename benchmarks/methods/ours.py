@@ -35,13 +35,13 @@ def search(problem: CourseSearch, variant: str) -> tuple[float, dict[str, tuple[
     device = problem.split.train.labels.device
     started = now(device)
     train, validation = problem.features()
-    projection = None if subspace is None else Projection.fit(train, validation, subspace, problem.seed)
+    rows = Projection.fit(train, validation, subspace, problem.seed)
     found = {}
     for loss in problem.losses:
         begun = now(device)
         sgd = SGD(problem.steps, problem.batch(loss))
         search = SGDSearch(loss, problem.settings, sgd, problem.seed, eta, subspace)
-        result = search.run(train, validation, projection=projection)
+        result = search.run_on(rows)
         found[loss] = now(device) - begun, result
     return now(device) - started, found
 

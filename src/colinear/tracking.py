@@ -14,8 +14,9 @@ import numpy as np
 from PIL import Image
 
 from colinear.checks import InputError
+from colinear.search.listener import Listener
 from colinear.search.trials import Progress
-from colinear.search.tune import Listener, LossRun
+from colinear.search.winner import LossRun
 
 CURVE_POINTS = 1000  # of a loss curve; longer ones are averaged over equal spans
 MOST_TRIALS = 200  # of a loss, best first, that get a line in the table of hyperparameters

@@ -14,7 +14,7 @@ from colinear.cli.console import Output
 from colinear.cli.signals import Stopped, heeding
 from colinear.cli.tables import as_percent, show_run
 from colinear.search import trials
-from colinear.search.tune import LossRun
+from colinear.search.winner import LossRun
 
 LOG_SHARES = 4  # lines a loss gets in a log
 
@@ -37,7 +37,7 @@ def _count(number: int, unit: str) -> str:
 
 
 class Watcher:
-    """Tells how a run goes, as `search.tune.Listener` asks for; shows each loss's table when it is finished."""
+    """Tells how a run goes, as `search.listener.Listener` asks for; shows each loss's table when it is finished."""
 
     def __init__(self, output: Output, *, top: int = 10) -> None:
         self.output, self.top = output, top

@@ -17,8 +17,7 @@ from colinear.datasets import ArrayDataset, Dataset, load_features, match_classe
 from colinear.datasets.features import CHUNK_ROWS
 from colinear.export.graph import PIXEL_RANGE
 from colinear.model import LinearModel
-from colinear.search.resultsfile import TestScore
-from colinear.search.tune import score_test
+from colinear.search.score import TestScore, score_test
 from colinear.texts import printable
 
 CLASSES_SHOWN = 30
