@@ -18,6 +18,7 @@ from colinear.cli.signals import Stopped
 from colinear.cli.tries import refuse_try, run_tries
 from colinear.datasets import draw_shots, open_split
 from colinear.datasets.base import Split
+from colinear.datasets.sources import NAMED
 from colinear.outputs import MODEL, check_output
 from colinear.search.candidates import Range, check_range
 from colinear.search.device import pick_device
@@ -200,9 +201,8 @@ def _shared_settings(values: Values) -> dict[str, Any]:
 def _check_settings(settings: Settings) -> None:
     """Refuse before any work what the floors below would refuse after reading the data."""
     if not settings.data:
-        raise InputError(
-            "DATA is missing: digits, cifar10, a feature file or an image folder. Try `colinear tune digits`."
-        )
+        names = ", ".join(NAMED)
+        raise InputError(f"DATA is missing: {names}, a feature file or an image folder. Try `colinear tune digits`.")
     pick_device(settings.device)
     if settings.solver == "sgd":
         for loss in settings.losses:
