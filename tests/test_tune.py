@@ -19,7 +19,7 @@ from colinear.datasets import ArrayDataset, Split, open_split
 from colinear.model import LinearModel
 from colinear.objective import label_rows
 from colinear.search import Progress
-from colinear.search import run as run_module
+from colinear.search import tune as tune_module
 from colinear.search.checkpoints import run_identity
 from colinear.search.device import pick_device
 from colinear.search.listener import Silent
@@ -162,7 +162,7 @@ def test_a_test_score_counts_hits_by_class(split: Split) -> None:
 def test_a_run_stopped_anywhere_and_resumed_ends_with_the_same_bytes(
     split: Split, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, seconds: float
 ) -> None:
-    monkeypatch.setattr(run_module, "CHECKPOINT_SECONDS", seconds)
+    monkeypatch.setattr(tune_module, "CHECKPOINT_SECONDS", seconds)
     with pytest.raises(KeyboardInterrupt):
         run(SETTINGS, split, tmp_path, Stopper(at))
     runs = run(SETTINGS, split, tmp_path)
@@ -173,7 +173,7 @@ def test_a_run_stopped_anywhere_and_resumed_ends_with_the_same_bytes(
 def test_a_run_may_be_stopped_again_and_again(
     split: Split, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(tune_module, "CHECKPOINT_SECONDS", 0.0)
     stops = 0
     while True:
         try:
@@ -188,7 +188,7 @@ def test_a_run_may_be_stopped_again_and_again(
 PROGRAM = """
 import json, sys
 from colinear.datasets import open_split
-from colinear.search import run, tune
+from colinear.search import tune
 from colinear.search.listener import Silent
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
@@ -201,7 +201,7 @@ class Talker(Silent):
         if self.count == 100:
             sys.stdin.read()  # wait here to be killed, if it has not happened yet
 
-run.CHECKPOINT_SECONDS = 0.0
+tune.CHECKPOINT_SECONDS = 0.0
 with RunFolder(sys.argv[1]) as folder:
     settings = Settings.from_json(json.loads(sys.argv[2]))
     tune.tune(settings, open_split("digits"), folder, Talker())
@@ -234,7 +234,7 @@ def test_a_killed_run_is_resumed_with_the_same_bytes(
 @pytest.fixture
 def stopped(split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a run stopped in its second loss."""
-    monkeypatch.setattr(run_module, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(tune_module, "CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
         run(SETTINGS, split, tmp_path, Stopper(80))
     return tmp_path

@@ -24,10 +24,9 @@ from colinear.search.candidates import Range, check_range
 from colinear.search.device import pick_device
 from colinear.search.memory import check_memory
 from colinear.search.regs import parse_regs
-from colinear.search.run import sgd_search
 from colinear.search.runfolder import RunFolder, refuse_used
 from colinear.search.settings import LOSS_NAMES, Settings
-from colinear.search.tune import finished_runs, tune
+from colinear.search.tune import finished_runs, sgd_search, tune
 from colinear.search.winner import LossRun
 from colinear.search.written import read_settings
 from colinear.texts import shown

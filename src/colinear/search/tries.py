@@ -18,9 +18,9 @@ from colinear.datasets.shots import draw_shots
 from colinear.search.device import pick_device
 from colinear.search.listener import Listener, Silent
 from colinear.search.resultsfile import results_json
-from colinear.search.run import Run
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
+from colinear.search.tune import Run
 from colinear.search.written import check_settings_of_results, read_results, write_settings
 
 Listen = Callable[[int, RunFolder, Split], AbstractContextManager[Listener]]  # number, folder and rows of a try

@@ -1,13 +1,142 @@
-"""A tuning run from rows to files: search each loss, score the winner on test once, write results as they come."""
+"""A tuning run from rows to files: search each loss, score the winner on test once, write results as they come.
+
+One way down: the split to the device, `Prepared` (the rows), a search (trials), `score_winner` (the model, its score).
+"""
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from colinear.checks import InputError
 from colinear.datasets.base import Split
+from colinear.search.candidates import draw_candidates
+from colinear.search.checkpoints import Checkpoints, run_identity
+from colinear.search.device import pick_device
 from colinear.search.listener import Listener, Silent
-from colinear.search.run import Run
+from colinear.search.memory import check_memory
+from colinear.search.optimum import place_winner
+from colinear.search.path_search import PathSearch, default_regs
+from colinear.search.position import SearchPosition
+from colinear.search.prepared import Prepared
+from colinear.search.resultsfile import results_json
 from colinear.search.runfolder import RunFolder
-from colinear.search.settings import Settings
-from colinear.search.winner import LossRun
+from colinear.search.settings import COURSE_BATCH, Settings
+from colinear.search.sgd_search import SGDSearch
+from colinear.search.trials import SearchResult
+from colinear.search.winner import LossRun, model_name, score_winner
+from colinear.search.written import check_settings_of_results, read_results, write_settings
+from colinear.solvers.sgd import SGD
+from colinear.solvers.solution import Status
+
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What is searched, on which rows, where it is written and who is told."""
+
+    settings: Settings
+    split: Split
+    folder: RunFolder
+    listener: Listener = field(default_factory=Silent)
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """The rows on the device that `settings` name. Raises `InputError` where the search cannot fit there."""
+        device, train = pick_device(self.settings.device), self.split.train
+        check_memory(self.settings, train.n_classes, train.n_features + 1, device)
+        return Prepared.fit(self.settings, self.split.to(device))
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.folder, run_identity(self.settings, self.prepared.split))
+
+    def finished(self) -> list[LossRun]:
+        """See `finished_runs`."""
+        place = self.folder.path
+        if not (place / "results.json").is_file() or any((place / "checkpoints").glob("*")):
+            return []
+        results = read_results(self.folder)
+        check_settings_of_results(self.folder, results, self.settings)
+        entries = results["runs"]
+        if tuple(entry["loss"] for entry in entries) != self.settings.losses:
+            return []
+        if results["dataset"]["fingerprint"] != self.split.train.fingerprint:
+            raise InputError(f"{place} is a run on other data than {self.settings.data} holds now. Start a new run.")
+        return [LossRun.read(self.folder, entry) for entry in entries]
+
+    def search(self) -> list[LossRun]:
+        """See `tune`. Nothing is written where the rows or the folder are refused."""
+        self.checkpoints.refuse_foreign()
+        write_settings(self.folder, self.settings)
+        runs: list[LossRun] = []
+        for loss in self.settings.losses:
+            noted = self.checkpoints.noted(loss)
+            runs.append(self._finish(loss) if noted is None else LossRun.read(self.folder, noted))
+            entries = [run.entry for run in runs]
+            self.folder.write_json("results.json", results_json(self.settings, self.prepared.split, entries))
+            self.checkpoints.forget_position(loss)
+            self.listener.finished(runs[-1])
+        for loss in self.settings.losses:
+            self.checkpoints.forget_note(loss)
+        return runs
+
+    def _finish(self, loss: str) -> LossRun:
+        """Search `loss`, and write its winner as a model and as a note that it is finished."""
+        started = time.perf_counter()
+        result = self._search_sgd(loss) if self.settings.solver == "sgd" else self._search_exact(loss)
+        if result.winner.status is Status.DIVERGED:
+            raise InputError(_all_diverged(loss, self.settings))
+        run = score_winner(result, self.prepared, time.perf_counter() - started)
+        self.folder.write(model_name(loss), run.model.to_bytes())
+        self.checkpoints.note(run.entry)
+        return run
+
+    def _search_sgd(self, loss: str) -> SearchResult:
+        rows, keeper = self.prepared, _Keeper(self, loss)
+        self.listener.started(loss, self.settings.steps, "steps")
+        search, position = sgd_search(loss, self.settings), self.checkpoints.load(loss, rows.train.device)
+        result = search.run_on(rows.projection, report=self.listener.progressed, keeper=keeper, position=position)
+        return place_winner(result, rows.train, lambda: rows.preconditioner, keeper.stop_if_wanted)
+
+    def _search_exact(self, loss: str) -> SearchResult:
+        rows, settings, report = self.prepared, self.settings, self.listener.progressed
+        search = path_search(loss, settings)
+        total = len(search.regs) * (1 + (settings.cv or 0))
+        self.listener.started(loss, total, "strengths" if settings.cv is None else "fits")
+        if settings.cv is not None:
+            plain = rows.see(rows.everything)
+            return search.cross_validate(
+                rows.trained_on, plain, settings.cv, preconditioner=rows.preconditioner, report=report
+            )
+        refit_on = rows.refit_on if settings.refit else None
+        return search.run(
+            rows.train, rows.validation, refit_on=refit_on, preconditioner=rows.preconditioner, report=report
+        )
+
+
+class _Keeper:
+    """Writes the checkpoints of one search: at rungs, before the run is stopped, and every half a minute."""
+
+    def __init__(self, run: Run, loss: str) -> None:
+        self.run, self.loss = run, loss
+        self.saved = time.monotonic()
+        self.last: SearchPosition | None = None
+
+    def __call__(self, position: SearchPosition, at_rung: bool) -> None:
+        self.last = position
+        if at_rung or self.run.listener.stopping or time.monotonic() - self.saved >= CHECKPOINT_SECONDS:
+            self.run.checkpoints.save(self.loss, position)
+            self.saved = time.monotonic()
+
+    def stop_if_wanted(self) -> None:
+        """After the last step: end the run if its listener wants it to."""
+        if self.run.listener.stopping:
+            if self.last is not None:  # else every step was taken before this process began, and the checkpoint stands
+                self.run.checkpoints.save(self.loss, self.last)
+            raise KeyboardInterrupt
 
 
 def tune(settings: Settings, split: Split, folder: RunFolder, listener: Listener | None = None) -> list[LossRun]:
@@ -26,3 +155,33 @@ def finished_runs(settings: Settings, split: Split, folder: RunFolder) -> list[L
     those of `split`.
     """
     return Run(settings, split, folder).finished()
+
+
+def sgd_search(loss: str, settings: Settings) -> SGDSearch:
+    """The course's search as `settings` describe it."""
+    sgd = SGD(
+        settings.steps,
+        settings.batch_size or COURSE_BATCH[loss],
+        momentum=settings.momentum,
+        schedule=settings.schedule,  # type: ignore[arg-type]
+        averaging=settings.averaging,
+        precision=settings.precision,  # type: ignore[arg-type]
+    )
+    drawn = draw_candidates(settings.candidates, settings.learning_rates, settings.reg_range, settings.seed)
+    return SGDSearch(loss, tuple(drawn), sgd, settings.seed, settings.eta, settings.subspace)
+
+
+def path_search(loss: str, settings: Settings) -> PathSearch:
+    """The exact path as `settings` describe it."""
+    regs = settings.regs or default_regs(loss)
+    return PathSearch(loss, regs, settings.tol, settings.max_passes, settings.seed)
+
+
+def _all_diverged(loss: str, settings: Settings) -> str:
+    low, high = settings.learning_rates
+    one = settings.candidates == 1
+    what = f"{loss} diverged" if one else f"every candidate of {loss} diverged"
+    if low == high:
+        return f"{what} at learning rate {low:g}. Lower it, for example --lr {low / 100:g}."
+    lower = f"for example --lr {low / 100:g}:{high / 100:g}"
+    return f"{what}. Lower the learning rate{'s' * (not one)}, {lower}."
