@@ -215,9 +215,10 @@ def call(*words: str, folder: Path) -> None:
 
 def _stop_a_run(folder: Path) -> None:
     from colinear.datasets import open_split
+    from colinear.search.listener import Silent
     from colinear.search.runfolder import RunFolder
     from colinear.search.settings import Settings
-    from colinear.search.tune import Silent, tune
+    from colinear.search.tune import tune
     from colinear.solvers.threads import one_thread_if
 
     class Stopper(Silent):

@@ -10,9 +10,10 @@ from colinear.datasets import load_digits
 from colinear.datasets.base import ArrayDataset, Split
 from colinear.datasets.stratified import split_stratified
 from colinear.report import Recorder, write_report
+from colinear.search.listener import Silent
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
-from colinear.search.tune import Silent, tune
+from colinear.search.tune import tune
 
 HOSTILE = ("<script>alert(1)</script>", "</script><!--", "a & \"b\" 'c'", "two\u2028lines")
 

@@ -16,7 +16,7 @@ from colinear.cli.console import Output
 from colinear.cli.progress import Watcher
 from colinear.cli.signals import SIGNALS, Stopped, exit_status, heeding, leave
 from colinear.search import tune as search
-from colinear.search.result import Progress
+from colinear.search.trials import Progress
 
 PROGRAM = [sys.executable, "-m", "colinear.cli"]
 NAMES = [signal.Signals(number).name for number in SIGNALS]

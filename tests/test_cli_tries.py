@@ -14,8 +14,8 @@ import pytest
 from tests.program import ANSI, Program, assert_fits_a_page, assert_refused
 
 from colinear.cli.tries import TryWatcher
-from colinear.search.result import Progress
 from colinear.search.runfolder import RunFolder
+from colinear.search.trials import Progress
 from colinear.search.written import read_settings, write_settings
 
 OPTIONS = ("digits", "--shots", "3", "--tries", "2", "--regs", "1e-3,1e-2,1e-1", "--loss", "softmax")

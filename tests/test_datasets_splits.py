@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 from colinear.checks import InputError
+from colinear.cli.options import DATA_HELP
 from colinear.datasets import load_digits, open_dataset, open_split
+from colinear.datasets.sources import NAMED, Parts
 
 
 @pytest.fixture
@@ -122,6 +124,18 @@ def test_image_folder_with_parts(tmp_path: Path) -> None:
 def test_what_cannot_be_opened(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         open_split(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_named_dataset_is_one_entry_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NAMED, "more", lambda data_dir, progress: Parts(load_digits().subset(slice(0, 500))))
+    assert open_split("more").train.n_samples == 350
+    assert open_dataset("more").n_samples == 500
+    with pytest.raises(InputError, match="data must be digits, cifar10, more, a feature file"):
+        open_split("nowhere")
+
+
+def test_the_command_line_names_every_named_dataset() -> None:
+    assert DATA_HELP.startswith(f"{', '.join(NAMED)}, a feature file ")
 
 
 def test_unknown_part_is_refused() -> None:

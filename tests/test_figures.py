@@ -22,9 +22,10 @@ from colinear.report.images import as_picture, is_picture, sample_figure, templa
 from colinear.report.record import Record
 from colinear.report.search_plots import loss_figure, path_figure, search_figure
 from colinear.search.curves import decimate, smooth_curve
-from colinear.search.result import SearchResult, Trial
-from colinear.search.results import TestScore, loss_json
-from colinear.search.tune import LossRun
+from colinear.search.resultsfile import loss_json
+from colinear.search.score import TestScore
+from colinear.search.trials import SearchResult, Trial
+from colinear.search.winner import LossRun
 from colinear.solvers.solution import Status
 
 HOSTILE = (r"$\frac$", "<script>alert(1)</script>", "line\nbreak\x1b[31m", "日本語", "", "_" * 80)

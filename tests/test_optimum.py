@@ -19,12 +19,14 @@ from colinear.losses import LOSSES
 from colinear.model import LinearModel
 from colinear.objective import Objective
 from colinear.search import Candidate, Progress, SGDSearch
+from colinear.search.listener import Silent
 from colinear.search.optimum import FEWEST_PASSES, MOST_PASSES, affordable_passes, place_winner
 from colinear.search.position import SearchPosition
-from colinear.search.result import SearchResult, describe_above
-from colinear.search.results import device_name
+from colinear.search.resultsfile import device_name
 from colinear.search.runfolder import RunFolder
-from colinear.search.tune import LossRun, Silent
+from colinear.search.trials import SearchResult
+from colinear.search.winner import LossRun
+from colinear.search.wording import describe_above
 from colinear.solvers import SGD, Status, solve_path
 from colinear.solvers.path import fit_preconditioner
 from colinear.solvers.preconditioner import Preconditioner

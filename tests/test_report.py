@@ -31,7 +31,7 @@ from colinear.report.record import load_record, record_name
 from colinear.report.sprites import make_sprite, shrink_templates, stretch
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
-from colinear.search.tune import LossRun
+from colinear.search.winner import LossRun
 
 
 @pytest.fixture(scope="module")

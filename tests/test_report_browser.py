@@ -18,7 +18,7 @@ from tests.reporting import HOSTILE, colour_split, digits_split, run, table_spli
 from colinear.datasets import read_image
 from colinear.model import LinearModel
 from colinear.report import write_comparison
-from colinear.search.result import describe_above
+from colinear.search.wording import describe_above
 
 pytestmark = [
     pytest.mark.browser,

@@ -13,9 +13,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from colinear.checks import InputError
 from colinear.datasets import open_split
+from colinear.search.listener import Silent
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
-from colinear.search.tune import LossRun, Silent, tune
+from colinear.search.tune import tune
+from colinear.search.winner import LossRun
 from colinear.tracking import Everyone, TensorBoardLog
 
 

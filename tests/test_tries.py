@@ -16,10 +16,11 @@ from colinear.checks import InputError
 from colinear.datasets import Split, draw_shots, open_split
 from colinear.model import LinearModel
 from colinear.search import Progress
+from colinear.search.listener import Listener, Silent
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.tries import mean_and_spread, tune_tries
-from colinear.search.tune import Listener, Silent, tune
+from colinear.search.tune import tune
 
 SETTINGS = Settings("digits", losses=("softmax",), regs=(1e-3, 1e-1), seed=3, device="cpu", shots=4, tries=3)
 SGD = replace(

@@ -20,9 +20,14 @@ from colinear.model import LinearModel
 from colinear.objective import label_rows
 from colinear.search import Progress
 from colinear.search import tune as tune_module
+from colinear.search.checkpoints import run_identity
+from colinear.search.device import pick_device
+from colinear.search.listener import Silent
 from colinear.search.runfolder import RunFolder
+from colinear.search.score import score_test
 from colinear.search.settings import Settings
-from colinear.search.tune import LossRun, Silent, pick_device, score_test, tune
+from colinear.search.tune import tune
+from colinear.search.winner import LossRun
 from colinear.search.written import read_settings
 
 SETTINGS = Settings(
@@ -184,10 +189,11 @@ PROGRAM = """
 import json, sys
 from colinear.datasets import open_split
 from colinear.search import tune
+from colinear.search.listener import Silent
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 
-class Talker(tune.Silent):
+class Talker(Silent):
     count = 0
     def progressed(self, progress):
         self.count += 1
@@ -248,7 +254,7 @@ def test_a_damaged_checkpoint_is_refused_and_may_be_deleted(stopped: Path, split
 
 def test_a_checkpoint_made_to_fit_its_digest_is_refused_by_name(stopped: Path, split: Split) -> None:
     with RunFolder(stopped) as folder:
-        identity = tune_module.run_identity(SETTINGS, split)
+        identity = run_identity(SETTINGS, split)
         parts = folder.load_checkpoint("checkpoints/softmax.safetensors", identity)
         assert parts is not None
         folder.save_checkpoint("checkpoints/softmax.safetensors", (parts[0], {**parts[1], "rungs": 3}), identity)

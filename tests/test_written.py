@@ -15,9 +15,9 @@ from tests.reporting import run, table_split
 
 from colinear.checks import InputError
 from colinear.report import write_report
-from colinear.search.finished import finished_runs
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
+from colinear.search.tune import finished_runs
 from colinear.search.written import entry_problem, read_results, read_settings, write_settings
 
 Edit = Callable[[Any], object]

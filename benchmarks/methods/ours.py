@@ -11,8 +11,8 @@ from torch import Tensor
 from benchmarks.machine import now
 from benchmarks.problems import CourseSearch, PathProblem
 from colinear.losses import LOSSES
-from colinear.search.result import SearchResult
 from colinear.search.sgd_search import INITIAL_SCALE, SGDSearch
+from colinear.search.trials import SearchResult
 from colinear.solvers import path as path_solver
 from colinear.solvers.lbfgs import MEMORY
 from colinear.solvers.sgd import SGD
@@ -35,13 +35,13 @@ def search(problem: CourseSearch, variant: str) -> tuple[float, dict[str, tuple[
     device = problem.split.train.labels.device
     started = now(device)
     train, validation = problem.features()
-    projection = None if subspace is None else Projection.fit(train, validation, subspace, problem.seed)
+    rows = Projection.fit(train, validation, subspace, problem.seed)
     found = {}
     for loss in problem.losses:
         begun = now(device)
         sgd = SGD(problem.steps, problem.batch(loss))
         search = SGDSearch(loss, problem.settings, sgd, problem.seed, eta, subspace)
-        result = search.run(train, validation, projection=projection)
+        result = search.run_on(rows)
         found[loss] = now(device) - begun, result
     return now(device) - started, found
 

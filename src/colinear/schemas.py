@@ -87,6 +87,11 @@ def _depth(value: Any) -> int:
     return depth
 
 
+def plain_number(value: Any) -> Any:
+    """NaN and infinities as None: JSON has no word for them."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 class Schema:
     """A JSON schema, as far as ours go: see `KEYWORDS`. An integer is an int, as JSON text distinguishes it.
 

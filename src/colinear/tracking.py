@@ -15,8 +15,9 @@ from PIL import Image
 
 from colinear.checks import InputError
 from colinear.search.curves import span_curve
-from colinear.search.result import Progress
-from colinear.search.tune import Listener, LossRun
+from colinear.search.listener import Listener
+from colinear.search.trials import Progress
+from colinear.search.winner import LossRun
 
 CURVE_POINTS = 1000  # of a loss curve; longer ones are averaged over equal spans
 MOST_TRIALS = 200  # of a loss, best first, that get a line in the table of hyperparameters

@@ -11,7 +11,7 @@ from colinear.cli.console import Output
 from colinear.cli.progress import Transfer
 from colinear.cli.tables import new_table
 from colinear.datasets import Features, fit_scaling, open_split
-from colinear.search.result import plain_number
+from colinear.schemas import plain_number
 from colinear.selfcheck import GRADIENT_TOLERANCE, TOLERANCES, Agreement, LossReport, check_losses
 
 COORDINATES_SHOWN = 5

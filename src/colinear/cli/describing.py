@@ -12,7 +12,7 @@ from colinear.cli.progress import Transfer
 from colinear.cli.tables import as_percent, new_table
 from colinear.datasets import open_split
 from colinear.model import LinearModel
-from colinear.search.result import describe_above
+from colinear.search.wording import describe_above
 from colinear.texts import printable, shorten
 
 NAMES_SHOWN = 12

@@ -10,9 +10,9 @@ import typer
 
 from colinear.cli.progress import Watcher
 from colinear.cli.signals import exit_status
+from colinear.search.listener import Listener
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
-from colinear.search.tune import Listener
 from colinear.tracking import Everyone, TensorBoardLog
 
 

@@ -13,13 +13,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from colinear.cli.console import Output
 from colinear.cli.signals import Stopped, heeding
 from colinear.cli.tables import as_percent, show_run
-from colinear.search import result
-from colinear.search.tune import LossRun
+from colinear.search import trials
+from colinear.search.winner import LossRun
 
 LOG_SHARES = 4  # lines a loss gets in a log
 
 
-def _describe(progress: result.Progress) -> str:
+def _describe(progress: trials.Progress) -> str:
     """Loss and best validation accuracy so far (SGD), passes and largest gap (exact), as far as they are known."""
     parts = [] if math.isnan(progress.loss) else [f"loss {progress.loss:.3g}"]
     parts += [] if math.isnan(progress.best_accuracy) else [f"best {progress.best_accuracy:.3f}"]
@@ -37,7 +37,7 @@ def _count(number: int, unit: str) -> str:
 
 
 class Watcher:
-    """Tells how a run goes, as `search.tune.Listener` asks for; shows each loss's table when it is finished."""
+    """Tells how a run goes, as `search.listener.Listener` asks for; shows each loss's table when it is finished."""
 
     def __init__(self, output: Output, *, top: int = 10) -> None:
         self.output, self.top = output, top
@@ -91,7 +91,7 @@ class Watcher:
         self._task = self._bar.add_task(loss, total=total, detail="")
         self._bar.start()
 
-    def progressed(self, progress: result.Progress) -> None:
+    def progressed(self, progress: trials.Progress) -> None:
         self.heed()
         detail = _describe(progress)
         if self._bar is not None:

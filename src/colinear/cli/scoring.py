@@ -18,7 +18,7 @@ from colinear.datasets.features import CHUNK_ROWS
 from colinear.export.graph import PIXEL_RANGE
 from colinear.metrics import class_table
 from colinear.model import LinearModel
-from colinear.search.tune import score_test
+from colinear.search.score import score_test
 from colinear.texts import printable, shorten
 
 CLASSES_SHOWN = 30

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from colinear.cli.console import Output
-from colinear.search import result
+from colinear.search import wording
 from colinear.solvers.solution import Status
 
 Entry = Mapping[str, Any]
@@ -43,7 +43,7 @@ def as_percent(share: float | None) -> str:
     """
     if share is None:
         return "–"
-    return "> 100 %" if share > 1 else result.as_percent(share)
+    return "> 100 %" if share > 1 else wording.as_percent(share)
 
 
 def trial_table(entry: Entry, top: int = 10) -> Table:
@@ -84,7 +84,7 @@ def show_run(output: Output, entry: Entry, top: int = 10) -> None:
             output.say(f"{count} of {len(entry['trials'])} {known.value}. {known.advice}")
     winner = entry["trials"][entry["best"]]
     if winner.get("above_optimum") is not None:
-        output.say(f"The winner is {result.describe_above(winner['above_optimum'])} for its reg.")
+        output.say(f"The winner is {wording.describe_above(winner['above_optimum'])} for its reg.")
     if entry["solver"] == "exact":
         output.say(f"The winner, reg {as_number(winner['reg'])}, {distance(winner.get('relative_gap'))}.")
         regs = [trial["reg"] for trial in entry["trials"]]

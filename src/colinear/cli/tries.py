@@ -20,12 +20,13 @@ from colinear.cli.progress import Watcher
 from colinear.cli.signals import Stopped
 from colinear.cli.tables import FINE, as_accuracy, as_number, new_table
 from colinear.datasets.base import Split
+from colinear.search.listener import Listener
 from colinear.search.path_search import default_regs
-from colinear.search.result import describe_above
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.tries import try_name, tune_tries
-from colinear.search.tune import Listener, LossRun
+from colinear.search.winner import LossRun
+from colinear.search.wording import describe_above
 from colinear.solvers.solution import Status
 from colinear.tracking import TensorBoardLog
 

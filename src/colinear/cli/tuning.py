@@ -18,14 +18,16 @@ from colinear.cli.signals import Stopped
 from colinear.cli.tries import refuse_try, run_tries
 from colinear.datasets import draw_shots, open_split
 from colinear.datasets.base import Split
+from colinear.datasets.sources import NAMED
 from colinear.outputs import MODEL, check_output
 from colinear.search.candidates import Range, check_range
-from colinear.search.finished import finished_runs
+from colinear.search.device import pick_device
 from colinear.search.memory import check_memory
 from colinear.search.regs import parse_regs
 from colinear.search.runfolder import RunFolder, refuse_used
 from colinear.search.settings import LOSS_NAMES, Settings
-from colinear.search.tune import LossRun, pick_device, sgd_search, tune
+from colinear.search.tune import finished_runs, sgd_search, tune
+from colinear.search.winner import LossRun
 from colinear.search.written import read_settings
 from colinear.texts import shown
 from colinear.tracking import TensorBoardLog, find_writer
@@ -198,9 +200,8 @@ def _shared_settings(values: Values) -> dict[str, Any]:
 def _check_settings(settings: Settings) -> None:
     """Refuse before any work what the floors below would refuse after reading the data."""
     if not settings.data:
-        raise InputError(
-            "DATA is missing: digits, cifar10, a feature file or an image folder. Try `colinear tune digits`."
-        )
+        names = ", ".join(NAMED)
+        raise InputError(f"DATA is missing: {names}, a feature file or an image folder. Try `colinear tune digits`.")
     pick_device(settings.device)
     if settings.solver == "sgd":
         for loss in settings.losses:

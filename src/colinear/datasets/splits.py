@@ -13,35 +13,19 @@ folder a class in each.
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from colinear.checks import InputError, check_choice, check_number
 from colinear.datasets.base import ArrayDataset, Dataset, Progress, Split, split_tail
-from colinear.datasets.cifar10 import META_FILE, load_cifar10
-from colinear.datasets.digits import load_digits
-from colinear.datasets.doors import as_path
-from colinear.datasets.folders import find_folder_parts, load_folder, load_folder_parts
+from colinear.datasets.sources import Parts, open_parts
 from colinear.datasets.stratified import split_stratified
-from colinear.datasets.tables import find_table_parts, load_table, load_table_parts
-from colinear.texts import shorten, shown_path
+from colinear.texts import shorten
 
 SHARE = 0.15  # of all rows, for validation and for test each, where a source does not say
 COURSE_SHARE = 0.02  # of CIFAR-10's training rows, for validation, as the course splits
 PARTS = ("train", "validation", "test", "all")
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """What a source itself provides."""
-
-    train: ArrayDataset
-    validation: ArrayDataset | None = None
-    test: ArrayDataset | None = None
-    from_tail: bool = False  # validation is the end of the training rows, not drawn
 
 
 def open_split(
@@ -67,21 +51,7 @@ def open_split(
     >>> split.train.n_samples, split.validation.n_samples, split.test.n_samples
     (1258, 270, 269)
     """
-    parts = _open(data, data_dir, label, image_size, progress)
-    if parts.train.n_classes < 2:
-        raise InputError(
-            f"{shorten(parts.train.name)} must have at least two classes to train on; "
-            f"it has only {shorten(repr(parts.train.class_names[0]))}."
-        )
-    if parts.test is not None and test is not None:
-        raise InputError(f"{parts.train.name} has its own test rows; leave the test share out.")
-    if parts.validation is not None and validation is not None:
-        raise InputError(f"{parts.train.name} has its own validation rows; leave the validation share out.")
-    held = check_number("validation share", SHARE if validation is None else validation, above=0, most=1)
-    if parts.from_tail:
-        train, tail = split_tail(parts.train, COURSE_SHARE if validation is None else held)
-        return Split(train, tail, parts.test)
-    return _deal(parts, held, check_number("test share", SHARE if test is None else test, least=0, most=1), seed)
+    return _split(open_parts(data, data_dir, label, image_size, progress), validation, test, seed)
 
 
 def open_dataset(
@@ -103,61 +73,38 @@ def open_dataset(
     """
     if part is not None:
         check_choice("part", part, PARTS)
-    if part in (None, "all"):
-        parts = _open(data, data_dir, label, image_size, progress)
-        if part is None and parts.test is not None:
-            return parts.test
-        if part == "all" or str(data) != "digits":
-            return _join([piece for piece in (parts.train, parts.validation, parts.test) if piece is not None])
-    split = open_split(
-        data,
-        data_dir,
-        label=label,
-        validation=validation,
-        test=test,
-        seed=seed,
-        image_size=image_size,
-        progress=progress,
-    )
-    chosen = {"train": split.train, "validation": split.validation}.get(part or "test", split.test)
+    parts = open_parts(data, data_dir, label, image_size, progress)
+    if part is None and parts.test is not None:
+        return parts.test
+    part = part or parts.scored_on
+    if part == "all":
+        return _join(parts.present)
+    split = _split(parts, validation, test, seed)
+    chosen = {"train": split.train, "validation": split.validation}.get(part, split.test)
     if chosen is None:
         raise InputError(f"{split.name} has no test rows with a test share of 0. Ask for another part.")
     return chosen
 
 
-def _open(
-    data: str | Path,
-    data_dir: str | Path | None,
-    label: str | None,
-    size: tuple[int, int] | None,
-    progress: Progress | None,
-) -> _Parts:
-    path = as_path(data)
-    is_name = str(data) in ("digits", "cifar10")
-    if str(data) == "digits":
-        return _Parts(load_digits())
-    if str(data) == "cifar10" or os.path.isfile(path / META_FILE):
-        train, test = load_cifar10(data_dir if is_name else path, progress=progress)
-        return _Parts(train, test=test, from_tail=True)
-    if not os.path.lexists(path):
+def _split(parts: Parts, validation: float | None, test: float | None, seed: int) -> Split:
+    """Refuse what cannot be trained on, and make the parts that the source does not have."""
+    if parts.train.n_classes < 2:
         raise InputError(
-            f"data must be digits, cifar10, a feature file or a folder of images; there is no '{shown_path(path)}'. "
-            "Check the path."
+            f"{shorten(parts.train.name)} must have at least two classes to train on; "
+            f"it has only {shorten(repr(parts.train.class_names[0]))}."
         )
-    if not os.path.isdir(path):
-        return _Parts(load_table(path, label=label))
-    if find_table_parts(path):
-        return _own_parts(load_table_parts(path))
-    if find_folder_parts(path):
-        return _own_parts(load_folder_parts(path, size=size, progress=progress))
-    return _Parts(load_folder(path, size=size, progress=progress))
+    if parts.test is not None and test is not None:
+        raise InputError(f"{parts.train.name} has its own test rows; leave the test share out.")
+    if parts.validation is not None and validation is not None:
+        raise InputError(f"{parts.train.name} has its own validation rows; leave the validation share out.")
+    held = check_number("validation share", SHARE if validation is None else validation, above=0, most=1)
+    if parts.from_tail:
+        train, tail = split_tail(parts.train, COURSE_SHARE if validation is None else held)
+        return Split(train, tail, parts.test)
+    return _deal(parts, held, check_number("test share", SHARE if test is None else test, least=0, most=1), seed)
 
 
-def _own_parts(loaded: dict[str, ArrayDataset]) -> _Parts:
-    return _Parts(loaded["train"], loaded.get("validation"), loaded.get("test"))
-
-
-def _deal(parts: _Parts, validation: float, test: float, seed: int) -> Split:
+def _deal(parts: Parts, validation: float, test: float, seed: int) -> Split:
     """Draw, stratified, the parts that the source does not have; shares are of the rows that are dealt."""
     held = 0.0 if parts.validation is not None else validation
     scored = 0.0 if parts.test is not None else test

@@ -14,7 +14,7 @@ from colinear.report.images import is_picture, sample_figure, template_figure
 from colinear.report.record import Record
 from colinear.report.search_plots import loss_figure, path_figure, search_figure
 from colinear.search.curves import Curve, smooth_curve, thin_curve
-from colinear.search.tune import LossRun
+from colinear.search.winner import LossRun
 
 Write = Callable[[str, bytes], object]
 

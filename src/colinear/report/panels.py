@@ -18,9 +18,9 @@ from colinear.report.command import repeat_command
 from colinear.report.images import is_picture
 from colinear.report.record import Record, load_record, model_digest, record_name
 from colinear.report.sprites import MOST_CLASSES, make_sprite, stretch
-from colinear.search.result import describe_above
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
+from colinear.search.wording import describe_above
 from colinear.search.written import read_results
 
 Json = dict[str, Any]

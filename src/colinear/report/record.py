@@ -27,9 +27,10 @@ from colinear.report.images import is_picture
 from colinear.report.sprites import shrink_templates
 from colinear.schemas import Schema, parse_json
 from colinear.search.curves import decimate
-from colinear.search.result import Progress, SearchResult
+from colinear.search.listener import Listener
 from colinear.search.runfolder import RunFolder
-from colinear.search.tune import Listener, LossRun
+from colinear.search.trials import Progress, SearchResult
+from colinear.search.winner import LossRun
 from colinear.search.written import read_settings
 from colinear.texts import shown
 

@@ -2,8 +2,8 @@
 
 from colinear.search.candidates import Candidate, draw_candidates, rank_candidates
 from colinear.search.halving import Rung, plan_rungs
-from colinear.search.result import Progress, RungResult, SearchResult, Trial
 from colinear.search.sgd_search import SGDSearch
+from colinear.search.trials import Progress, RungResult, SearchResult, Trial
 
 __all__ = [
     "Candidate",

@@ -12,7 +12,7 @@ from colinear.checks import InputError
 from colinear.datasets.features import Features
 from colinear.losses import LOSSES
 from colinear.objective import Objective
-from colinear.search.result import SearchResult
+from colinear.search.trials import SearchResult
 from colinear.solvers.certificate import bracket_optimum
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import Status

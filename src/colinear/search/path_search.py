@@ -15,7 +15,7 @@ from colinear.losses import LOSSES
 from colinear.objective import Objective
 from colinear.search.candidates import rank_candidates
 from colinear.search.regs import parse_regs
-from colinear.search.result import Progress, SearchResult, Trial
+from colinear.search.trials import Progress, SearchResult, Trial
 from colinear.solvers.folds import FoldBatch, cross_validate
 from colinear.solvers.path import fit_preconditioner, solve_path
 from colinear.solvers.preconditioner import Preconditioner

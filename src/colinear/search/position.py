@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from colinear.search.result import RungResult
+from colinear.search.trials import RungResult
 from colinear.solvers.sgd import SGDState
 from colinear.solvers.solution import Status
 

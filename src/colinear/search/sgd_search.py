@@ -22,7 +22,7 @@ from colinear.objective import Objective
 from colinear.search.candidates import Candidate, rank_candidates
 from colinear.search.halving import plan_rungs
 from colinear.search.position import SearchPosition
-from colinear.search.result import Progress, RungResult, SearchResult, Trial
+from colinear.search.trials import Progress, RungResult, SearchResult, Trial
 from colinear.solvers.sgd import SGD, SGDState
 from colinear.solvers.solution import Status
 from colinear.solvers.spectrum import Projection, Subspace
@@ -59,26 +59,30 @@ class SGDSearch:
         report: Callable[[Progress], None] | None = None,
         keeper: Keeper | None = None,
         position: SearchPosition | None = None,
-        projection: Projection | None = None,
     ) -> SearchResult:
-        """Search from the start, or from `position`; `report` and `keeper` are called at reporting points.
+        """Search from the start, or from `position`; `report` and `keeper` are called at reporting points."""
+        projection = Projection.fit(train, validation, self.subspace, self.seed)
+        return self.run_on(projection, report=report, keeper=keeper, position=position)
 
-        projection : the rows in the subspace if an earlier search on them has made it.
-        """
+    def run_on(
+        self,
+        rows: Projection,
+        *,
+        report: Callable[[Progress], None] | None = None,
+        keeper: Keeper | None = None,
+        position: SearchPosition | None = None,
+    ) -> SearchResult:
+        """`run` on rows that are projected already: several searches share them."""
         started = time.perf_counter()
-        basis = None
-        if self.subspace is not None:
-            projection = projection or Projection.fit(train, validation, self.subspace, self.seed)
-            basis, train, validation = projection.subspace, projection.train, projection.validation
-        begun = self._start(train, basis)
+        begun = self._start(rows.train, rows.subspace)
         if position is not None and (wrong := position.difference(begun)) is not None:
             raise InputError(
                 f"position, from a checkpoint, must be of this search and rows; {wrong}. Delete it to start anew."
             )
         position = position or begun
-        self._train(position, train, validation, report or (lambda _: None), keeper or (lambda *_: None))
+        self._train(position, rows, report or (lambda _: None), keeper or (lambda *_: None))
         seconds = time.perf_counter() - started
-        return self._result(position, basis, seconds)
+        return self._result(position, rows.subspace, seconds)
 
     def _start(self, train: Features, basis: Subspace | None) -> SearchPosition:
         generator = torch.Generator(train.device).manual_seed(self.seed)
@@ -105,12 +109,7 @@ class SGDSearch:
         )
 
     def _train(
-        self,
-        position: SearchPosition,
-        train: Features,
-        validation: Features,
-        report: Callable[[Progress], None],
-        keeper: Keeper,
+        self, position: SearchPosition, rows: Projection, report: Callable[[Progress], None], keeper: Keeper
     ) -> None:
         state, steps, loss = position.state, self.sgd.steps, LOSSES[self.loss]
         rungs = plan_rungs(len(self.candidates), steps, self.eta) if self.eta else []
@@ -120,21 +119,21 @@ class SGDSearch:
         while state.step < steps:
             ahead = [step for step in at_rung if step > state.step]
             until = min([steps, every * (state.step // every + 1), *ahead])
-            self.sgd.advance(state, train, loss, until)
+            self.sgd.advance(state, rows.train, loss, until)
             if until in at_rung:
-                self._leave(position, train, validation, at_rung[until])
+                self._leave(position, rows, at_rung[until])
             if until % (5 * every) < every or until in at_rung:
-                best = _largest(self._accuracies(state, validation))
+                best = _largest(self._accuracies(state, rows.validation))
             keeper(position, until in at_rung)  # before the report, which may end the run
             report(Progress(until, steps, _smallest(state.history[:, until - 1]), best, len(position.alive)))
         if len(position.alive):
-            self._leave(position, train, validation, 0)
+            self._leave(position, rows, 0)
 
-    def _leave(self, position: SearchPosition, train: Features, validation: Features, stay: int) -> None:
+    def _leave(self, position: SearchPosition, rows: Projection, stay: int) -> None:
         """Score those in the matrix; the best `stay` remain, the record of the others is closed."""
         state = position.state
         coef, statuses = self.sgd.result(state), self.sgd.statuses(state)
-        accuracies = self._accuracies(state, validation)
+        accuracies = self._accuracies(state, rows.validation)
         regs = state.regs.tolist()
         order = rank_candidates(accuracies, regs)
         stays, leaves = sorted(order[:stay]), torch.tensor(sorted(order[stay:]))
@@ -142,7 +141,7 @@ class SGDSearch:
             position.rungs.append(
                 RungResult(state.step, len(accuracies), len(stays), tuple(accuracies), tuple(position.alive.tolist()))
             )
-        trained = Objective(train).accuracy(coef[leaves.to(coef.device)])
+        trained = Objective(rows.train).accuracy(coef[leaves.to(coef.device)])
         numbers = position.alive[leaves]
         position.coef[numbers] = coef[leaves.to(coef.device)].cpu()
         position.history[numbers] = state.history[leaves.to(coef.device)].cpu()

@@ -15,11 +15,12 @@ from typing import Any
 from colinear.checks import InputError
 from colinear.datasets.base import Split
 from colinear.datasets.shots import draw_shots
-from colinear.search.finished import finished_runs
-from colinear.search.results import results_json
+from colinear.search.device import pick_device
+from colinear.search.listener import Listener, Silent
+from colinear.search.resultsfile import results_json
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
-from colinear.search.tune import Listener, Silent, pick_device, tune
+from colinear.search.tune import Run
 from colinear.search.written import check_settings_of_results, read_results, write_settings
 
 Listen = Callable[[int, RunFolder, Split], AbstractContextManager[Listener]]  # number, folder and rows of a try
@@ -60,10 +61,11 @@ def tune_tries(settings: Settings, split: Split, folder: RunFolder, listen: List
     for number in range(1, settings.tries + 1):
         rows = try_split(settings, split, number)
         with RunFolder(folder.path / try_name(number)) as own, _heard(listen, number, own, rows) as listener:
-            runs = finished_runs(settings, rows, own)
-            for run in runs:
-                listener.finished(run)
-            tries.append([run.entry for run in runs or tune(settings, rows, own, listener)])
+            run = Run(settings, rows, own, listener)
+            done = run.finished()
+            for one in done:
+                listener.finished(one)
+            tries.append([one.entry for one in done or run.search()])
         results["tries"] = [summarize(entries, settings.seed) for entries in zip(*tries, strict=True)]
         folder.write_json("results.json", results)
     return read_results(folder)

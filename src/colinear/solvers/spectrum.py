@@ -153,13 +153,19 @@ class Subspace:
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """Training and validation rows in the principal subspace of the training rows: made once for several searches."""
+    """Training and validation rows in the principal subspace of the training rows: made once for several searches.
 
-    subspace: Subspace
+    subspace : None where nothing is left out; the rows are then as they were.
+    """
+
+    subspace: Subspace | None
     train: Features
     validation: Features
 
     @classmethod
-    def fit(cls, train: Features, validation: Features, share: float, seed: int = 0) -> Projection:
+    def fit(cls, train: Features, validation: Features, share: float | None, seed: int = 0) -> Projection:
+        """Keep `share` of the variance; None keeps the rows as they are."""
+        if share is None:
+            return cls(None, train, validation)
         subspace = Subspace.fit(train, share, seed)
         return cls(subspace, subspace.project(train), subspace.project(validation))

@@ -4,38 +4,18 @@ from __future__ import annotations
 
 import math
 import platform
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import safetensors
 import torch
-from torch import Tensor
 
 from colinear.datasets.base import Split
-from colinear.metrics import wilson_interval
-from colinear.search.result import SearchResult, plain_number
+from colinear.schemas import plain_number
 from colinear.search.schema import SCHEMA
+from colinear.search.score import TestScore
 from colinear.search.settings import Settings
-
-
-@dataclass(frozen=True, eq=False)
-class TestScore:
-    """The winner on the test rows, which nothing before had seen."""
-
-    correct: int
-    total: int
-    confusion: Tensor  # (c, c) int64, rows = truth
-
-    __test__ = False  # not a test, whatever pytest thinks of the name
-
-    @property
-    def accuracy(self) -> float:
-        return self.correct / self.total
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        return wilson_interval(self.correct, self.total)
+from colinear.search.trials import SearchResult
 
 
 def loss_json(result: SearchResult, test: TestScore | None, seconds: float) -> dict[str, Any]:

@@ -1,0 +1,80 @@
+"""What a source provides: the table of datasets that have a name, and how a path is told to be a file or a folder.
+
+A new named dataset is one entry of `NAMED`; the command line, `open_split` and their messages follow.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from colinear.checks import InputError
+from colinear.datasets.base import ArrayDataset, Progress
+from colinear.datasets.cifar10 import META_FILE, load_cifar10
+from colinear.datasets.digits import load_digits
+from colinear.datasets.doors import as_path
+from colinear.datasets.folders import find_folder_parts, load_folder, load_folder_parts
+from colinear.datasets.tables import find_table_parts, load_table, load_table_parts
+from colinear.texts import shown_path
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a source itself provides."""
+
+    train: ArrayDataset
+    validation: ArrayDataset | None = None
+    test: ArrayDataset | None = None
+    from_tail: bool = False  # validation is the end of the training rows, not drawn
+    scored_on: str = "all"  # the part that is evaluated where none is asked for and the source has no test rows
+
+    @property
+    def present(self) -> list[ArrayDataset]:
+        """The parts that are there."""
+        return [part for part in (self.train, self.validation, self.test) if part is not None]
+
+
+def _digits(data_dir: str | Path | None, progress: Progress | None) -> Parts:
+    return Parts(load_digits(), scored_on="test")
+
+
+def _cifar10(data_dir: str | Path | None, progress: Progress | None) -> Parts:
+    train, test = load_cifar10(data_dir, progress=progress)
+    return Parts(train, test=test, from_tail=True)
+
+
+# name -> what gives its parts, from the folder that holds it and a listener for downloads
+NAMED: dict[str, Callable[[str | Path | None, Progress | None], Parts]] = {"digits": _digits, "cifar10": _cifar10}
+
+
+def open_parts(
+    data: str | Path,
+    data_dir: str | Path | None = None,
+    label: str | None = None,
+    size: tuple[int, int] | None = None,
+    progress: Progress | None = None,
+) -> Parts:
+    """The rows of a name, a file or a folder, as it has them. The arguments are those of `splits.open_split`."""
+    path = as_path(data)
+    if str(data) in NAMED:
+        return NAMED[str(data)](data_dir, progress)
+    if os.path.isfile(path / META_FILE):
+        return _cifar10(path, progress)
+    if not os.path.lexists(path):
+        raise InputError(
+            f"data must be {', '.join(NAMED)}, a feature file or a folder of images; there is no "
+            f"'{shown_path(path)}'. Check the path."
+        )
+    if not os.path.isdir(path):
+        return Parts(load_table(path, label=label))
+    if find_table_parts(path):
+        return _own_parts(load_table_parts(path))
+    if find_folder_parts(path):
+        return _own_parts(load_folder_parts(path, size=size, progress=progress))
+    return Parts(load_folder(path, size=size, progress=progress))
+
+
+def _own_parts(loaded: dict[str, ArrayDataset]) -> Parts:
+    return Parts(loaded["train"], loaded.get("validation"), loaded.get("test"))

@@ -1,0 +1,91 @@
+"""What a run keeps until it is whole: where a search stands, and a note of every finished loss.
+
+Both say whose they are: settings, data, threads and versions must be the same for a run to go on from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from colinear.checks import InputError
+from colinear.datasets.base import Split
+from colinear.search.position import SearchPosition
+from colinear.search.runfolder import RunFolder, check_identity
+from colinear.search.settings import LOSS_NAMES, Settings
+from colinear.search.written import entry_problem
+
+
+def run_identity(settings: Settings, split: Split) -> dict[str, Any]:
+    """What must be the same for a checkpoint to go on: settings, data, threads, versions."""
+    return {
+        "settings": settings.to_json(),
+        "training data": split.train.fingerprint,
+        "validation data": split.validation.fingerprint,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "version": version("colinear"),
+    }
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The folder checkpoints/ of a run: LOSS.safetensors while a loss is searched, LOSS.json when it is finished.
+
+    Every method that reads raises `InputError` for what is damaged or of another run, that is, of another `identity`.
+    """
+
+    folder: RunFolder
+    identity: dict[str, Any]
+
+    def save(self, loss: str, position: SearchPosition) -> None:
+        self.folder.save_checkpoint(_position(loss), position.to_parts(), self.identity)
+
+    def load(self, loss: str, device: torch.device) -> SearchPosition | None:
+        """Where the search of `loss` stood when it was stopped; None if it was not begun."""
+        parts = self.folder.load_checkpoint(_position(loss), self.identity)
+        try:
+            return None if parts is None else SearchPosition.from_parts(*parts, device)
+        except ValueError as error:
+            raise self.folder.damaged_checkpoint(_position(loss), error) from None
+
+    def note(self, entry: dict[str, Any]) -> None:
+        """Note the entry of a finished loss, so that --resume need not search it again."""
+        self.folder.write_json(_note(entry["loss"]), {"identity": self.identity, "entry": entry})
+
+    def noted(self, loss: str) -> dict[str, Any] | None:
+        """The entry of a loss that is finished; None if it is not."""
+        path = self.folder.path / _note(loss)
+        if not path.is_file():
+            return None
+        noted = self.folder.read_json(_note(loss))
+        wrong = entry_problem(noted.get("entry")) if isinstance(noted, dict) else "it is no note of a finished loss"
+        if wrong is None and noted["entry"]["loss"] != loss:
+            wrong = f"it is of {noted['entry']['loss']}"
+        if wrong is not None:
+            raise InputError(f"{path} is damaged: {wrong}. Delete it to search {loss} anew, then --resume.")
+        check_identity(f"{path}", noted.get("identity"), self.identity)
+        return dict(noted["entry"])
+
+    def refuse_foreign(self) -> None:
+        """Raise `InputError`, before anything is written, for a started run of other data or settings."""
+        for loss in LOSS_NAMES:
+            self.noted(loss)
+            self.folder.load_checkpoint(_position(loss), self.identity)
+
+    def forget_position(self, loss: str) -> None:
+        self.folder.remove(_position(loss))
+
+    def forget_note(self, loss: str) -> None:
+        self.folder.remove(_note(loss))
+
+
+def _position(loss: str) -> str:
+    return f"checkpoints/{loss}.safetensors"
+
+
+def _note(loss: str) -> str:
+    return f"checkpoints/{loss}.json"

@@ -1,0 +1,79 @@
+"""The rows of a run as its searches see them: scaled, copied, projected, and the preconditioner of all losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from colinear.datasets.augment import Augmentation, parse_augment
+from colinear.datasets.base import Dataset, Split
+from colinear.datasets.features import Features, Scaling, fit_scaling
+from colinear.datasets.joined import JoinedDataset
+from colinear.objective import Objective
+from colinear.search.settings import Settings
+from colinear.solvers.path import fit_preconditioner
+from colinear.solvers.preconditioner import Preconditioner
+from colinear.solvers.spectrum import Projection
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A split through one scaling, which was fitted on its training rows alone.
+
+    train : what is trained on, with the copies that `augment` asks for;   everything : training and validation
+    rows once each;   augmentation : None, or what makes the copies.
+    """
+
+    settings: Settings
+    split: Split
+    scaling: Scaling
+    augmentation: Augmentation | None
+
+    @classmethod
+    def fit(cls, settings: Settings, split: Split) -> Prepared:
+        scaling = fit_scaling(
+            split.train, standardize=settings.standardize, intercept_scaling=settings.intercept_scaling
+        )
+        return cls(settings, split, scaling, None if settings.augment is None else parse_augment(settings.augment))
+
+    @cached_property
+    def train(self) -> Features:
+        return self.see(self.copies(self.split.train))
+
+    @cached_property
+    def validation(self) -> Features:
+        return self.see(self.split.validation)
+
+    @cached_property
+    def trained_on(self) -> Features:
+        """Rows that the exact path is solved on: with --cv, which needs no hold-out, validation rows too."""
+        return self.train if self.settings.cv is None else self.refit_on
+
+    @property
+    def refit_on(self) -> Features:
+        """Training and validation rows, with the copies of both."""
+        return self.see(self.copies(self.everything))
+
+    @cached_property
+    def preconditioner(self) -> Preconditioner | None:
+        """Of `trained_on`, for all losses."""
+        return fit_preconditioner(Objective(self.trained_on), self.settings.seed)
+
+    @cached_property
+    def projection(self) -> Projection:
+        """Training and validation rows in the principal subspace, for all losses; as they are without --subspace."""
+        return Projection.fit(self.train, self.validation, self.settings.subspace, self.settings.seed)
+
+    @cached_property
+    def everything(self) -> Dataset:
+        return JoinedDataset(self.split.train, self.split.validation)
+
+    def copies(self, dataset: Dataset) -> Dataset:
+        """`dataset` with its further copies, if there are any."""
+        return dataset if self.augmentation is None else self.augmentation.apply(dataset)
+
+    def see(self, dataset: Dataset) -> Features:
+        """`dataset` through the scaling, in float64 if it is stored so, else float32."""
+        return Features(dataset, self.scaling, torch.float64 if dataset.dtype == torch.float64 else torch.float32)

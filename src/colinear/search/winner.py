@@ -1,0 +1,86 @@
+"""From the winner of a search to what is kept of it: a model on raw rows, its test score, its part of results.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from colinear.datasets.base import Dataset
+from colinear.model import LinearModel
+from colinear.schemas import plain_number
+from colinear.search.prepared import Prepared
+from colinear.search.resultsfile import loss_json, versions
+from colinear.search.runfolder import RunFolder
+from colinear.search.score import TestScore, score_test
+from colinear.search.trials import SearchResult
+
+MODEL_ROWS = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class LossRun:
+    """One loss of a run, finished: the search, the winner as a model, its test score.
+
+    `result` is None when the loss was finished before the run was resumed; `entry` is its part of results.json.
+    """
+
+    loss: str
+    model: LinearModel
+    entry: dict[str, Any]
+    test: TestScore | None
+    result: SearchResult | None
+
+    @classmethod
+    def read(cls, folder: RunFolder, entry: dict[str, Any]) -> LossRun:
+        """A loss that was finished before, from its part of results.json and its model's file."""
+        counts = entry["confusion_matrix"]
+        test = None if counts is None else TestScore.of(torch.tensor(counts, dtype=torch.int64))
+        return cls(entry["loss"], LinearModel.load(folder.path / model_name(entry["loss"])), entry, test, None)
+
+
+def model_name(loss: str) -> str:
+    """The file of a loss's model, in the folder of its run."""
+    return f"model-{loss}.safetensors"
+
+
+def score_winner(result: SearchResult, prepared: Prepared, seconds: float) -> LossRun:
+    """Fold the scaling into the winner's weights, and score the model on the test rows: once, here.
+
+    seconds : that the search took, for results.json.
+    """
+    model = _fold(result, prepared)
+    test = None if prepared.split.test is None else score_test(model, prepared.split.test)
+    if test is not None:
+        model.provenance["test_accuracy"] = test.accuracy
+    return LossRun(result.loss, model, loss_json(result, test, seconds), test, result)
+
+
+def _fold(result: SearchResult, prepared: Prepared) -> LinearModel:
+    train, winner = prepared.split.train, result.winner
+    provenance = {
+        "loss": result.loss,
+        "solver": result.solver,
+        "reg": winner.reg,
+        "learning_rate": winner.learning_rate,
+        "seed": prepared.settings.seed,
+        "data": prepared.split.name,
+        "data_fingerprint": train.fingerprint,
+        "train_accuracy": plain_number(winner.train_accuracy),
+        "val_accuracy": plain_number(winner.val_accuracy),
+        "relative_gap": winner.relative_gap,
+        "above_optimum": winner.to_json().get("above_optimum"),
+        "versions": versions(),
+    }
+    return LinearModel.from_coef(
+        result.winning_coef, prepared.scaling, train.class_names, train.image_shape, train.value_range, provenance,
+        rows=_sample(train), label_kind=getattr(train, "label_kind", None),
+    )  # fmt: skip
+
+
+def _sample(dataset: Dataset) -> Tensor:
+    """Up to 1,024 raw rows, evenly spaced: on them a model is asked whether float32 is enough."""
+    step = max(1, -(-dataset.n_samples // MODEL_ROWS))
+    return dataset.take(torch.arange(0, dataset.n_samples, step, device=dataset.labels.device))

@@ -1,0 +1,42 @@
+"""Shares, and distances above the optimum, in words: the same on the terminal and in the report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+FAR = 10.0  # above the optimum: from there on a factor says more than a percentage
+
+
+def describe_above(above: Sequence[float | None]) -> str:
+    """In words, where weights stand for which objective / optimum - 1 lies between two numbers.
+
+    >>> describe_above((0.2085, 0.2091)), describe_above((0.082, 0.117)), describe_above((1e-5, 0.0012))
+    ('21 % above the optimum', '8.2 % to 12 % above the optimum', 'at most 0.12 % above the optimum')
+    >>> describe_above((4.08, 4.1)), describe_above((19.3, 19.4)), describe_above((0.07, None))
+    ('410 % above the optimum', '20 times the optimum', 'at least 7 % above the optimum')
+    """
+    low, high = (math.inf if bound is None else bound for bound in above)
+    if high == math.inf:
+        return f"at least {_excess(low)} the optimum" if low > 0 else "at an unknown distance above the optimum"
+    if low < high / 4:  # the solver's tolerance is most of it
+        return f"at most {_excess(high)} the optimum"
+    ends = [_excess(low), _excess(high)]
+    first = "" if ends[0] == ends[1] else f"{ends[0].removesuffix(' above')} to "
+    return f"{first}{ends[1]} the optimum"
+
+
+def _excess(share: float) -> str:
+    return f"{1 + share:.2g} times" if share >= FAR else f"{as_percent(share)} above"
+
+
+def as_percent(share: float) -> str:
+    """A share as a percentage with two digits that count.
+
+    >>> as_percent(0.00041), as_percent(2.1e-7), as_percent(0.0), as_percent(4.1)
+    ('0.041 %', '0.000021 %', '0 %', '410 %')
+    """
+    text = f"{100 * share:.2g}"
+    if "e-" in text:
+        text = f"{100 * share:.{int(text.split('e-')[1]) + 1}f}".rstrip("0")
+    return f"{float(text):g} %" if "e" in text else f"{text} %"
