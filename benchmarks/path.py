@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import ROOT, spread
-from benchmarks.methods.ours import batches_of, solve
+from benchmarks.methods.ours import solve
 from benchmarks.methods.peers import NOT_INSTALLED, PEERS
 from benchmarks.problems import PathProblem, hinge_path, softmax_path
 from benchmarks.tables import Table, number, say
@@ -121,8 +121,7 @@ def _run_once(name: str, folder: Path, problem: PathProblem, reg: float, options
 
 
 def _batching(problem: PathProblem, width: int) -> dict[str, Any]:
-    with batches_of(width, problem):
-        seconds, path = solve(problem)
+    seconds, path = solve(problem, width)
     say(f"batches of {width}: {number(seconds)} s, {path.passes} passes")
     return {"strengths_a_batch": width, "seconds": seconds, "passes": path.passes}
 

@@ -15,7 +15,7 @@ from benchmarks.certificates import CERTIFICATES, hinge_certificate, write_rows
 from benchmarks.machine import spread
 from benchmarks.methods.course import course_hinge, course_softmax
 from benchmarks.methods.loops import mean_hinge
-from benchmarks.methods.ours import batches_of, solve
+from benchmarks.methods.ours import solve
 from benchmarks.problems import CourseSearch, WrongAnswerError, hinge_path, softmax_path
 from benchmarks.run import main
 from benchmarks.tune_memory import peak_of
@@ -132,12 +132,9 @@ def test_k_at_once_is_refused_if_it_differs_from_each_alone(split: Split) -> Non
             problem.check({"softmax": [0.0], "hinge": [wrong]})
 
 
-def test_narrow_batches_need_more_passes_and_are_put_back(split: Split) -> None:
+def test_narrow_batches_need_more_passes(split: Split) -> None:
     problem = softmax_path(split.train)
-    together = solve(problem)[1].passes
-    with batches_of(1, problem):
-        assert solve(problem)[1].passes > together
-    assert solve(problem)[1].passes == together
+    assert solve(problem, 1)[1].passes > solve(problem)[1].passes
 
 
 def test_unknown_problems_and_missing_packages_are_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from torch import Tensor
 from colinear.datasets import Features
 from colinear.losses import LOSSES, Hinge, Softmax
 from colinear.objective import Evaluation, Objective
-from colinear.solvers import Status, descent, solve_path
+from colinear.solvers import Status, Tuning, solve_path
 from colinear.solvers.descent import Descent, Entrant
-from colinear.solvers.lbfgs import History
+from colinear.solvers.lbfgs import History, LineSearch
 from colinear.solvers.newton import Newton, _Candidate
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import PathPoint
@@ -40,12 +40,32 @@ def test_a_candidate_whose_direction_points_uphill_takes_the_preconditioned_grad
         direction[0] *= -1
         return direction
 
-    monkeypatch.setattr(descent, "suits_newton", lambda objective, loss: False)
     monkeypatch.setattr(History, "direction", uphill)
     monkeypatch.setattr(History, "forget", lambda self, members: forgotten.append(members.tolist()))
-    path = solve_path(draw_features(90, 6, 4), Softmax(), [1e-1, 1.0], tol=1e-8)
+    path = solve_path(draw_features(90, 6, 4), Softmax(), [1e-1, 1.0], tol=1e-8, tuning=Tuning(newton_weights=0))
     assert [point.status for point in path.points] == [Status.CONVERGED] * 2
     assert set(map(tuple, forgotten)) == {(True, False), (True,)}
+
+
+@pytest.mark.parametrize("name", ["softmax", "hinge"])
+def test_eigenvectors_are_computed_once_for_a_point_and_never_where_nobody_turns(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+    at, turned = Preconditioner.at, []
+
+    def noting(self: Preconditioner, curvature: Tensor, regs: Tensor) -> Callable[[Tensor], Tensor]:
+        seen.append(curvature)
+        return at(self, curvature, regs)
+
+    advance = LineSearch.advance
+    monkeypatch.setattr(Preconditioner, "at", noting)
+    monkeypatch.setattr(
+        LineSearch, "advance", lambda self, there, ok: (turned.append(bool(ok.any())), advance(self, there, ok))
+    )
+    path = solve_path(draw_features(90, 6, 4, spread=0.7), LOSSES[name], [1e-4], tuning=Tuning(newton_weights=0))
+    assert not all(turned)  # some steps were refused
+    assert len(seen) <= 1 + sum(turned) < path.passes
 
 
 def test_a_narrower_width_is_entered_with_the_value_of_the_hinge_itself() -> None:
@@ -69,9 +89,9 @@ def test_strengths_that_float32_cannot_certify_begin_in_float64(name: str, monke
     seen: list[tuple[torch.dtype, int]] = []
     evaluate = Objective.evaluate
 
-    def noting(self: Objective, coef: Tensor, *rest: Tensor) -> Evaluation:
+    def noting(self: Objective, coef: Tensor, *rest: Tensor, curvature: bool = False) -> Evaluation:
         seen.append((coef.dtype, len(coef)))
-        return evaluate(self, coef, *rest)  # type: ignore[arg-type]
+        return evaluate(self, coef, *rest, curvature=curvature)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Objective, "evaluate", noting)
     rows = draw_rows(90, 6, 4)
@@ -91,11 +111,10 @@ def test_a_lost_candidate_loses_no_other() -> None:
         assert [point.status for point in path.points] == [Status.DIVERGED, Status.CONVERGED]
 
 
-def test_a_float32_second_moment_beyond_float32_is_summed_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("colinear.solvers.spectrum.DOUBLE_UP_TO", 0)
+def test_a_float32_second_moment_beyond_float32_is_summed_in_float64() -> None:
     rows = draw_rows(90, 6, 4)
     objective = Objective(as_features(replace(rows, features=(rows.features * 1e25).float())))
-    found = Spectrum.fit(objective)
+    found = Spectrum.fit(objective, tuning=Tuning(double_up_to=0))
     assert bool(torch.isfinite(found.values).all())
     assert float(found.values[0]) > 1e49
 

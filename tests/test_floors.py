@@ -15,7 +15,7 @@ import colinear
 FLOORS = (
     ("checks", "outputs", "schemas", "texts"),
     ("datasets", "metrics", "model", "modelfile"),
-    ("export", "gradcheck", "losses", "products", "reference", "selfcheck"),
+    ("curvature", "export", "gradcheck", "losses", "products", "reference", "selfcheck"),
     ("objective",),
     ("solvers",),
     ("estimators", "search"),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from colinear.objective import Evaluation
-from colinear.solvers.lbfgs import ARMIJO, MEMORY, TRUST, History, LineSearch, dot
+from colinear.solvers.lbfgs import ARMIJO, TRUST, History, LineSearch, dot
 
 K, C, D = 3, 2, 3
 ALL = torch.ones(K, dtype=torch.bool)
@@ -83,10 +83,10 @@ def test_pairs_without_curvature_and_those_not_valid_count_for_nothing() -> None
 
 
 def test_only_the_last_pairs_are_kept() -> None:
-    history = History()
-    for seed in range(MEMORY + 4):
+    history = History(5)
+    for seed in range(9):
         history.push(draw(seed), times(quadratic(), draw(seed)), ALL)
-    assert len(history.pairs) == MEMORY
+    assert len(history.pairs) == 5
     assert torch.equal(history.pairs[0][0], draw(4))
 
 

@@ -83,7 +83,7 @@ def test_gradient_and_mean_curvature_agree_with_autograd(loss: Loss) -> None:
         return torch.where(margins < 0.3, margins.square() / 0.6, margins - 0.15).sum(1).mean(-1)
 
     (losses(coef @ x.mT) + REGS * coef.square().sum((1, 2))).sum().backward()
-    found = Objective(features).evaluate(coef.detach(), REGS, loss)
+    found = Objective(features).evaluate(coef.detach(), REGS, loss, curvature=True)
     torch.testing.assert_close(found.gradient, coef.grad, rtol=1e-10, atol=1e-12)
     # one shift of all rows' scores sees the mean of their Hessians
     shift = torch.zeros(1, 4, 1, dtype=torch.float64)
@@ -120,9 +120,9 @@ def test_the_gap_bounds_the_distance_to_the_optimum_at_any_point(name: str) -> N
 def test_the_size_of_chunks_changes_nothing_beyond_rounding(loss: Loss, dtype: torch.dtype, size: int) -> None:
     features = draw_features(57, 4, 3, dtype=dtype)
     coef = draw_coef(K, features).to(dtype)
-    whole = Objective(features).evaluate(coef, REGS, loss)
+    whole = Objective(features).evaluate(coef, REGS, loss, curvature=True)
     tolerance = 1e-12 if dtype == torch.float64 else 2e-5
-    assert_same(Objective(features, chunk_rows=size).evaluate(coef, REGS, loss), whole, tolerance)
+    assert_same(Objective(features, chunk_rows=size).evaluate(coef, REGS, loss, curvature=True), whole, tolerance)
     one, other = (Objective(features, chunk_rows=s).second_moment(torch.arange(57), dtype) for s in (size, 57))
     torch.testing.assert_close(one, other)
 
@@ -131,10 +131,10 @@ def test_the_size_of_chunks_changes_nothing_beyond_rounding(loss: Loss, dtype: t
 def test_candidates_at_once_are_each_alone(loss: Loss) -> None:
     features = draw_features(40, 5, 4)
     objective, coef = Objective(features), draw_coef(K, features)
-    found = objective.evaluate(coef, REGS, loss)
+    found = objective.evaluate(coef, REGS, loss, curvature=True)
     for k in range(K):
         member = torch.tensor([k])
-        assert_same(found.keep(member), objective.evaluate(coef[member], REGS[member], loss))
+        assert_same(found.keep(member), objective.evaluate(coef[member], REGS[member], loss, curvature=True))
 
 
 @every_loss
@@ -143,7 +143,7 @@ def test_weight_two_is_a_row_twice_and_weight_zero_no_row(loss: Loss) -> None:
     coef = draw_coef(K, features)
     copied = take(features, torch.arange(20).repeat_interleave(counts))
     weighted, plain = Objective(features, counts.double(), chunk_rows=7), Objective(copied)
-    assert_same(weighted.evaluate(coef, REGS, loss), plain.evaluate(coef, REGS, loss))
+    assert_same(weighted.evaluate(coef, REGS, loss, curvature=True), plain.evaluate(coef, REGS, loss, curvature=True))
     rows = torch.arange(copied.n_samples)
     moment = plain.second_moment(rows, torch.float64)
     torch.testing.assert_close(weighted.second_moment(torch.arange(20), torch.float64), moment)
@@ -158,8 +158,8 @@ def test_permuted_rows_and_classes_permute_the_gradient(loss: Loss) -> None:
     coef = draw_coef(K, as_features(data))
     order, classes = torch.randperm(30, generator=torch.Generator().manual_seed(1)), torch.tensor([2, 0, 3, 1])
     moved = replace(data, features=data.features[order], labels=classes.argsort()[data.labels[order]])
-    found = Objective(as_features(moved)).evaluate(coef[:, classes], REGS, loss)
-    expected = Objective(as_features(data)).evaluate(coef, REGS, loss)
+    found = Objective(as_features(moved)).evaluate(coef[:, classes], REGS, loss, curvature=True)
+    expected = Objective(as_features(data)).evaluate(coef, REGS, loss, curvature=True)
     torch.testing.assert_close(found.objective, expected.objective)
     torch.testing.assert_close(found.gap, expected.gap)
     torch.testing.assert_close(found.gradient, expected.gradient[:, classes])
@@ -177,13 +177,13 @@ def test_a_fold_held_out_is_the_objective_on_the_rows_kept(loss: Loss, weighted:
     held_out = torch.tensor([2, -1, 0])
     coef = draw_coef(K, features)
     objective = Objective(features, weights, folds, chunk_rows=10)
-    found = objective.evaluate(coef, REGS, loss, held_out)
+    found = objective.evaluate(coef, REGS, loss, held_out, curvature=True)
     correct, counted = objective.count_correct(coef, held_out)
     for k, fold in enumerate(held_out.tolist()):
         kept = (folds != fold).nonzero().squeeze(1)
         alone = Objective(take(features, kept), None if weights is None else weights[kept])
         member = torch.tensor([k])
-        assert_same(found.keep(member), alone.evaluate(coef[member], REGS[member], loss))
+        assert_same(found.keep(member), alone.evaluate(coef[member], REGS[member], loss, curvature=True))
         scored = take(features, (folds == fold).nonzero().squeeze(1)) if fold >= 0 else features
         assert int(counted[k]) == scored.n_samples
         assert correct[k] / counted[k] == pytest.approx(float(Objective(scored).accuracy(coef[member])))
@@ -226,7 +226,7 @@ def test_a_model_labels_raw_rows_as_its_weights_label_scaled_ones() -> None:
 def test_evaluations_merge_and_squared_norms_are_float64_sums() -> None:
     features = draw_features(10, 2, 2)
     objective = Objective(features)
-    one, other = (objective.evaluate(draw_coef(K, features, seed), REGS, Softmax()) for seed in (0, 1))
+    one, other = (objective.evaluate(draw_coef(K, features, seed), REGS, Softmax(), curvature=True) for seed in (0, 1))
     merged = one.merge(other, torch.tensor([False, True, False]))
     assert_same(merged.keep(torch.tensor([1])), other.keep(torch.tensor([1])), 0)
     assert_same(merged.keep(torch.tensor([0, 2])), one.keep(torch.tensor([0, 2])), 0)
@@ -236,7 +236,7 @@ def test_evaluations_merge_and_squared_norms_are_float64_sums() -> None:
 
 def test_an_objective_of_zero_has_a_relative_gap_of_zero() -> None:
     one_class = as_features(ArrayDataset(torch.ones(3, 2), torch.zeros(3, dtype=torch.int64), ("only",)))
-    found = Objective(one_class).evaluate(torch.zeros(1, 1, 3), REGS[:1], Softmax())
+    found = Objective(one_class).evaluate(torch.zeros(1, 1, 3), REGS[:1], Softmax(), curvature=True)
     assert (found.objective.item(), found.relative_gap.item()) == (0, 0)
 
 
@@ -272,7 +272,7 @@ mine = slice(0, 17) if rank == 0 else slice(17, 40)
 weights = problem["weights"][mine]
 objective, found = Objective(features, weights, problem["folds"][mine]), {}
 for name, loss in LOSSES.items():
-    found[name] = vars(objective.evaluate(problem["coef"], problem["regs"], loss))
+    found[name] = vars(objective.evaluate(problem["coef"], problem["regs"], loss, curvature=True))
     path = solve_path(objective, loss, problem["regs"], tol=1e-3)
     found[f"{name} path"] = path.coef, [p.objective for p in path.points], [p.status.name for p in path.points]
 found["correct"] = objective.count_correct(problem["coef"])
@@ -333,7 +333,7 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Sharded:
 def test_two_processes_with_a_shard_each_are_one_with_all_rows(sharded: Sharded) -> None:
     first, second, objective, coef = sharded.first, sharded.second, sharded.objective, sharded.problem["coef"]
     for name, loss in LOSSES.items():
-        expected = objective.evaluate(coef, REGS, loss)
+        expected = objective.evaluate(coef, REGS, loss, curvature=True)
         assert_same(Evaluation(**first[name]), expected)
         assert_same(Evaluation(**second[name]), Evaluation(**first[name]), 0)
         assert torch.equal(first[f"{name} path"][0], second[f"{name} path"][0])

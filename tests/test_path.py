@@ -22,8 +22,7 @@ from colinear.datasets import ArrayDataset, Features, fit_scaling
 from colinear.estimators import CertificateWarning
 from colinear.losses import LOSSES, Hinge, Softmax
 from colinear.objective import Objective
-from colinear.solvers import Status, descent, spectrum
-from colinear.solvers import path as path_module
+from colinear.solvers import Status, Tuning
 from colinear.solvers.path import solve_path
 from colinear.solvers.solution import PathPoint
 from colinear.solvers.threads import one_thread_if
@@ -31,6 +30,8 @@ from colinear.solvers.threads import one_thread_if
 every_loss = pytest.mark.parametrize("name", ["softmax", "hinge"])
 REGS = [1e-1, 1e-2, 3e-2]
 TOL = {"softmax": 1e-6, "hinge": 1e-3}  # smoothing makes tighter tolerances of the hinge a matter of hundreds of passes
+TWO_A_GROUP = Tuning(batch_bytes=2 * 28 * 4 * 7 * 8)  # in float64, 4 classes and 7 columns
+NO_NEWTON = Tuning(newton_weights=0)
 WIDTHS = (1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
 
@@ -207,14 +208,13 @@ def test_strengths_at_once_are_each_alone(name: str, dtype: torch.dtype) -> None
 
 
 @every_loss
-def test_groups_that_do_not_fit_in_memory_at_once_find_the_same_optima(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_groups_that_do_not_fit_in_memory_at_once_find_the_same_optima(name: str) -> None:
     features, regs = draw_features(90, 6, 4), [1e-2, 1.0, 2e-2, 3.0, 1e-1]
     whole = solve_path(features, LOSSES[name], regs, tol=TOL[name])
-    monkeypatch.setattr(path_module, "BATCH_BYTES", 2 * 28 * 4 * 7 * 8)  # two strengths a group, in float64
     seen: list[tuple[int, int, int, float]] = []
-    grouped = solve_path(features, LOSSES[name], regs, tol=TOL[name], report=lambda *now: seen.append(now))
+    grouped = solve_path(
+        features, LOSSES[name], regs, tol=TOL[name], report=lambda *now: seen.append(now), tuning=TWO_A_GROUP
+    )
     for one, other in zip(whole.points, grouped.points, strict=True):
         assert one.status is other.status is Status.CONVERGED
         assert abs(one.objective - other.objective) <= max(one.gap, other.gap)
@@ -224,10 +224,9 @@ def test_groups_that_do_not_fit_in_memory_at_once_find_the_same_optima(
     assert (seen[-1][:2], {of for _, of, _, _ in seen}) == ((5, 5), {5})
 
 
-def test_groups_are_as_wide_in_float32_as_the_float64_end_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_are_as_wide_in_float32_as_the_float64_end_allows() -> None:
     features, regs = draw_features(90, 6, 4, dtype=torch.float32), [1e-2, 1.0, 2e-2]
-    monkeypatch.setattr(path_module, "BATCH_BYTES", 2 * 28 * 4 * 7 * 8)
-    grouped = solve_path(features, Softmax(), regs)
+    grouped = solve_path(features, Softmax(), regs, tuning=TWO_A_GROUP)
     assert grouped.passes == max(grouped.points[1].passes, grouped.points[2].passes) + grouped.points[0].passes
 
 
@@ -258,11 +257,10 @@ def test_a_start_at_the_optimum_needs_less(name: str) -> None:
 
 @every_loss
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_a_truncated_spectrum_only_costs_passes(name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spectrum, "EIGH_UP_TO", 10)
-    monkeypatch.setattr(spectrum, "NYSTROEM_RANK", 6)
+def test_a_truncated_spectrum_only_costs_passes(name: str, dtype: torch.dtype) -> None:
     features, hinge = draw_features(150, 30, 3, dtype=dtype), RecordingHinge()
-    point = solve_path(features, Softmax() if name == "softmax" else hinge, [0.1], tol=1e-2).points[0]
+    loss, leading = Softmax() if name == "softmax" else hinge, Tuning(eigh_up_to=10, nystroem_rank=6)
+    point = solve_path(features, loss, [0.1], tol=1e-2, tuning=leading).points[0]
     assert point.status is Status.CONVERGED
     assert_certified(point, reference_of(name, features, 0.1), 1e-2, hinge.asked)
 
@@ -277,12 +275,8 @@ def raw_wine(dtype: torch.dtype = torch.float64) -> Features:
     return Features(data, fit_scaling(data, center=False), dtype)
 
 
-def without_newton(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(descent, "suits_newton", lambda objective, loss: False)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_a_hinge_where_lbfgs_crawls_is_finished_by_newton(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hinge_where_lbfgs_crawls_is_finished_by_newton(dtype: torch.dtype) -> None:
     features, hinge, regs = raw_wine(dtype), RecordingHinge(), [1e-1, 1e-4]
     seen: list[tuple[int, int, int, float]] = []
     path = solve_path(features, hinge, regs, tol=1e-4, report=lambda *now: seen.append(now))
@@ -293,26 +287,24 @@ def test_a_hinge_where_lbfgs_crawls_is_finished_by_newton(dtype: torch.dtype, mo
     finished = [done for done, _, _, _ in seen]
     assert finished == sorted(finished)
     assert seen[-1] == (2, 2, path.passes, 0.0)
-    without_newton(monkeypatch)
-    assert Status.CONVERGED is not solve_path(features, Hinge(), regs, tol=1e-4).points[1].status
+    alone = solve_path(features, Hinge(), regs, tol=1e-4, tuning=NO_NEWTON)
+    assert Status.CONVERGED is not alone.points[1].status
 
 
 @pytest.mark.parametrize("budget", [6, 7, 9, 30, 60])
-def test_newton_keeps_to_the_limit_and_never_loses_what_lbfgs_had(budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_newton_keeps_to_the_limit_and_never_loses_what_lbfgs_had(budget: int) -> None:
     features, hinge = raw_wine(), RecordingHinge()
     path = solve_path(features, hinge, [1e-4], tol=1e-9, max_passes=budget)
     assert (path.passes, path.points[0].passes) == (budget, budget)
     assert path.points[0].status is Status.BUDGET_SPENT
     assert_certified(path.points[0], reference_of("hinge", features, 1e-4), 1e-9, hinge.asked)
-    without_newton(monkeypatch)
-    before = solve_path(features, Hinge(), [1e-4], tol=1e-9, max_passes=min(2 * budget // 3, descent.PATIENCE[0]))
+    passes = min(2 * budget // 3, NO_NEWTON.patience[0])
+    before = solve_path(features, Hinge(), [1e-4], tol=1e-9, max_passes=passes, tuning=NO_NEWTON)
     assert path.points[0].relative_gap <= before.points[0].relative_gap
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_a_softmax_that_lbfgs_leaves_open_is_finished_by_newton(
-    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_softmax_that_lbfgs_leaves_open_is_finished_by_newton(dtype: torch.dtype) -> None:
     rows = draw_rows(90, 6, 4)
     features = as_features(
         replace(rows, features=(rows.features * torch.tensor([1e8, 1e-8, 1, 1e8, 1e-8, 1])).to(dtype))
@@ -320,14 +312,14 @@ def test_a_softmax_that_lbfgs_leaves_open_is_finished_by_newton(
     point = solve_path(features, Softmax(), [1e-2], tol=1e-6).points[0]
     assert point.status is Status.CONVERGED
     assert_certified(point, reference_of("softmax", features, 1e-2), 1e-6, [])
-    without_newton(monkeypatch)
-    assert solve_path(features, Softmax(), [1e-2], tol=1e-6).points[0].status is Status.STALLED
+    alone = solve_path(features, Softmax(), [1e-2], tol=1e-6, tuning=NO_NEWTON)
+    assert alone.points[0].status is Status.STALLED
 
 
-def test_a_softmax_that_lbfgs_finishes_never_goes_to_newton(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_softmax_that_lbfgs_finishes_never_goes_to_newton() -> None:
     whole = solve_path(draw_features(90, 6, 4), Softmax(), REGS, tol=1e-8)
-    without_newton(monkeypatch)
-    assert torch.equal(solve_path(draw_features(90, 6, 4), Softmax(), REGS, tol=1e-8).coef, whole.coef)
+    alone = solve_path(draw_features(90, 6, 4), Softmax(), REGS, tol=1e-8, tuning=NO_NEWTON)
+    assert torch.equal(alone.coef, whole.coef)
 
 
 def test_the_number_of_threads_is_put_back() -> None:

@@ -17,8 +17,7 @@ from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.tune import tune
 from colinear.solvers import Path as SolvedPath
-from colinear.solvers import path as path_module
-from colinear.solvers import rowspace, solve_path
+from colinear.solvers import Tuning, solve_path
 from colinear.solvers.path import fit_preconditioner
 from colinear.solvers.rowspace import RowSpace, suits_row_space
 
@@ -39,17 +38,16 @@ def train() -> Features:
     return Features(data, fit_scaling(data))
 
 
-def solve_in_all_columns(monkeypatch: pytest.MonkeyPatch, objective: Objective, loss: str, **how: Any) -> SolvedPath:
-    with monkeypatch.context() as patch:
-        patch.setattr(path_module, "suits_row_space", lambda _: False)
-        features = objective.features.at(torch.float64)
-        return solve_path(replace(objective, features=features), LOSSES[loss], REGS, **how)
+def solve_in_all_columns(objective: Objective, loss: str, **how: Any) -> SolvedPath:
+    features = objective.features.at(torch.float64)
+    never = Tuning(columns_per_row=100)
+    return solve_path(replace(objective, features=features), LOSSES[loss], REGS, tuning=never, **how)
 
 
 @every_loss
-def test_it_is_the_path_of_all_columns(monkeypatch: pytest.MonkeyPatch, train: Features, loss: str) -> None:
+def test_it_is_the_path_of_all_columns(train: Features, loss: str) -> None:
     few = solve_path(train, LOSSES[loss], REGS, tol=1e-7, max_passes=2000)
-    everywhere = solve_in_all_columns(monkeypatch, Objective(train), loss, tol=1e-7, max_passes=2000)
+    everywhere = solve_in_all_columns(Objective(train), loss, tol=1e-7, max_passes=2000)
     assert few.details["subspace"] == {"directions": 24, "of": 65, "share": 1.0}
     assert "subspace" not in everywhere.details
     assert few.coef.shape == (3, 3, 65)
@@ -60,13 +58,13 @@ def test_it_is_the_path_of_all_columns(monkeypatch: pytest.MonkeyPatch, train: F
 
 
 @every_loss
-def test_weights_and_folds_go_along(monkeypatch: pytest.MonkeyPatch, train: Features, loss: str) -> None:
+def test_weights_and_folds_go_along(train: Features, loss: str) -> None:
     weights = torch.linspace(0.5, 2, 24)
     objective = Objective(train, row_weights=weights, folds=torch.arange(24) % 4)
     held_out = torch.tensor([0, -1, 3])
     how: dict[str, Any] = {"tol": 1e-6, "max_passes": 2000, "held_out": held_out}
     few = solve_path(objective, LOSSES[loss], REGS, **how)
-    everywhere = solve_in_all_columns(monkeypatch, objective, loss, **how)
+    everywhere = solve_in_all_columns(objective, loss, **how)
     for one, other in zip(few.points, everywhere.points, strict=True):
         assert one.objective == pytest.approx(other.objective, rel=2e-6)
 
@@ -114,7 +112,7 @@ def test_a_basis_too_large_for_memory_is_not_made() -> None:
     n, d = 4000, 40_000  # 1.3 GB
     wide = ArrayDataset(torch.zeros(1, 1).expand(n, d), torch.arange(n) % 2, ("a", "b"))
     features = Features(wide, fit_scaling(wide.subset(torch.arange(2))))
-    assert rowspace.FEWER * n <= d
+    assert Tuning().columns_per_row * n <= d
     assert not suits_row_space(features)
 
 

@@ -10,9 +10,9 @@ from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features
 from colinear.losses import Softmax
 from colinear.objective import Objective
-from colinear.solvers import spectrum
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.spectrum import Spectrum, Subspace, sample_rows
+from colinear.solvers.tuning import Tuning
 
 
 def low_rank(n: int = 300, d: int = 40, rank: int = 5) -> Features:
@@ -60,22 +60,19 @@ def test_directions_without_rows_have_tiny_positive_eigenvalues() -> None:
     assert bool((Spectrum.fit(Objective(nothing)).values > 0).all())
 
 
-def test_a_sample_of_rows_is_drawn_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spectrum, "FEWEST_ROWS", 10)
-    features = draw_features(500, 4, 2)
-    one, same, other = (Spectrum.fit(Objective(features), seed) for seed in (1, 1, 2))
+def test_a_sample_of_rows_is_drawn_by_seed() -> None:
+    features, few = draw_features(500, 4, 2), Tuning(fewest_rows=10)
+    one, same, other = (Spectrum.fit(Objective(features), seed, few) for seed in (1, 1, 2))
     assert one.n_rows == 30  # six rows per feature
     assert torch.equal(one.values, same.values)
     assert not torch.equal(one.values, other.values)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_nystroem_finds_the_leading_pairs(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype) -> None:
-    exact = Spectrum.fit(Objective(low_rank()))
-    monkeypatch.setattr(spectrum, "EIGH_UP_TO", 10)
-    monkeypatch.setattr(spectrum, "NYSTROEM_RANK", 8)
-    rows = low_rank()
-    found = Spectrum.fit(Objective(Features(rows.dataset, rows.scaling, dtype)))
+def test_nystroem_finds_the_leading_pairs(dtype: torch.dtype) -> None:
+    exact, rows = Spectrum.fit(Objective(low_rank())), low_rank()
+    leading = Tuning(eigh_up_to=10, nystroem_rank=8)
+    found = Spectrum.fit(Objective(Features(rows.dataset, rows.scaling, dtype)), tuning=leading)
     tolerance = 1e-8 if dtype == torch.float64 else 1e-3
     assert found.vectors.shape == (40, 8)
     torch.testing.assert_close(found.values[:5].double(), exact.values[:5], rtol=tolerance, atol=0)
@@ -91,9 +88,9 @@ def test_a_full_spectrum_inverts_the_hessian_of_equal_probabilities() -> None:
     features, reg = draw_features(60, 4, 3), 0.05
     regs = torch.tensor([reg], dtype=torch.float64)
     zero = torch.zeros(1, 3, 5, dtype=torch.float64)
-    curvature = Objective(features).evaluate(zero, regs, Softmax()).curvature
+    curvature = Objective(features).evaluate(zero, regs, Softmax(), curvature=True).curvature
     gradient = draw_coef(1, features)
-    applied = Preconditioner(Spectrum.fit(Objective(features))).apply(gradient, curvature, regs)
+    applied = Preconditioner(Spectrum.fit(Objective(features))).at(curvature, regs)(gradient)
     hessian = torch.from_numpy(reference_of("softmax", features, reg).hessian(zero[0].numpy(), 0.0))
     torch.testing.assert_close(hessian @ applied.flatten(), gradient.flatten())
 
@@ -102,10 +99,11 @@ def test_a_truncated_spectrum_still_gives_a_symmetric_positive_map() -> None:
     features = draw_features(60, 4, 3)
     full = Spectrum.fit(Objective(features))
     cut = Preconditioner(Spectrum(full.values[:2], full.vectors[:, :2].contiguous(), 60, 0.0))
-    curvature = Objective(features).evaluate(draw_coef(1, features), torch.ones(1).double(), Softmax()).curvature
+    regs = torch.ones(1).double()
+    curvature = Objective(features).evaluate(draw_coef(1, features), regs, Softmax(), curvature=True).curvature
     basis = torch.eye(15, dtype=torch.float64).view(15, 3, 5)
     one = torch.full((15,), 0.1, dtype=torch.float64)
-    matrix_of = cut.apply(basis, curvature.expand(15, 3, 3), one).view(15, 15)
+    matrix_of = cut.at(curvature.expand(15, 3, 3), one)(basis).view(15, 15)
     torch.testing.assert_close(matrix_of, matrix_of.mT)
     assert float(torch.linalg.eigvalsh(matrix_of).min()) > 0
 

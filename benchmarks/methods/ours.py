@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor
 
@@ -13,9 +10,7 @@ from benchmarks.problems import CourseSearch, PathProblem
 from colinear.losses import LOSSES
 from colinear.search.sgd_search import INITIAL_SCALE, SGDSearch
 from colinear.search.trials import SearchResult
-from colinear.solvers import path as path_solver
-from colinear.solvers.lbfgs import MEMORY
-from colinear.solvers.sgd import SGD
+from colinear.solvers import SGD, Path, Tuning, solve_path
 from colinear.solvers.spectrum import Projection
 
 VARIANTS: dict[str, tuple[int | None, float | None]] = {  # eta of halving, share of the subspace
@@ -66,21 +61,15 @@ def differences(problem: CourseSearch, loss: str, steps: int, singles: int = 5) 
     return [float(value) for value in apart]
 
 
-def solve(problem: PathProblem) -> tuple[float, path_solver.Path]:
-    """All strengths, from raw rows: scaling and spectrum included."""
-    device = problem.train.labels.device
+def solve(problem: PathProblem, width: int | None = None) -> tuple[float, Path]:
+    """All strengths, from raw rows: scaling and spectrum included.
+
+    width : strengths solved at once, at most; the other groups start from the last one solved.
+    """
+    device, tuning = problem.train.labels.device, Tuning()
+    if width is not None:
+        numbers = problem.train.n_classes * (problem.train.n_features + 1)
+        tuning = Tuning(batch_bytes=width * (2 * tuning.memory + 8) * numbers * 8)  # float64
     started = now(device)
-    path = path_solver.solve_path(problem.train, LOSSES[problem.loss], problem.regs, tol=problem.tol)
+    path = solve_path(problem.train, LOSSES[problem.loss], problem.regs, tol=problem.tol, tuning=tuning)
     return now(device) - started, path
-
-
-@contextmanager
-def batches_of(width: int, problem: PathProblem) -> Iterator[None]:
-    """Let the path batch at most `width` strengths; the other groups start from the last one solved."""
-    kept = path_solver.BATCH_BYTES
-    numbers = problem.train.n_classes * (problem.train.n_features + 1)
-    path_solver.BATCH_BYTES = width * (2 * MEMORY + 8) * numbers * 8  # float64
-    try:
-        yield
-    finally:
-        path_solver.BATCH_BYTES = kept

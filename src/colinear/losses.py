@@ -13,6 +13,8 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from colinear.curvature import Curved, CurvedHinge, CurvedSoftmax, Rows
+
 
 @dataclass(frozen=True)
 class LossSums:
@@ -20,18 +22,23 @@ class LossSums:
 
     value : (k,) float64, the loss that the gradient belongs to, smoothed if it is smoothed.
     original : (k,) float64, the loss without smoothing.
-    dual : (k,) float64, -conjugate of the original loss at the gradient, for the duality gap.
-    curvature : (k, c, c), the Hessian of the loss with respect to one row's scores, or a bound that stands for it.
+    dual : (k,) float64, -conjugate of the original loss at the gradient, for the duality gap; None without smoothing,
+    where it is value - <gradient, scores> (Fenchel-Young) and the gap a norm of the gradient.
+    curvature : (k, c, c), the Hessian of the loss with respect to one row's scores, or a bound that stands for it; None
+    unless asked for.
     """
 
     value: Tensor
     original: Tensor
-    dual: Tensor
-    curvature: Tensor
+    dual: Tensor | None
+    curvature: Tensor | None
 
 
 class Loss(Protocol):
-    """value, gradient, dual value and curvature of a convex loss of the scores of one row."""
+    """Value, gradient, dual value and curvature of a convex loss of the scores of one row.
+
+    Solvers know a loss by this alone: one with a `hessian_products` of infinity is never asked for `curved`.
+    """
 
     name: ClassVar[str]
     kinked: ClassVar[bool]  # has no gradient somewhere: a solver needs `smooth`
@@ -49,8 +56,18 @@ class Loss(Protocol):
         """Overwrite scores with the gradient; return the summed loss (k,) float64."""
         ...
 
-    def sums_(self, scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> LossSums:
-        """The same, with the dual value and the curvature."""
+    def sums_(
+        self, scores: Tensor, labels: Tensor, weights: Tensor | None = None, *, curvature: bool = False
+    ) -> LossSums:
+        """The same, with the dual value of a smoothed loss and, where asked for, the curvature."""
+        ...
+
+    def curved(self, rows: Rows) -> Curved:
+        """The loss as Newton's method sees it, on all rows of one candidate; a kinked one has to be smoothed."""
+        ...
+
+    def hessian_products(self, n_classes: int) -> float:
+        """How many products of all rows with themselves a Hessian takes at most."""
         ...
 
 
@@ -83,30 +100,31 @@ class Softmax:
         Error    relative 2 eps per row: the row maximum is subtracted first.
         Cost     O(k c n) time, one (k, n) buffer.      Source: Bishop 2006, 4.3.4.
         """
+        return self.sums_(scores, labels, weights).value
+
+    def sums_(
+        self, scores: Tensor, labels: Tensor, weights: Tensor | None = None, *, curvature: bool = False
+    ) -> LossSums:
+        """As `value_and_gradient_`; curvature_i = diag(p_i) - p_i p_i^T."""
         losses = self._probabilities_(scores, labels)  # (k, n); scores -> p
+        bent = self._curvature(scores, weights) if curvature else None
         _subtract_truth_(scores, labels)
         if weights is not None:
-            losses = losses * weights
             scores *= weights.unsqueeze(-2)
-        return losses.sum(-1, dtype=torch.float64)
+        total = _total(losses, weights)
+        return LossSums(total, total, None, bent)
 
-    def sums_(self, scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> LossSums:
-        """As `value_and_gradient_`, with dual and curvature.
+    def curved(self, rows: Rows) -> CurvedSoftmax:
+        return CurvedSoftmax(rows)
 
-        dual_i = loss_i - <gradient_i, s_i> = -sum_j p_ij log p_ij, the entropy of the probabilities (Fenchel-Young).
-        curvature_i = diag(p_i) - p_i p_i^T.
-        """
-        losses = self._probabilities_(scores, labels)  # (k, n)
-        entropy = torch.special.entr(scores).sum(1)  # (k, n)
-        weighted = scores if weights is None else scores * weights.unsqueeze(-2)  # (k, c, n)
-        curvature = -(weighted @ scores.mT)  # (k, c, c)
+    def hessian_products(self, n_classes: int) -> float:
+        return n_classes * (n_classes - 1) / 2
+
+    def _curvature(self, shares: Tensor, weights: Tensor | None) -> Tensor:
+        weighted = shares if weights is None else shares * weights.unsqueeze(-2)  # (k, c, n)
+        curvature = -(weighted @ shares.mT)  # (k, c, c)
         curvature.diagonal(dim1=1, dim2=2).add_(weighted.sum(-1))
-        _subtract_truth_(scores, labels)
-        if weights is not None:
-            losses, entropy = losses * weights, entropy * weights
-            scores *= weights.unsqueeze(-2)
-        total = losses.sum(-1, dtype=torch.float64)
-        return LossSums(total, total, entropy.sum(-1, dtype=torch.float64), curvature)
+        return curvature
 
     def _probabilities_(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Turn scores into probabilities in place; return the losses (k, n)."""
@@ -150,12 +168,11 @@ class Hinge:
 
         Cost     O(k c n) time; no buffer of scores' size if width is 0.
         """
-        _margins_(scores, labels)
-        losses = self._slopes_(scores)
-        _put_truth_(scores, labels, weights)
-        return _total(losses, weights)
+        return self.sums_(scores, labels, weights).value
 
-    def sums_(self, scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> LossSums:
+    def sums_(
+        self, scores: Tensor, labels: Tensor, weights: Tensor | None = None, *, curvature: bool = False
+    ) -> LossSums:
         """As `value_and_gradient_`, with the original hinge, its dual and the curvature.
 
         dual_i = sum_j a_ij with a_ij = h'(m_ij): any a in [0, 1] is feasible for the hinge's dual, so the gap
@@ -166,12 +183,18 @@ class Hinge:
         the passes; on features of unequal scale it decides whether the solver gets anywhere.
         """
         _margins_(scores, labels)
-        original = scores.sum(1)  # (k, n)
-        curvature = self._curvature(scores, labels, weights)
-        value = self._slopes_(scores)
-        dual = scores.sum(1)
+        bent = self._curvature(scores, labels, weights) if curvature else None
+        original = _total(scores.sum(1), weights) if self.smoothed else None
+        value = _total(self._slopes_(scores), weights)
+        dual = _total(scores.sum(1), weights) if self.smoothed else None
         _put_truth_(scores, labels, weights)
-        return LossSums(_total(value, weights), _total(original, weights), _total(dual, weights), curvature)
+        return LossSums(value, value if original is None else original, dual, bent)
+
+    def curved(self, rows: Rows) -> CurvedHinge:
+        return CurvedHinge(rows, float(self.width))
+
+    def hessian_products(self, n_classes: int) -> float:
+        return n_classes
 
     def _width_of(self, scores: Tensor) -> Tensor | None:
         """Width as (k or 1, 1, 1) in scores' dtype; None without smoothing."""

@@ -34,7 +34,8 @@ class Evaluation:
     objective (k,) float64, of the original loss;   gap (k,) float64: its duality gap, an upper bound on
     objective - optimum.
     value (k,) float64 and gradient (k, c, d), of the loss as smoothed;   value_gap (k,) float64: the same bound for it.
-    curvature (k, c, c): mean Hessian of the smoothed loss with respect to the scores of one row.
+    curvature (k, c, c): mean Hessian of the smoothed loss with respect to the scores of one row; (k, 0, 0) unless asked
+    for.
     """
 
     objective: Tensor
@@ -80,11 +81,14 @@ class Objective:
     folds: Tensor | None = None
     chunk_rows: int = CHUNK_ROWS
 
-    def evaluate(self, coef: Tensor, regs: Tensor, loss: Loss, held_out: Tensor | None = None) -> Evaluation:
+    def evaluate(
+        self, coef: Tensor, regs: Tensor, loss: Loss, held_out: Tensor | None = None, *, curvature: bool = False
+    ) -> Evaluation:
         """One pass over the rows.
 
         coef : (k, c, d) in the precision to work in.   regs : (k,) float64, > 0.
         held_out : (k,) int64, the fold each candidate leaves out, -1 for none.
+        curvature : whether the result has it; it costs k c^2 n flops.
 
         gap = original + reg |W|^2 - dual + |U|^2 / (4 reg), with U the data part of the gradient; for the loss whose
         gradient was taken this is exactly |gradient|^2 / (4 reg).
@@ -99,17 +103,19 @@ class Objective:
         features = self.features.at(coef.dtype)
         flat = coef.reshape(k * c, d)
         sums = torch.zeros(4, k, dtype=torch.float64, device=coef.device)  # value, original, dual, weight
-        gradient, curvature = torch.zeros_like(coef), coef.new_zeros(k, c, c)
+        gradient, bent = torch.zeros_like(coef), coef.new_zeros(k, *((c, c) if curvature else (0, 0)))
         products = pass_products(features, flat)
         for rows in features.ranges(self.chunk_rows):
             weights = self._weights(rows, held_out, coef.dtype)
             products.load(rows)
             scores = products.scores_into(coef.new_empty(k * c, rows.stop - rows.start))
-            part = loss.sums_(scores.view(k, c, -1), features.labels[rows], weights)
+            part = loss.sums_(scores.view(k, c, -1), features.labels[rows], weights, curvature=curvature)
             products.add_gradient_(gradient.view(k * c, d), scores)
-            curvature += part.curvature
-            sums += torch.stack((part.value, part.original, part.dual, self._total_weight(weights, rows, k)))
-        for total in (sums, gradient, curvature):
+            if part.curvature is not None:
+                bent += part.curvature
+            dual = torch.zeros_like(part.value) if part.dual is None else part.dual
+            sums += torch.stack((part.value, part.original, dual, self._total_weight(weights, rows, k)))
+        for total in (sums, gradient, bent):
             _all_reduce_(total)
         value, original, dual = sums[:3] / sums[3]
         mean = sums[3].to(coef.dtype).view(-1, 1, 1)
@@ -120,7 +126,7 @@ class Objective:
         value_gap = squared_norm(gradient) / (4 * regs)
         # without smoothing both gaps are one number, and the squared norm has no cancellation
         gap = original + penalty - dual if loss.smoothed else value_gap
-        return Evaluation(original + penalty, gap, value + penalty, value_gap, gradient, curvature / mean)
+        return Evaluation(original + penalty, gap, value + penalty, value_gap, gradient, bent / mean)
 
     @cached_property
     def unit_weights(self) -> Tensor | None:
@@ -288,5 +294,5 @@ def refuse_own_scaling(features: Features) -> None:
 
 def _all_reduce_(tensor: Tensor, *, largest: bool = False) -> None:
     """Sums over all processes, or the largest values."""
-    if n_processes() > 1:
+    if n_processes() > 1 and tensor.numel():
         dist.all_reduce(tensor, dist.ReduceOp.MAX if largest else dist.ReduceOp.SUM)

@@ -16,7 +16,7 @@ from colinear.search.trials import SearchResult
 from colinear.solvers.certificate import bracket_optimum
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import Status
-from colinear.solvers.spectrum import EIGH_UP_TO, FEWEST_ROWS, NYSTROEM_RANK, ROWS_PER_FEATURE
+from colinear.solvers.tuning import USUAL
 
 TOL = 1e-3  # of the exact solution: two digits of any distance above 1 %
 MOST_PASSES = 300  # CIFAR-10 takes 4 to 21 from where 300 steps end; the hinge on digits 50 at reg 1e-2, 210 at 1e-4
@@ -65,9 +65,7 @@ def affordable_passes(n: int, c: int, d: int) -> int:
     [98, 9, 0]
     """
     d = min(n, d)  # fewer rows than columns are solved in the space of the rows
-    if d <= EIGH_UP_TO:
-        setup = 9.0 * d**3 + 2.0 * d * d * min(n, max(FEWEST_ROWS, ROWS_PER_FEATURE * d))
-    else:
-        setup = 4.0 * d * NYSTROEM_RANK * min(n, max(FEWEST_ROWS, ROWS_PER_FEATURE * NYSTROEM_RANK))
+    rank, rows = USUAL.spectrum_size(d)
+    setup = 9.0 * d**3 + 2.0 * d * d * min(n, rows) if rank == d else 4.0 * d * rank * min(n, rows)
     passes = math.floor((MOST_WORK - setup) / (4.0 * n * c * d))
     return 0 if passes < FEWEST_PASSES else min(passes, MOST_PASSES)

@@ -5,6 +5,7 @@ from colinear.solvers.newton import solve_newton, suits_newton
 from colinear.solvers.path import solve_path
 from colinear.solvers.sgd import SGD, SGDState
 from colinear.solvers.solution import Path, PathPoint, Status
+from colinear.solvers.tuning import Tuning
 
 __all__ = [
     "SGD",
@@ -13,6 +14,7 @@ __all__ = [
     "PathPoint",
     "SGDState",
     "Status",
+    "Tuning",
     "bracket_optimum",
     "certify",
     "solve_newton",

@@ -1,13 +1,14 @@
 """One batch of strengths, from start to certificate, for the exact path.
 
 Preconditioned L-BFGS takes all of them at once: in the features' precision, then in float64, where every
-certificate is computed anew. What it leaves open goes to Newton's method, where the problem is small enough for that.
+certificate is computed anew. What it leaves open goes to a finisher, where there is one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,9 +16,9 @@ from torch import Tensor
 from colinear.losses import Loss
 from colinear.objective import Evaluation, Objective
 from colinear.solvers.lbfgs import SHORTEST_STEP, History, LineSearch, dot
-from colinear.solvers.newton import Newton, suits_newton
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import PathPoint, Status
+from colinear.solvers.tuning import USUAL
 
 FIRST_WIDTH = 1.0  # the margin itself: everything near the margin is curved
 WARM_WIDTH = 0.1  # from weights near an optimum: 1.0 leads away from it, a third more work on digits' five folds
@@ -25,11 +26,23 @@ NARROWER = (0.03, 0.3)  # bounds of how much the smoothing shrinks at a time
 AIM = 0.4  # share of the tolerance left to the smoothing, whose part of the gap falls with the width squared
 SETTLED = 0.3  # share of the gap below which the smoothed problem counts as solved
 STALE_STEPS = 5  # accepted steps in a row without a decrease beyond rounding: the precision is exhausted
-PATIENCE = (20, 150)  # bounds of the passes after which Newton's method takes over, where it can
-STEP_FLOPS = 1e6  # one pass more for so many flops of a Newton step: small problems crawl longer than they need
-FEWEST_FOR_BOTH = 6  # passes in all, below which there is no use in sharing them
 
 Report = Callable[[int, int, int, float], None]  # finished, of, passes, largest relative gap still open
+
+
+class Finisher(Protocol):
+    """What takes over strengths that L-BFGS leaves open, one at a time."""
+
+    @property
+    def patience(self) -> float:
+        """Passes that L-BFGS gets before, two thirds of all at most."""
+        ...
+
+    def solve(
+        self, reg: float, start: Tensor, *, tol: float, max_passes: int, held_out: Tensor | None, width: float
+    ) -> PathPoint:
+        """The point of one strength, from weights (c, d) that are about optimal for the smoothing `width`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,12 +79,11 @@ class _Lineup:
         )
 
     def keep(self, members: Tensor) -> None:
-        for name in ("regs", "widths", "stale", "narrowed", "moved"):
-            setattr(self, name, getattr(self, name)[members])
-        for name in ("numbers", "passes"):  # kept on the host
-            setattr(self, name, getattr(self, name)[members.cpu()])
-        if self.held_out is not None:
-            self.held_out = self.held_out[members]
+        self.regs, self.widths, self.stale = self.regs[members], self.widths[members], self.stale[members]
+        self.narrowed, self.moved = self.narrowed[members], self.moved[members]
+        on_host = members.cpu()
+        self.numbers, self.passes = self.numbers[on_host], self.passes[on_host]
+        self.held_out = None if self.held_out is None else self.held_out[members]
         self.search.keep(members)
         self.history.keep(members)
 
@@ -89,21 +101,20 @@ class Descent:
     preconditioner: Preconditioner
     found: list[PathPoint | None]
     report: Report | None
+    finisher: Finisher | None = None
+    memory: int = USUAL.memory
     passes: int = 0
     _waiting: list[Entrant] = field(default_factory=list)  # for float64
     _ready: int = 0  # how many of them reached the tolerance
-    _open: list[tuple[PathPoint, Entrant]] = field(default_factory=list)  # for Newton's method
+    _open: list[tuple[PathPoint, Entrant]] = field(default_factory=list)  # for the finisher
 
-    def __post_init__(self) -> None:
-        self.newton, self.limit = None, self.max_passes  # of L-BFGS
-        if self.max_passes >= FEWEST_FOR_BOTH and suits_newton(self.objective, self.loss):
-            self.newton, self.limit = Newton(self.objective, self.loss), 2 * self.max_passes // 3
-            if self.loss.kinked:  # L-BFGS crawls; a softmax it leaves open was beyond the spectrum's precision
-                patience = min(max(self.newton.step_flops / STEP_FLOPS, PATIENCE[0]), PATIENCE[1])
-                self.limit = min(self.limit, int(patience))
+    @property
+    def limit(self) -> int:
+        """Passes of L-BFGS."""
+        return self.max_passes if self.finisher is None else int(min(2 * self.max_passes // 3, self.finisher.patience))
 
     def run(self, numbers: list[int], start: Tensor, width: float = FIRST_WIDTH) -> None:
-        """Solve in the features' precision, certify in float64 and go on there where needed; finish by Newton."""
+        """Solve in the features' precision, certify in float64 and go on there where needed; then finish."""
         entrants = [Entrant(n, coef, width, 0) for n, coef in zip(numbers, start, strict=True)]
         if start.dtype != torch.float64 and self.limit > 2:  # float64 needs two: where it is, and a step
             fit = [self._fits(start.dtype, float(self.regs[n])) for n in numbers]
@@ -112,8 +123,8 @@ class Descent:
                 self._descend([entrant for entrant, fine in zip(entrants, fit, strict=True) if fine], last=False)
             entrants = self._waiting
         self._descend([replace(entrant, coef=entrant.coef.double()) for entrant in entrants], last=True)
-        while self.newton and self._open:
-            self._finish(self.newton, *self._open.pop(0))
+        while self.finisher and self._open:
+            self._finish(self.finisher, *self._open.pop(0))
 
     def _fits(self, dtype: torch.dtype, reg: float) -> bool:
         """Whether the rounding of a gradient in this precision, squared over 4 reg, is a gap within the tolerance."""
@@ -139,7 +150,7 @@ class Descent:
         held_out = None if self.held_out is None else self.held_out.cpu()[numbers].to(device)
         widths = torch.tensor([entrant.width for entrant in entrants], dtype=torch.float64, device=device)
         lineup = _Lineup(
-            numbers, self.regs[numbers].to(device), held_out, widths, LineSearch.at(coef), History(),
+            numbers, self.regs[numbers].to(device), held_out, widths, LineSearch.at(coef), History(self.memory),
             torch.zeros(k, dtype=torch.int64, device=device), torch.zeros(k, dtype=torch.bool, device=device),
             torch.tensor([entrant.passes for entrant in entrants]),
             torch.tensor([entrant.moved for entrant in entrants], device=device),
@@ -152,15 +163,16 @@ class Descent:
     def _evaluate(self, lineup: _Lineup, coef: Tensor) -> Evaluation:
         self.passes += 1
         lineup.passes += 1
-        return self.objective.evaluate(coef, lineup.regs, self.loss.smooth(lineup.widths), lineup.held_out)
+        loss = self.loss.smooth(lineup.widths)
+        return self.objective.evaluate(coef, lineup.regs, loss, lineup.held_out, curvature=True)
 
     def _aim(self, lineup: _Lineup, turning: Tensor) -> None:
         """New directions, full steps, for those that moved; steepest descent where L-BFGS points uphill."""
+        if not bool(turning.any()):
+            return
         search, here = lineup.search, lineup.search.here
-
-        def precondition(gradient: Tensor) -> Tensor:
-            return self.preconditioner.apply(gradient, here.curvature, lineup.regs)
-
+        # of all: a part of a batch lies elsewhere in memory, and eigenvectors of odd sizes change their last bits
+        precondition = self.preconditioner.at(here.curvature, lineup.regs)
         direction = lineup.history.direction(here.gradient, precondition)
         slope = dot(here.gradient, direction)
         uphill = ~(slope < 0) & turning
@@ -196,7 +208,7 @@ class Descent:
         factor = (AIM * self.tol / here.relative_gap).sqrt().clamp(*NARROWER)
         lineup.widths = torch.where(settled, lineup.widths * factor, lineup.widths)
         lineup.narrowed |= settled
-        here.value.copy_(torch.where(settled, here.objective, here.value))
+        lineup.search.here = replace(here, value=torch.where(settled, here.objective, here.value))
 
     def _release(self, lineup: _Lineup, last: bool) -> None:
         """Let go of candidates that are certified, out of passes, or at the end of this precision."""
@@ -221,18 +233,18 @@ class Descent:
         self._tell(0 if last else self._ready, float(open_gaps.max()) if len(open_gaps) else 0.0)
 
     def _end(self, entrant: Entrant, status: Status, objective: float, gap: float) -> None:
-        """Record a point that L-BFGS ended at, or keep it for Newton's method."""
+        """Record a point that L-BFGS ended at, or keep it for the finisher."""
         reg, number = float(self.regs[entrant.number]), entrant.number
         point = PathPoint(reg, entrant.coef, objective, gap, entrant.passes, status)
-        if self.newton is None or status is Status.CONVERGED:
+        if self.finisher is None or status is Status.CONVERGED:
             self.found[number] = point
         else:
             self._open.append((point, entrant))
 
-    def _finish(self, newton: Newton, point: PathPoint, entrant: Entrant) -> None:
-        """Go on by Newton's method from where L-BFGS ended; the better of both points is the result."""
+    def _finish(self, finisher: Finisher, point: PathPoint, entrant: Entrant) -> None:
+        """Go on from where L-BFGS ended; the better of both points is the result."""
         held_out = None if self.held_out is None else self.held_out[entrant.number]
-        end = newton.solve(
+        end = finisher.solve(
             point.reg, point.coef, tol=self.tol, max_passes=self.max_passes - point.passes, held_out=held_out,
             width=entrant.width,
         )  # fmt: skip

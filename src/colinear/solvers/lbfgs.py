@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from colinear.objective import Evaluation
+from colinear.solvers.tuning import USUAL
 
 Precondition = Callable[[Tensor], Tensor]
-MEMORY = 10  # pairs kept; Nocedal & Wright 7.2 recommend 3 to 20
 ARMIJO = 1e-4  # share of the predicted decrease that a step must bring
 SHORTEST_STEP = 1e-6
 TRUST = (0.1, 10.0)  # bounds of how far one pair may rescale the preconditioner
@@ -25,7 +25,7 @@ TRUST = (0.1, 10.0)  # bounds of how far one pair may rescale the preconditioner
 class History:
     """The last pairs (s, y) of each candidate. A pair with rho = 0 counts for nothing."""
 
-    memory: int = MEMORY
+    memory: int = USUAL.memory
     pairs: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)  # (k, c, d), (k, c, d), (k,)
 
     def push(self, step: Tensor, change: Tensor, valid: Tensor) -> None:
@@ -96,9 +96,8 @@ class LineSearch:
 
     def keep(self, members: Tensor) -> None:
         """Compact to the candidates `members` (int64)."""
-        for name in ("coef", "direction", "slope", "step", "turned"):
-            setattr(self, name, getattr(self, name)[members])
-        self.here = self.here.keep(members)
+        self.coef, self.direction, self.here = self.coef[members], self.direction[members], self.here.keep(members)
+        self.slope, self.step, self.turned = self.slope[members], self.step[members], self.turned[members]
 
     def trial(self) -> Tensor:
         """The points to evaluate next, coef + step * direction, (k, c, d)."""

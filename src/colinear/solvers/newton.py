@@ -17,23 +17,23 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from colinear.curvature import Curved, Pair, Rows
 from colinear.losses import Hinge, Loss
 from colinear.objective import Evaluation, Objective, n_processes
 from colinear.solvers.arguments import check_solve
 from colinear.solvers.basis import Basis
-from colinear.solvers.curvature import Curved, Pair, Rows, curved, has_curvature, products_of
-from colinear.solvers.roots import rising_root
+from colinear.solvers.roots import FLAT, rising_root
 from colinear.solvers.solution import Path, PathPoint, Status
 from colinear.solvers.threads import one_thread_if
+from colinear.solvers.tuning import USUAL, Tuning
 
-MOST_WEIGHTS = 1500  # c d of one candidate: its Hessian takes 18 MB, its Cholesky factor 1 Gflop
-MOST_VALUES = 4_000_000  # n d and n c: rows and margins are held in float64 here, 32 MB each
-MOST_WORK = 5e8  # n d^2 times products: the flops of a Hessian, about 0.03 s on 2 cores
 FIRST_WIDTH = 1.0
 SMALLEST_WIDTH = 1e-12
 NARROWER = (0.01, 0.3)  # bounds of how much the width shrinks at a time
 AIM = 0.4  # share of the tolerance aimed at, as on the path
 SETTLED = 1e-20  # Newton decrement over the value at which a width is solved: weights to about 1e-10
+SLACK = 1e-2  # share of a line's first slope left: a closer look costs more than it saves in the next step
+STEP_FLOPS = 1e6  # of a Newton step, for one more pass of L-BFGS before: small problems crawl longer than they need
 FACTOR_ALONE = 1e8  # flops of a Cholesky factor up to which one thread is as good as two: 2.5 ms
 STEPS_EACH = 50  # a width that takes more is at the end of float64: the next one may still help
 IDLE_STEPS = 3  # steps that leave the value and do not halve the gradient: a smooth loss at the end of float64
@@ -41,13 +41,13 @@ EPS = torch.finfo(torch.float64).eps
 RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-4)  # beside a diagonal of 1, the first that makes the Hessian definite
 
 
-def suits_newton(objective: Objective, loss: Loss | None = None) -> bool:
+def suits_newton(objective: Objective, loss: Loss | None = None, tuning: Tuning = USUAL) -> bool:
     """Whether a Hessian of the objective is cheap enough, and all rows are in this process.   loss : the hinge."""
     loss, features = loss or Hinge(), objective.features
     n, c, d = features.n_samples, features.n_classes, features.n_features
-    work = products_of(loss, c) * float(n) * d * d
-    cheap = c * d <= MOST_WEIGHTS and n * max(c, d) <= MOST_VALUES and work <= MOST_WORK
-    return cheap and has_curvature(loss) and n_processes() == 1
+    work = loss.hessian_products(c) * n * d * d
+    cheap = c * d <= tuning.newton_weights and n * max(c, d) <= tuning.newton_values and work <= tuning.newton_flops
+    return cheap and n_processes() == 1
 
 
 def solve_newton(
@@ -102,13 +102,20 @@ class Newton:
 
     objective: Objective
     loss: Loss = field(default_factory=Hinge)
+    tuning: Tuning = USUAL
+
+    @property
+    def patience(self) -> float:
+        """Passes that L-BFGS gets before: a hinge crawls; a softmax left open was beyond the spectrum's precision."""
+        least, most = self.tuning.patience
+        return min(max(self.step_flops / STEP_FLOPS, least), most) if self.loss.kinked else math.inf
 
     @property
     def step_flops(self) -> float:
         """A bound on the flops of a step, Hessian and Cholesky factor."""
         features = self.objective.features
         n, c, d = features.n_samples, features.n_classes, features.n_features
-        return products_of(self.loss, c) * float(n) * d * d + float(c * d) ** 3 / 3
+        return self.loss.hessian_products(c) * float(n) * d * d + float(c * d) ** 3 / 3
 
     @cached_property
     def rows(self) -> Tensor:
@@ -177,8 +184,11 @@ class _Candidate:
             shrink = (AIM * self.tol / gap) ** 0.5 if gap > 0 else 0.0
             width = max(SMALLEST_WIDTH, width * min(max(shrink, NARROWER[0]), NARROWER[1]))
 
+    def smooth(self, width: float) -> Loss:
+        return self.newton.loss.smooth(torch.tensor([width], dtype=torch.float64, device=self.rows.device))
+
     def curved(self, width: float) -> Curved:
-        return curved(self.newton.loss, self.counts, width)
+        return self.smooth(width).curved(self.counts)
 
     def _certify(self, coef: Tensor, width: float, scores: Tensor | None) -> Evaluation:
         """The certificate of weights.
@@ -186,8 +196,8 @@ class _Candidate:
         scores : (c, n), as exact as the coordinates are: whatever the rounding of the weights, any dual point does.
         """
         self.passes += 1
-        regs, widths = (torch.tensor([v], dtype=torch.float64, device=coef.device) for v in (self.reg, width))
-        there = self.newton.objective.evaluate(coef.unsqueeze(0), regs, self.newton.loss.smooth(widths), self.held_out)
+        reg = torch.tensor([self.reg], dtype=torch.float64, device=coef.device)
+        there = self.newton.objective.evaluate(coef.unsqueeze(0), reg, self.smooth(width), self.held_out)
         if scores is None:
             return there
         loss = self.curved(width)
@@ -289,7 +299,7 @@ class _Candidate:
             here, bend = data(step)
             return here + 2 * self.reg * (first + step * second), bend + 2 * self.reg * second
 
-        return rising_root(slope, loss.flat)
+        return rising_root(slope, FLAT if loss.exact else SLACK)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,15 +22,16 @@ from colinear.datasets.features import Features, fit_scaling
 from colinear.losses import Loss
 from colinear.objective import Objective, n_processes, refuse_own_scaling
 from colinear.solvers.arguments import check_solve
-from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Report
-from colinear.solvers.lbfgs import MEMORY
+from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Finisher, Report
+from colinear.solvers.newton import Newton, suits_newton
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.rowspace import RowSpace, suits_row_space
 from colinear.solvers.solution import Path, PathPoint
 from colinear.solvers.spectrum import Spectrum
 from colinear.solvers.threads import one_thread_if
+from colinear.solvers.tuning import USUAL, Tuning
 
-BATCH_BYTES = 512 * 2**20  # what history and work arrays of one batch may take; wider paths are cut into groups
+FEWEST_FOR_BOTH = 6  # passes in all, below which there is no use in sharing them with Newton's method
 PRODUCT_ALONE = 1e8  # flops of the product of weights and a chunk up to which one thread does: about 2 ms
 
 
@@ -46,6 +47,7 @@ def solve_path(
     preconditioner: Preconditioner | None = None,
     seed: int = 0,
     report: Report | None = None,
+    tuning: Tuning = USUAL,
 ) -> Path:
     """Minimise mean loss + reg sum(W*W) for every strength in `regs` until relative_gap <= tol.
 
@@ -58,6 +60,7 @@ def solve_path(
     150 at most; then every strength that is open takes Newton steps from where it is, each of which counts as a pass,
     until its own passes are `max_passes`.
     report : called after every pass with (strengths finished, strengths, passes, largest relative gap still open).
+    tuning : limits and sizes, see `Tuning`.
 
     Returns a `Path`. A point that did not reach tol says so in its status, with the gap it has.
     Raises   `InputError` for strengths or limits that cannot be, for a `held_out` that leaves no rows, and for features
@@ -75,15 +78,16 @@ def solve_path(
     (['CONVERGED', 'CONVERGED'], True)
     """
     started = time.perf_counter()
-    objective = _as_objective(data)
+    objective = _as_objective(data, tuning)
     refuse_own_scaling(objective.features)
     strengths = torch.as_tensor(regs, dtype=torch.float64).cpu()
     check_solve(objective, strengths, tol, max_passes, held_out)
-    space = RowSpace.of(objective) if suits_row_space(objective.features) else None
+    space = RowSpace.of(objective) if suits_row_space(objective.features, tuning) else None
     if space is not None:
         objective, preconditioner = space.objective, None
         start = None if start is None else space.restrict(start)
-    preconditioner = preconditioner or Preconditioner(Spectrum.fit(objective, seed))
+    preconditioner = preconditioner or Preconditioner(Spectrum.fit(objective, seed, tuning))
+    finisher = _finisher(objective, loss, max_passes, tuning)
     setup = time.perf_counter() - started
     k, (c, d) = len(strengths), (objective.features.n_classes, objective.features.n_features)
     work = torch.zeros(k, c, d, dtype=objective.features.dtype, device=objective.features.device)
@@ -93,8 +97,11 @@ def solve_path(
     passes = 0
     product = 2.0 * k * c * d * min(objective.features.n_samples, objective.chunk_rows)
     with one_thread_if(product <= PRODUCT_ALONE and work.device.type == "cpu"):
-        for group in _groups(strengths, c * d):
-            descent = Descent(objective, loss, strengths, held_out, tol, max_passes, preconditioner, found, report)
+        for group in _groups(strengths, c * d, tuning):
+            descent = Descent(
+                objective, loss, strengths, held_out, tol, max_passes, preconditioner, found, report, finisher,
+                tuning.memory,
+            )  # fmt: skip
             nearest = _weakest(found)
             if start is None and nearest is not None:
                 work[group] = nearest.coef.to(work)
@@ -109,7 +116,7 @@ def solve_path(
     return Path(tuple(points), passes, setup, time.perf_counter() - started, details)
 
 
-def fit_preconditioner(objective: Objective, seed: int = 0) -> Preconditioner | None:
+def fit_preconditioner(objective: Objective, seed: int = 0, tuning: Tuning = USUAL) -> Preconditioner | None:
     """What several calls of `solve_path` on these rows can share; None where each works in the space of its rows.
 
     >>> from colinear.datasets import Features, fit_scaling, load_digits
@@ -117,31 +124,38 @@ def fit_preconditioner(objective: Objective, seed: int = 0) -> Preconditioner | 
     >>> fit_preconditioner(Objective(Features(data, fit_scaling(data)))).spectrum.vectors.shape
     torch.Size([65, 65])
     """
-    return None if suits_row_space(objective.features) else Preconditioner(Spectrum.fit(objective, seed))
+    few = suits_row_space(objective.features, tuning)
+    return None if few else Preconditioner(Spectrum.fit(objective, seed, tuning))
 
 
-def _as_objective(data: Dataset | Features | Objective) -> Objective:
+def _finisher(objective: Objective, loss: Loss, max_passes: int, tuning: Tuning) -> Finisher | None:
+    """Who takes over what L-BFGS leaves open, if anybody."""
+    suits = max_passes >= FEWEST_FOR_BOTH and suits_newton(objective, loss, tuning)
+    return Newton(objective, loss, tuning) if suits else None
+
+
+def _as_objective(data: Dataset | Features | Objective, tuning: Tuning) -> Objective:
     if isinstance(data, Objective):
         return data
     if isinstance(data, Features):
-        return Objective(data)
+        return Objective(data, chunk_rows=tuning.chunk_rows)
     if (processes := n_processes()) > 1:
         raise InputError(
             f"a Dataset is centred by its own mean, and this process is one of a group of {processes}, each with its "
             "rows. Fit a Scaling on all rows once and pass an Objective of Features with it in every process."
         )
     dtype = torch.float64 if data.dtype == torch.float64 else torch.float32
-    return Objective(Features(data, fit_scaling(data), dtype))
+    return Objective(Features(data, fit_scaling(data), dtype), chunk_rows=tuning.chunk_rows)
 
 
-def _groups(regs: Tensor, n_weights: int) -> list[list[int]]:
+def _groups(regs: Tensor, n_weights: int, tuning: Tuning) -> list[list[int]]:
     """Indices of the strengths to batch, strongest first.
 
-    All together if their L-BFGS history fits in 512 MiB in float64, the precision that ends every solve:
-    (2 MEMORY + 8) arrays of (k, c, d). Else groups as wide as that allows, from strong to weak, each warm-started from
+    All together if their L-BFGS history fits in tuning.batch_bytes in float64, the precision that ends every solve:
+    (2 memory + 8) arrays of (k, c, d). Else groups as wide as that allows, from strong to weak, each warm-started from
     the weakest finished before it.
     """
-    width = max(1, BATCH_BYTES // ((2 * MEMORY + 8) * n_weights * 8))
+    width = max(1, tuning.batch_bytes // ((2 * tuning.memory + 8) * n_weights * 8))
     order = regs.argsort(descending=True, stable=True).tolist()
     return [order[i : i + width] for i in range(0, len(order), width)]
 

@@ -12,6 +12,7 @@ Sources: Boehning 1992; Martens & Grosse 2015 (Kronecker factors); Frangella, Tr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -26,23 +27,26 @@ class Preconditioner:
 
     spectrum: Spectrum
 
-    def apply(self, gradient: Tensor, curvature: Tensor, regs: Tensor) -> Tensor:
-        """Precondition (k, c, d) gradients with curvatures (k, c, c) and strengths (k,) float64.
+    def at(self, curvature: Tensor, regs: Tensor) -> Callable[[Tensor], Tensor]:
+        """The map of (k, c, d) gradients at curvatures (k, c, c) of their precision and strengths (k,) float64.
 
-        Cost   4 k c d r + O(k c^2 d) flops, r the number of eigenvectors kept.
+        Cost   O(k c^3) flops here, 4 k c d r + O(k c^2 d) for each gradient, r the number of eigenvectors kept.
         """
-        dtype = gradient.dtype
+        dtype = curvature.dtype
         # a lost point (NaN) would make eigh raise for all
         curvature = torch.where(torch.isfinite(curvature), curvature, 0)
         a, modes = torch.linalg.eigh(curvature.double())  # (k, c), (k, c, c)
         a, modes = a.clamp(min=0), modes.to(dtype)
         values, vectors = self.spectrum.values.double(), self.spectrum.vectors.to(dtype)
-        shift = 2 * regs.view(-1, 1, 1)
-        rotated = modes.mT @ gradient  # (k, c, d)
-        inner = rotated @ vectors  # (k, c, r)
-        solved: Tensor = (inner / (a.unsqueeze(-1) * values + shift).to(dtype)) @ vectors.mT
-        if vectors.shape[1] < vectors.shape[0]:
-            outside = rotated - inner @ vectors.mT
-            solved += outside / (a.unsqueeze(-1) * values[-1] + shift).to(dtype)
-        result: Tensor = modes @ solved
-        return result
+        bends = (a.unsqueeze(-1) * values + 2 * regs.view(-1, 1, 1)).to(dtype)  # (k, c, r), smallest last
+
+        def precondition(gradient: Tensor) -> Tensor:
+            rotated = modes.mT @ gradient  # (k, c, d)
+            inner = rotated @ vectors  # (k, c, r)
+            solved = (inner / bends) @ vectors.mT
+            if vectors.shape[1] < vectors.shape[0]:
+                solved += (rotated - inner @ vectors.mT) / bends[..., -1:]
+            result: Tensor = modes @ solved
+            return result
+
+        return precondition

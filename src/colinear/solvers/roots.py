@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-Slope = Callable[[float], tuple[float, float]]  # step -> first and second derivative
+from colinear.curvature import Slope
+
 FLAT = 1e-14  # share of the slope at 0 that is rounding
 BRACKETINGS = 100  # 53 halve a bracket to rounding; the others double the step, or are Newton's from one side
 

@@ -15,15 +15,15 @@ from torch import Tensor
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.features import Features, Scaling
 from colinear.objective import Objective, n_processes
+from colinear.solvers.tuning import USUAL, Tuning
 
-FEWER = 2  # columns for one row from which the projection pays: it costs 2 n^2 d flops, once
 MOST_BYTES = 1 << 30  # of basis and projected rows
 
 
-def suits_row_space(features: Features) -> bool:
+def suits_row_space(features: Features, tuning: Tuning = USUAL) -> bool:
     """Whether the path is to be solved there: few rows, all in this process, and a basis that fits into memory."""
     n, d = features.n_samples, features.n_features
-    fits = FEWER * n <= d and 8 * n * (n + d) <= MOST_BYTES
+    fits = tuning.columns_per_row * n <= d and 8 * n * (n + d) <= MOST_BYTES
     return fits and n_processes() == 1
 
 

@@ -51,10 +51,11 @@ class SGDState:
     def keep(self, members: Tensor) -> None:
         """Compact to the candidates `members` (int64): the others leave the matrix."""
         self._stepper = None  # made for the larger matrix: its buffers go
-        for name in ("coef", "learning_rates", "regs", "history", "velocity", "average"):
-            value = getattr(self, name)
-            if value is not None:
-                setattr(self, name, value[members.to(value.device)].contiguous())
+        members = members.to(self.coef.device)
+        self.coef, self.history = self.coef[members], self.history[members]
+        self.learning_rates, self.regs = self.learning_rates[members], self.regs[members]
+        self.velocity = None if self.velocity is None else self.velocity[members]
+        self.average = None if self.average is None else self.average[members]
 
 
 @dataclass(frozen=True)

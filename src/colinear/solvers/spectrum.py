@@ -16,12 +16,7 @@ from colinear.checks import InputError, check_number
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.features import Features, Scaling
 from colinear.objective import Objective
-
-ROWS_PER_FEATURE = 6  # 3, 6 and 16 took 22, 17 and 15 passes on CIFAR-10; 6 was fastest in all
-FEWEST_ROWS = 10_000
-DOUBLE_UP_TO = 1024  # columns up to which float64 costs next to nothing; above, features' own precision
-EIGH_UP_TO = 8_000  # columns; 9 d^3 flops are half a minute on 2 cores there
-NYSTROEM_RANK = 1_000
+from colinear.solvers.tuning import USUAL, Tuning
 
 
 def sample_rows(n_samples: int, count: int, seed: int, device: torch.device | str = "cpu") -> Tensor:
@@ -36,7 +31,8 @@ def sample_rows(n_samples: int, count: int, seed: int, device: torch.device | st
 class Spectrum:
     """Eigenvalues (r,), largest first, > 0, and eigenvectors (d, r) in columns, of the second moment.
 
-    r = d up to 8,000 columns; above, the r = 1,000 leading pairs of a randomized Nystroem approximation.
+    r = d up to tuning.eigh_up_to columns; above, the tuning.nystroem_rank leading pairs of a randomized Nystroem
+    approximation.
     """
 
     values: Tensor
@@ -45,20 +41,19 @@ class Spectrum:
     seconds: float
 
     @classmethod
-    def fit(cls, objective: Objective, seed: int = 0) -> Spectrum:
+    def fit(cls, objective: Objective, seed: int = 0, tuning: Tuning = USUAL) -> Spectrum:
         """Second moment of sampled rows (weighted as the objective weighs them) and its eigenvectors.
 
-        Rows   max(10,000, 6 r), or all there are.
+        Rows   max(tuning.fewest_rows, tuning.rows_per_feature r), or all there are.
         Cost   n_rows d^2 + about 9 d^3 flops; for d = 3,073 on 2 cores 1.2 s + 1.3 s in float32.
         Error  eigenvalues below eps times the largest are rounding and count as that.
         """
         started = time.perf_counter()
         features = objective.features
         d = features.n_features
-        rank = d if d <= EIGH_UP_TO else NYSTROEM_RANK
-        count = max(FEWEST_ROWS, ROWS_PER_FEATURE * rank)
+        rank, count = tuning.spectrum_size(d)
         rows = sample_rows(features.n_samples, count, seed, features.device)
-        dtype = torch.float64 if d <= DOUBLE_UP_TO else features.dtype
+        dtype = torch.float64 if d <= tuning.double_up_to else features.dtype
         if rank == d:
             moment = objective.second_moment(rows, dtype)
             if not bool(torch.isfinite(moment.diagonal()).all()):  # squares beyond float32

@@ -10,16 +10,14 @@ the margin of the other lies inside the width.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
-from colinear.losses import Hinge, Loss, Softmax
-from colinear.solvers.roots import FLAT, Slope
-
+Slope = Callable[[float], tuple[float, float]]  # step -> first and second derivative
 Pair = tuple[int, int, Tensor | slice, Tensor]  # classes a < b, rows (m,), weights (m,) share included
 
 
@@ -35,7 +33,6 @@ class Curved(Protocol):
     """Value, slopes, curvature and lines of one loss on scores (c, n) float64."""
 
     exact: ClassVar[bool]  # the slope along a line is piecewise linear: Newton's steps end at its root to rounding
-    flat: ClassVar[float]  # share of the first slope at which a line search is done
 
     @property
     def steepest(self) -> float:
@@ -64,7 +61,6 @@ class CurvedSoftmax:
     """The softmax: every pair of classes has curvature in every row."""
 
     exact: ClassVar[bool] = False
-    flat: ClassVar[float] = 1e-2  # a closer look at one line costs more than it saves in the next step
     steepest: ClassVar[float] = 0.5
     rows: Rows
 
@@ -101,7 +97,6 @@ class CurvedHinge:
     """The hinge smoothed over `width`: curvature in the pairs of a true class and a margin inside the width."""
 
     exact: ClassVar[bool] = True
-    flat: ClassVar[float] = FLAT
     rows: Rows
     width: float
 
@@ -148,18 +143,3 @@ class CurvedHinge:
 
     def _inside(self, margins: Tensor) -> Tensor:
         return (margins > 0) & (margins <= self.width)
-
-
-def curved(loss: Loss, rows: Rows, width: float) -> Curved:
-    """The loss on these rows; `width` smoothes the hinge."""
-    return CurvedHinge(rows, width) if loss.kinked else CurvedSoftmax(rows)
-
-
-def has_curvature(loss: Loss) -> bool:
-    """Whether Newton's method knows the loss."""
-    return isinstance(loss, Hinge | Softmax)
-
-
-def products_of(loss: Loss, n_classes: int) -> float:
-    """How many products of all rows with themselves a Hessian takes at most."""
-    return n_classes if loss.kinked else n_classes * (n_classes - 1) / 2

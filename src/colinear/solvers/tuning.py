@@ -1,0 +1,66 @@
+"""Limits and sizes of the exact path that a researcher may want to vary; none of them changes what is certified."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from colinear.checks import InputError, check_count
+from colinear.datasets.features import CHUNK_ROWS
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Where the exact path spends memory and work.
+
+    batch_bytes : history and work arrays of the strengths solved at once. More serves more strengths with each pass;
+    less cuts the path into groups, each started from the one before, which pays where memory is short.
+    memory : pairs that L-BFGS keeps. More saves passes where they are dear (many rows) and takes 2 k c d numbers each;
+    Nocedal & Wright 7.2 recommend 3 to 20.
+    patience : least and most passes after which Newton's method takes over a hinge. Less pays where columns have very
+    unequal scales; more where a Hessian is dear. Between the two it grows with the flops of a Newton step.
+    newton_weights, newton_values, newton_flops : the largest c d, n max(c, d) and flops of a Hessian that Newton's
+    method takes on; 1500 weights are a Hessian of 18 MB and a factor of 1 Gflop. More pays for tolerances below 1e-6; a
+    newton_weights of 0 leaves everything to L-BFGS.
+    rows_per_feature, fewest_rows : the sample whose second moment preconditions: rows_per_feature r rows for r
+    eigenvectors, fewest_rows at least. More saves passes, and each takes 2 d^2 flops; 6 was fastest on CIFAR-10.
+    double_up_to : columns up to which the spectrum is computed in float64; above, in the features' precision.
+    eigh_up_to, nystroem_rank : columns up to which all eigenvectors are computed, 9 d^3 flops, half a minute on 2 cores
+    at 8,000; above, the leading nystroem_rank, which costs passes where the spectrum falls slowly.
+    columns_per_row : columns for one row from which the path is solved in the space of the rows, 2 n^2 d flops once.
+    chunk_rows : rows of a step of a pass, of the objective that is made of a `Dataset` or `Features`. Fewer take less
+    memory; more leave the cache. An `Objective` has its own.
+
+    >>> Tuning(memory=5).memory, Tuning().nystroem_rank
+    (5, 1000)
+    """
+
+    batch_bytes: int = 512 * 2**20
+    memory: int = 10
+    patience: tuple[int, int] = (20, 150)
+    newton_weights: int = 1500
+    newton_values: int = 4_000_000
+    newton_flops: int = 500_000_000
+    rows_per_feature: int = 6
+    fewest_rows: int = 10_000
+    double_up_to: int = 1024
+    eigh_up_to: int = 8_000
+    nystroem_rank: int = 1_000
+    columns_per_row: int = 2
+    chunk_rows: int = CHUNK_ROWS
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.name != "patience":
+                check_count(field.name, getattr(self, field.name), 0 if field.name in MAY_BE_NONE else 1, LARGEST)
+        if not 0 < self.patience[0] <= self.patience[1]:
+            raise InputError(f"patience must be two numbers of passes, 0 < least <= most; got {self.patience}.")
+
+    def spectrum_size(self, n_features: int) -> tuple[int, int]:
+        """Eigenvectors to compute for so many columns, and rows to sample for them."""
+        rank = n_features if n_features <= self.eigh_up_to else self.nystroem_rank
+        return rank, max(self.fewest_rows, self.rows_per_feature * rank)
+
+
+LARGEST = 2**62
+MAY_BE_NONE = ("newton_weights", "double_up_to", "eigh_up_to")
+USUAL = Tuning()

@@ -1,0 +1,51 @@
+"""What may be varied: limits that are refused, and that each reaches its place."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.problems import draw_features
+
+from colinear.checks import InputError
+from colinear.losses import Hinge, Softmax
+from colinear.objective import Objective
+from colinear.solvers import Tuning, solve_path, suits_newton
+from colinear.solvers.lbfgs import History
+from colinear.solvers.newton import Newton
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("memory", 0), ("batch_bytes", 0), ("chunk_rows", 1.5), ("patience", (0, 3)), ("patience", (4, 3))],
+)
+def test_what_cannot_be_is_refused(field: str, value: object) -> None:
+    with pytest.raises(InputError, match=field):
+        Tuning(**{field: value})  # type: ignore[arg-type]
+    assert Tuning(batch_bytes=2**40, newton_weights=0, double_up_to=0).batch_bytes == 2**40
+
+
+def test_memory_and_chunks_reach_the_solver(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, set[int]] = {"memory": set(), "chunk": set()}
+    push, total = History.push, Objective._total_weight
+
+    def pushing(self: History, *rest: torch.Tensor) -> None:
+        seen["memory"].add(self.memory)
+        push(self, *rest)
+
+    def weighing(self: Objective, weights: torch.Tensor | None, rows: slice, k: int) -> torch.Tensor:
+        seen["chunk"].add(rows.stop - rows.start)
+        return total(self, weights, rows, k)
+
+    monkeypatch.setattr(History, "push", pushing)
+    monkeypatch.setattr(Objective, "_total_weight", weighing)
+    for data in (draw_features(90, 6, 4), draw_features(90, 6, 4).dataset):
+        solve_path(data, Softmax(), [1e-2], tuning=Tuning(memory=3, chunk_rows=30))
+    assert seen == {"memory": {3}, "chunk": {30}}
+
+
+def test_newton_takes_over_within_its_patience_where_its_limits_allow() -> None:
+    objective = Objective(draw_features(90, 6, 4))
+    assert Newton(objective, Hinge(), Tuning(patience=(7, 9))).patience == 7
+    assert Newton(objective, Softmax()).patience == float("inf")
+    for limit in ("newton_weights", "newton_values", "newton_flops"):
+        assert not suits_newton(objective, Hinge(), Tuning(**{limit: 1}))
