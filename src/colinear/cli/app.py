@@ -10,9 +10,10 @@ import contextlib
 import errno
 import os
 import sys
-from typing import Annotated, NoReturn, TextIO
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from colinear.cli import commands
 from colinear.cli import report as pages
@@ -25,8 +26,28 @@ USAGE_ERRORS: tuple[type[Exception], ...] = tuple(
     kind for kind in typer.BadParameter.__mro__ if issubclass(kind, Exception) and kind is not Exception
 )
 
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types(super().get_params(ctx))
+
+
+class _Program(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types(super().get_params(ctx))
+
+
+def _without_types(parameters: list[Any]) -> list[Any]:
+    """Let flags stand in help without the type that recent typers show: they take no value."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
 app = typer.Typer(
     name="colinear",
+    cls=_Program,
     help="Train and tune multiclass linear classifiers, a whole line-up of settings at once.",
     epilog="Start with: colinear tune digits. COLINEAR_DATA names the folder that holds CIFAR-10.",
     add_completion=False,
@@ -63,9 +84,9 @@ for name, panel in (
     ("info", "Look closer"),
     ("check", "Look closer"),
 ):
-    app.command(name, rich_help_panel=panel)(getattr(commands, name))
-app.command("report", rich_help_panel="Look closer")(pages.report)
-app.command("compare", rich_help_panel="Look closer")(pages.compare)
+    app.command(name, rich_help_panel=panel, cls=_Command)(getattr(commands, name))
+for command in (pages.report, pages.compare):
+    app.command(rich_help_panel="Look closer", cls=_Command)(command)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

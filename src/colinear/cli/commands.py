@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from colinear.checks import MOST_COUNT, MOST_SEED
 from colinear.cli import options as o
+from colinear.search.option import PANELS
+from colinear.search.settings import Settings
 
 
 def given_options(context: typer.Context) -> dict[str, str]:
@@ -20,78 +23,20 @@ def given_options(context: typer.Context) -> dict[str, str]:
     return written
 
 
+@o.takes(Settings, search=True)
 def tune(
     context: typer.Context,
+    *,
     data: Annotated[
         str | None, typer.Argument(metavar="DATA", help=o.DATA_HELP, show_default=False, callback=o.check_place)
     ] = None,
-    loss: Annotated[o.Losses, typer.Option(help="What is minimised.")] = o.Losses.BOTH,
-    solver: o.SolverOption = None,
-    regs: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LOW:HIGH:COUNT",
-            help="Strengths: a log-spaced range, a comma list, or dino45 (45 values of C from 1e-6 to 1e5).",
-            show_default="a range for each loss",
-            rich_help_panel=o.EXACT_PANEL,
-        ),
-    ] = None,
-    tol: o.Tolerance = 1e-3,
-    max_passes: o.MaxPasses = 300,
-    refit: Annotated[
-        bool,
-        typer.Option(
-            "--refit", help="Train the winner on training and validation rows.", rich_help_panel=o.EXACT_PANEL
-        ),
-    ] = False,
-    cv: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Select by N-fold cross-validation.", rich_help_panel=o.EXACT_PANEL),
-    ] = None,
-    candidates: Annotated[
-        int, typer.Option(metavar="N", help="How many random settings are tried.", rich_help_panel=o.SGD_PANEL)
-    ] = 50,
-    lr: Annotated[
-        str, typer.Option(metavar="LOW:HIGH", help="Learning rates, log-uniform.", rich_help_panel=o.SGD_PANEL)
-    ] = "1e-4:1e-1",
-    reg: Annotated[
-        str, typer.Option(metavar="LOW:HIGH", help="Strengths, log-uniform.", rich_help_panel=o.SGD_PANEL)
-    ] = "1e-3:1",
-    steps: o.Steps = 5000,
-    batch_size: o.BatchSize = None,
-    halving: Annotated[
-        bool,
-        typer.Option("--halving", help="Drop losers at rungs (successive halving).", rich_help_panel=o.SGD_PANEL),
-    ] = False,
-    eta: Annotated[
-        int, typer.Option(metavar="N", help="With --halving: 1 in N stays at each rung.", rich_help_panel=o.SGD_PANEL)
-    ] = 3,
-    subspace: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SHARE",
-            help="Search in the principal subspace with this share of variance, as 0.985.",
-            rich_help_panel=o.SGD_PANEL,
-        ),
-    ] = None,
-    momentum: o.Momentum = 0.0,
-    schedule: o.ScheduleOption = o.Schedule.CONSTANT,
-    averaging: o.Averaging = 0.0,
-    matmul_precision: o.MatmulPrecision = o.Precision.HIGHEST,
-    standardize: o.Standardize = False,
-    intercept_scaling: o.InterceptScaling = 1.0,
-    augment: o.Augment = None,
-    shots: o.Shots = None,
-    tries: o.Tries = 5,
-    data_dir: o.DataDir = None,
-    label: o.Label = None,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="RUN",
             help="Folder of the run.",
             show_default="runs/DATA-DATE-TIME",
-            rich_help_panel=o.RUN_PANEL,
+            rich_help_panel=PANELS["run"],
             callback=o.check_place,
         ),
     ] = None,
@@ -100,15 +45,22 @@ def tune(
         typer.Option(
             metavar="RUN",
             help="Go on with a run that was stopped, by its settings.",
-            rich_help_panel=o.RUN_PANEL,
+            rich_help_panel=PANELS["run"],
             callback=o.check_place,
         ),
     ] = None,
-    log_dir: o.LogDir = None,
-    seed: o.Seed = 0,
-    device: o.Device = "auto",
+    log_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write TensorBoard event files too; also with --resume.",
+            rich_help_panel=PANELS["run"],
+            callback=o.check_place,
+        ),
+    ] = None,
     quiet: o.Quiet = False,
     json: o.Json = False,
+    **settings: Any,
 ) -> None:
     """Find the best setting of each loss, score it once on test rows, and save models, results and figures."""
     from colinear.cli.tuning import run_tune
@@ -116,8 +68,10 @@ def tune(
     run_tune(context.params, given_options(context))
 
 
+@o.takes(Settings, search=False)
 def fit(
     context: typer.Context,
+    *,
     data: o.Data,
     loss: Annotated[o.Loss, typer.Option(help="What is minimised.")] = o.Loss.SOFTMAX,
     reg: Annotated[float, typer.Option(help="Strength of regularization.")] = 1e-3,
@@ -125,25 +79,12 @@ def fit(
         "model.safetensors"
     ),
     force: o.Force = False,
-    solver: o.SolverOption = None,
-    tol: o.Tolerance = 1e-3,
-    max_passes: o.MaxPasses = 300,
-    lr: Annotated[float | None, typer.Option(help="Learning rate; sgd needs one.", rich_help_panel=o.SGD_PANEL)] = None,
-    steps: o.Steps = 5000,
-    batch_size: o.BatchSize = None,
-    momentum: o.Momentum = 0.0,
-    schedule: o.ScheduleOption = o.Schedule.CONSTANT,
-    averaging: o.Averaging = 0.0,
-    matmul_precision: o.MatmulPrecision = o.Precision.HIGHEST,
-    standardize: o.Standardize = False,
-    intercept_scaling: o.InterceptScaling = 1.0,
-    augment: o.Augment = None,
-    data_dir: o.DataDir = None,
-    label: o.Label = None,
-    seed: o.Seed = 0,
-    device: o.Device = "auto",
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate; sgd needs one.", rich_help_panel=PANELS["sgd"])
+    ] = None,
     quiet: o.Quiet = False,
     json: o.Json = False,
+    **settings: Any,
 ) -> None:
     """Train one classifier with one setting and save it."""
     from colinear.cli.tuning import run_fit
@@ -159,14 +100,14 @@ def evaluate(
         typer.Option(
             help="Which rows.",
             show_default="test; all of a file or folder without test rows",
-            rich_help_panel=o.DATA_PANEL,
+            rich_help_panel=PANELS["data"],
         ),
     ] = None,
     data_dir: o.DataDir = None,
     label: o.Label = None,
     seed: Annotated[
         int,
-        typer.Option(min=0, max=o.MOST_SEED, help="That the rows were split with.", rich_help_panel=o.DATA_PANEL),
+        typer.Option(min=0, max=MOST_SEED, help="That the rows were split with.", rich_help_panel=PANELS["data"]),
     ] = 0,
     json: o.Json = False,
 ) -> None:
@@ -187,7 +128,7 @@ def predict(
             callback=o.check_place,
         ),
     ],
-    top: Annotated[int, typer.Option(min=1, max=o.MOST_COUNT, help="How many classes are shown.")] = 3,
+    top: Annotated[int, typer.Option(min=1, max=MOST_COUNT, help="How many classes are shown.")] = 3,
     json: o.Json = False,
 ) -> None:
     """Label images or rows: the class and the largest scores (probabilities from a softmax model)."""
@@ -231,12 +172,10 @@ def export(
 
 def check(
     data: Annotated[str, typer.Argument(metavar="[DATA]", help=o.DATA_HELP, callback=o.check_place)] = "digits",
-    rows: Annotated[
-        int, typer.Option(min=2, max=o.MOST_COUNT, help="Training rows that are used, evenly spaced.")
-    ] = 500,
+    rows: Annotated[int, typer.Option(min=2, max=MOST_COUNT, help="Training rows that are used, evenly spaced.")] = 500,
     data_dir: o.DataDir = None,
     label: o.Label = None,
-    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Draws the weights and coordinates.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Draws the weights and coordinates.")] = 0,
     json: o.Json = False,
 ) -> None:
     """Check both losses: gradients by differences, loops against matrices. Exit status 1 if one fails."""
