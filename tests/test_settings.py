@@ -19,7 +19,7 @@ from colinear.cli import app, tuning
 from colinear.cli.commands import given_options
 from colinear.cli.options import takes
 from colinear.report.command import repeat_command
-from colinear.search.option import Count, Kind, Number, Seed, Span, list_options, setting
+from colinear.search.option import SEED, Kind, count, list_options, setting
 from colinear.search.settings import Settings
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -31,7 +31,7 @@ class Toy(Settings):
     """The table with one more entry."""
 
     depth: int = setting(
-        2, "--depth", Count(most=9), "How deep.", "exact", "N", forbids=("refit",), because="{other} is shallow"
+        2, "--depth", count(most=9), "How deep.", "exact", "N", forbids=("refit",), because="{other} is shallow"
     )
 
 
@@ -83,17 +83,13 @@ def test_fit_has_the_options_that_are_not_of_a_search() -> None:
 
 def limits(kind: Kind) -> str:
     """The range of an option as the manual says it; nothing if it goes without saying."""
-    text = ""
-    if isinstance(kind, Seed):
-        text = "0 to 2^63 - 1"
-    elif isinstance(kind, Span):
-        text = f"{kind.least:g} to {kind.most:g}"
-    elif isinstance(kind, Number):
-        text = (
-            f"{kind.least:g} to {kind.most:g}" if kind.above is None else f"above {kind.above:g}, at most {kind.most:g}"
-        )
-    elif isinstance(kind, Count):
-        text = f"at most {kind.most:,}" if kind.most < MOST_COUNT else f"at least {kind.least}" * (kind.least > 1)
+    rule = getattr(kind.check, "keywords", {})
+    least, most, above = (rule.get(name) for name in ("least", "most", "above"))
+    text = "0 to 2^63 - 1" if kind is SEED else ""
+    if "minimum" in rule:
+        text = f"at least {rule['minimum']}" * (rule["minimum"] > 1) if most == MOST_COUNT else f"at most {most:,}"
+    elif most is not None:
+        text = f"{least:g} to {most:g}" if above is None else f"above {above:g}, at most {most:g}"
     return re.sub(r"e\+0?", "e", text)
 
 

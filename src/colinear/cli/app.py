@@ -27,27 +27,22 @@ USAGE_ERRORS: tuple[type[Exception], ...] = tuple(
 )
 
 
-class _Command(TyperCommand):
-    def get_params(self, ctx: Any) -> list[Any]:
-        return _without_types(super().get_params(ctx))
+def _plain(kind: Any) -> Any:
+    """A kind of command whose flags stand in help without the type that recent typers show: they take no value."""
 
+    class Plain(kind):  # type: ignore[misc]
+        def get_params(self, ctx: Any) -> Any:
+            parameters = super().get_params(ctx)
+            for flag in (one for one in parameters if getattr(one, "is_flag", False)):
+                flag.metavar = ""
+            return parameters
 
-class _Program(TyperGroup):
-    def get_params(self, ctx: Any) -> list[Any]:
-        return _without_types(super().get_params(ctx))
-
-
-def _without_types(parameters: list[Any]) -> list[Any]:
-    """Let flags stand in help without the type that recent typers show: they take no value."""
-    for parameter in parameters:
-        if getattr(parameter, "is_flag", False):
-            parameter.metavar = ""
-    return parameters
+    return Plain
 
 
 app = typer.Typer(
     name="colinear",
-    cls=_Program,
+    cls=_plain(TyperGroup),
     help="Train and tune multiclass linear classifiers, a whole line-up of settings at once.",
     epilog="Start with: colinear tune digits. COLINEAR_DATA names the folder that holds CIFAR-10.",
     add_completion=False,
@@ -84,9 +79,9 @@ for name, panel in (
     ("info", "Look closer"),
     ("check", "Look closer"),
 ):
-    app.command(name, rich_help_panel=panel, cls=_Command)(getattr(commands, name))
+    app.command(name, rich_help_panel=panel, cls=_plain(TyperCommand))(getattr(commands, name))
 for command in (pages.report, pages.compare):
-    app.command(rich_help_panel="Look closer", cls=_Command)(command)
+    app.command(rich_help_panel="Look closer", cls=_plain(TyperCommand))(command)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -27,36 +27,11 @@ def given_options(context: typer.Context) -> dict[str, str]:
 def tune(
     context: typer.Context,
     *,
-    data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help=o.DATA_HELP, show_default=False, callback=o.check_place)
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN",
-            help="Folder of the run.",
-            show_default="runs/DATA-DATE-TIME",
-            rich_help_panel=PANELS["run"],
-            callback=o.check_place,
-        ),
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN",
-            help="Go on with a run that was stopped, by its settings.",
-            rich_help_panel=PANELS["run"],
-            callback=o.check_place,
-        ),
-    ] = None,
+    data: Annotated[str | None, o.argument("DATA", o.DATA_HELP)] = None,
+    out: Annotated[Path | None, o.place("RUN", "Folder of the run.", "run", show_default="runs/DATA-DATE-TIME")] = None,
+    resume: Annotated[Path | None, o.place("RUN", "Go on with a run that was stopped, by its settings.", "run")] = None,
     log_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Write TensorBoard event files too; also with --resume.",
-            rich_help_panel=PANELS["run"],
-            callback=o.check_place,
-        ),
+        Path | None, o.place("DIR", "Write TensorBoard event files too; also with --resume.", "run")
     ] = None,
     quiet: o.Quiet = False,
     json: o.Json = False,
@@ -75,9 +50,7 @@ def fit(
     data: o.Data,
     loss: Annotated[o.Loss, typer.Option(help="What is minimised.")] = o.Loss.SOFTMAX,
     reg: Annotated[float, typer.Option(help="Strength of regularization.")] = 1e-3,
-    out: Annotated[Path, typer.Option(metavar="MODEL", help="The model file to write.", callback=o.check_place)] = Path(
-        "model.safetensors"
-    ),
+    out: Annotated[Path, o.place("MODEL", "The model file to write.")] = Path("model.safetensors"),
     force: o.Force = False,
     lr: Annotated[
         float | None, typer.Option(help="Learning rate; sgd needs one.", rich_help_panel=PANELS["sgd"])
@@ -119,15 +92,7 @@ def evaluate(
 
 def predict(
     model: o.ModelFile,
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="IMAGE...",
-            help="PNG, JPEG, BMP or WEBP of any size, or .npy of raw rows.",
-            show_default=False,
-            callback=o.check_place,
-        ),
-    ],
+    inputs: Annotated[list[Path], o.argument("IMAGE...", "PNG, JPEG, BMP or WEBP of any size, or .npy of raw rows.")],
     top: Annotated[int, typer.Option(min=1, max=MOST_COUNT, help="How many classes are shown.")] = 3,
     json: o.Json = False,
 ) -> None:
@@ -141,24 +106,12 @@ def export(
     model: o.ModelFile,
     to: Annotated[o.Format, typer.Option(help="What the file is for.")] = o.Format.ONNX,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="The file to write.",
-            show_default="MODEL's name with the format's suffix",
-            callback=o.check_place,
-        ),
+        Path | None, o.place("FILE", "The file to write.", show_default="MODEL's name with the format's suffix")
     ] = None,
     force: o.Force = False,
     data: Annotated[
         str | None,
-        typer.Option(
-            "--check",
-            metavar="DATA",
-            help="Compare labels on these test rows.",
-            show_default="256 random rows",
-            callback=o.check_place,
-        ),
+        o.place("DATA", "Compare labels on these test rows.", flag="--check", show_default="256 random rows"),
     ] = None,
     data_dir: o.DataDir = None,
     label: o.Label = None,
@@ -186,12 +139,7 @@ def check(
 
 
 def info(
-    thing: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL|DATA", help="A model file, or what tune takes.", show_default=False, callback=o.check_place
-        ),
-    ],
+    thing: Annotated[str, o.argument("MODEL|DATA", "A model file, or what tune takes.")],
     data_dir: o.DataDir = None,
     label: o.Label = None,
     json: o.Json = False,

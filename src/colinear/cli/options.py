@@ -13,7 +13,7 @@ import typer
 from typer.models import OptionInfo
 
 from colinear.checks import MOST_SEED
-from colinear.search.option import PANELS, Option, Seed, list_options
+from colinear.search.option import PANELS, SEED, Option, list_options
 from colinear.search.settings import Settings
 
 Place = TypeVar("Place")
@@ -38,6 +38,19 @@ def check_place(value: Place) -> Place:
         if text.startswith("~") and os.path.expanduser(text) == text and not os.path.exists(text):
             raise typer.BadParameter(f"there is no user {text.split(os.sep)[0]!r}. Write ./~... for a file.")
     return value
+
+
+def argument(metavar: str, said: str) -> Any:
+    """An argument that names a file or folder, perhaps among other things."""
+    return typer.Argument(metavar=metavar, help=said, show_default=False, callback=check_place)
+
+
+def place(metavar: str, said: str, panel: str = "", flag: str | None = None, **others: Any) -> Any:
+    """An option that names a file or folder."""
+    flags = (flag,) if flag else ()
+    return typer.Option(
+        *flags, metavar=metavar, help=said, rich_help_panel=PANELS[panel], callback=check_place, **others
+    )
 
 
 class Loss(enum.StrEnum):
@@ -65,7 +78,7 @@ class Part(enum.StrEnum):
 
 def describe_option(option: Option) -> Any:
     """An option of the table as typer takes it."""
-    limits: dict[str, Any] = {"min": 0, "max": MOST_SEED} if isinstance(option.kind, Seed) else {}
+    limits: dict[str, Any] = {"min": 0, "max": MOST_SEED} if option.kind is SEED else {}
     return typer.Option(
         option.flag,
         metavar=option.metavar,
@@ -115,13 +128,8 @@ def _panel(annotation: Any) -> str | None:
     return next((one.rich_help_panel for one in get_args(annotation)[1:] if isinstance(one, OptionInfo)), None)
 
 
-Data = Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False, callback=check_place)]
-ModelFile = Annotated[
-    Path,
-    typer.Argument(
-        metavar="MODEL", help="A .safetensors file of tune or fit.", show_default=False, callback=check_place
-    ),
-]
+Data = Annotated[str, argument("DATA", DATA_HELP)]
+ModelFile = Annotated[Path, argument("MODEL", "A .safetensors file of tune or fit.")]
 Force = Annotated[
     bool, typer.Option("--force", help="Replace what is there, even if it is another kind of file; never an input.")
 ]

@@ -9,12 +9,6 @@ if TYPE_CHECKING:
     from colinear.search.result import Progress, RungResult, SearchResult, Trial
     from colinear.search.sgd_search import SGDSearch
 
-_HOMES = {
-    "candidates": ("Candidate", "draw_candidates", "grid_candidates", "rank_candidates"),
-    "halving": ("Rung", "plan_rungs"),
-    "result": ("Progress", "RungResult", "SearchResult", "Trial"),
-    "sgd_search": ("SGDSearch",),
-}
 __all__ = [
     "Candidate",
     "Progress",
@@ -32,7 +26,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import public names when they are first asked for: `colinear --help` reads the settings and needs no torch."""
-    for home, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(f"{__name__}.{home}"), name)
+    for home in ("candidates", "halving", "result", "sgd_search") if name in __all__ else ():
+        module = import_module(f"{__name__}.{home}")
+        if hasattr(module, name):
+            return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,12 +7,22 @@ tests of the manual. Needs neither torch nor typer.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
-from colinear.checks import MOST_COUNT, InputError, check_choice, check_count, check_number, check_range, check_seed
+from colinear.checks import (
+    MOST_COUNT,
+    InputError,
+    Range,
+    check_choice,
+    check_count,
+    check_number,
+    check_range,
+    check_seed,
+)
 from colinear.search.regs import parse_regs
 from colinear.texts import shown
 
@@ -28,116 +38,91 @@ PANELS = {  # of the help, in its order
 LONGEST_AUGMENT = 100  # characters
 
 
+def take(flag: str, given: Any) -> Any:
+    """The setting is what the command line read; a path or a choice is its text."""
+    return str(given) if isinstance(given, str | PurePath) else given
+
+
+def pass_any(flag: str, value: Any) -> None:
+    """Every value goes: what uses it has the rule."""
+
+
 @dataclass(frozen=True)
 class Kind:
-    """Values of the type that the command line reads, taken as they are. The kinds below have rules of their own."""
+    """The type that the command line reads, the range of the setting, and its way from text and back to it.
 
-    read: Any = str
-
-    def parse(self, flag: str, given: Any) -> Any:
-        """The setting, from what the command line read. Raises `InputError` for a text that is none."""
-        return str(given) if isinstance(given, str | PurePath) else given
-
-    def check(self, flag: str, value: Any) -> None:
-        """Raise `InputError` if the setting is out of range."""
-
-    def write(self, value: Any) -> str:
-        """The text that becomes `value` on the command line."""
-        return str(value)
-
-
-@dataclass(frozen=True)
-class Count(Kind):
-    read: Any = int
-    least: int = 1
-    most: int = MOST_COUNT
-
-    def check(self, flag: str, value: Any) -> None:
-        check_count(flag, value, self.least, self.most)
-
-
-@dataclass(frozen=True)
-class Seed(Kind):
-    read: Any = int
-
-    def check(self, flag: str, value: Any) -> None:
-        check_seed(flag, value)
-
-
-@dataclass(frozen=True)
-class Number(Kind):
-    read: Any = float
-    above: float | None = None
-    least: float | None = None
-    most: float | None = None
-
-    def check(self, flag: str, value: Any) -> None:
-        check_number(flag, value, above=self.above, least=self.least, most=self.most)
-
-
-@dataclass(frozen=True)
-class Span(Kind):
-    """Two ends, both in [least, most].
-
-    >>> Span().parse("--lr", "1e-4:1e-1"), Span().parse("--lr", "0.5")
-    ((0.0001, 0.1), (0.5, 0.5))
+    `check` and `parse` get the flag's name, and raise `InputError` with it.
     """
 
-    least: float = 0.0
-    most: float = float("inf")
-
-    def parse(self, flag: str, given: Any) -> Any:
-        try:
-            numbers = [float(part) for part in given.split(":")]
-        except ValueError:
-            numbers = []
-        if len(numbers) not in (1, 2):
-            raise InputError(
-                f"{flag} must be a range LOW:HIGH or one number; got {shown(given)}. Try {flag} 1e-4:1e-1."
-            )
-        return check_range(flag, numbers[0], numbers[-1])
-
-    def check(self, flag: str, value: Any) -> None:
-        check_range(flag, *value, least=self.least, most=self.most)
-
-    def write(self, value: Any) -> str:
-        return ":".join(map(repr, value))
+    read: Any = str
+    check: Callable[[str, Any], Any] = pass_any
+    parse: Callable[[str, Any], Any] = take
+    write: Callable[[Any], str] = str
 
 
-@dataclass(frozen=True)
-class Strengths(Span):
+SEED = Kind(int, check_seed)
+
+
+def count(least: int = 1, most: int = MOST_COUNT) -> Kind:
+    return Kind(int, partial(check_count, minimum=least, most=most))
+
+
+def number(**limits: Any) -> Kind:
+    """A number with the limits of `check_number`."""
+    return Kind(float, partial(check_number, **limits))
+
+
+def choice(*names: str, **others: Any) -> Kind:
+    """One of some names. `others` as of `Kind`."""
+    rule = partial(_check_name, choices=names)
+    return Kind(**{"read": enum.StrEnum("Choice", {name.upper(): name for name in names}), "check": rule, **others})
+
+
+def span(least: float, most: float) -> Kind:
+    """LOW:HIGH, both in [least, most], or one number for both."""
+    return Kind(str, partial(_check_ends, least=least, most=most), parse_range, lambda ends: ":".join(map(repr, ends)))
+
+
+def strengths(least: float, most: float) -> Kind:
     """What `parse_regs` reads; dino45, which depends on the number of rows, as for one row."""
-
-    def parse(self, flag: str, given: Any) -> Any:
-        return parse_regs(given, 1)
-
-    def check(self, flag: str, value: Any) -> None:
-        for reg in value:
-            check_number(flag, reg, least=self.least, most=self.most)
-
-    def write(self, value: Any) -> str:
-        return ",".join(map(repr, value))
+    rule = partial(_check_each, least=least, most=most)
+    return Kind(str, rule, lambda flag, text: parse_regs(text, 1), lambda regs: ",".join(map(repr, regs)))
 
 
-class Copies(Kind):
-    """What `parse_augment` reads."""
+def parse_range(flag: str, text: str) -> Range:
+    """LOW:HIGH, or one number for both.
 
-    def check(self, flag: str, value: Any) -> None:
-        from colinear.datasets.augment import parse_augment  # needs torch
+    >>> parse_range("--lr", "1e-4:1e-1"), parse_range("--lr", "0.5")
+    ((0.0001, 0.1), (0.5, 0.5))
+    """
+    try:
+        numbers = [float(part) for part in text.split(":")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2):
+        raise InputError(f"{flag} must be a range LOW:HIGH or one number; got {shown(text)}. Try {flag} 1e-4:1e-1.")
+    return check_range(flag, numbers[0], numbers[-1])
 
-        if len(value) > LONGEST_AUGMENT:
-            raise InputError(f"{flag} has {len(value)} characters. Write it as mirror,shift:1.")
-        parse_augment(value)
+
+def check_augment(flag: str, text: str) -> None:
+    from colinear.datasets.augment import parse_augment  # needs torch
+
+    if len(text) > LONGEST_AUGMENT:
+        raise InputError(f"{flag} has {len(text)} characters. Write it as mirror,shift:1.")
+    parse_augment(text)
 
 
-class Choice(Kind):
-    """One of some names."""
+def _check_name(flag: str, value: str, choices: Sequence[str]) -> None:
+    check_choice(flag.strip("-").replace("-", " "), value, choices)
 
-    def __init__(self, *names: str) -> None:
-        super().__init__(enum.StrEnum("Choice", {name.upper(): name for name in names}))
 
-    def check(self, flag: str, value: Any) -> None:
-        check_choice(flag.strip("-").replace("-", " "), value, tuple(self.read))
+def _check_ends(flag: str, ends: Range, **limits: float) -> None:
+    check_range(flag, *ends, **limits)
+
+
+def _check_each(flag: str, numbers: Sequence[float], **limits: float) -> None:
+    for one in numbers:
+        check_number(flag, one, **limits)
 
 
 @dataclass(frozen=True)

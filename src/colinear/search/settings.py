@@ -9,25 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from colinear.checks import MOST_INTERCEPT_SCALING, InputError, Range, check_choice
-from colinear.search.option import Choice, Copies, Count, Kind, Number, Seed, Span, Strengths, check_values, setting
+from colinear.search.option import (
+    SEED,
+    Kind,
+    check_augment,
+    check_values,
+    choice,
+    count,
+    number,
+    setting,
+    span,
+    strengths,
+)
 
 LOSS_NAMES = ("hinge", "softmax")
 RATES = {"least": 1e-20, "most": 1e20}  # of --reg, --regs and --lr: beyond, products with them leave float32
+LOSSES = choice(
+    "both", "softmax", "hinge",
+    parse=lambda flag, given: LOSS_NAMES if given == "both" else (str(given),),
+    check=lambda flag, losses: [check_choice("loss", loss, LOSS_NAMES) for loss in losses],
+    write=lambda losses: losses[0],
+)  # fmt: skip
 COURSE_BATCH = {"hinge": 500, "softmax": 200}  # the course's batch sizes
-
-
-class Losses(Choice):
-    """Some of `LOSS_NAMES`: one, or both."""
-
-    def parse(self, flag: str, given: Any) -> Any:
-        return LOSS_NAMES if given == "both" else (str(given),)
-
-    def check(self, flag: str, value: Any) -> None:
-        for loss in value:
-            check_choice("loss", loss, LOSS_NAMES)
-
-    def write(self, value: Any) -> str:
-        return str(value[0])
 
 
 @dataclass(frozen=True)
@@ -46,70 +49,71 @@ class Settings:
         None, "--data-dir", Kind(Path), "Where CIFAR-10 lies; else COLINEAR_DATA, else the cache.", "data", "DIR")
     label: str | None = setting(
         None, "--label", Kind(), "Where a feature file has its labels: column, key or file.", "data", "NAME")
-    losses: tuple[str, ...] = setting("both", "--loss", Losses("both", "softmax", "hinge"), "What is minimised.")
+    losses: tuple[str, ...] = setting("both", "--loss", LOSSES, "What is minimised.")
     solver: str = setting(
-        "exact", "--solver", Choice("exact", "sgd"),
+        "exact", "--solver", choice("exact", "sgd"),
         "exact: every strength to a certificate, no learning rate. sgd: the course's random search.",
         shown="exact; sgd if one of its options is given", repeated=True)
-    seed: int = setting(0, "--seed", Seed(), "Draws rows, settings and first weights.", "run", "N", repeated=True)
+    seed: int = setting(0, "--seed", SEED, "Draws rows, settings and first weights.", "run", "N", repeated=True)
     device: str = setting(
         "auto", "--device", Kind(), "cpu, cuda, cuda:1 ..., or auto: a GPU if there is one.", "run", "NAME")
     standardize: bool = setting(
         False, "--standardize", Kind(bool), "Divide each feature by its standard deviation.", "features")
     intercept_scaling: float = setting(
-        1.0, "--intercept-scaling", Number(least=0, most=MOST_INTERCEPT_SCALING),
+        1.0, "--intercept-scaling", number(least=0, most=MOST_INTERCEPT_SCALING),
         "Value of the constant feature; large: the bias is hardly penalised.", "features", "VALUE")
     augment: str | None = setting(
-        None, "--augment", Copies(), "Train on copies too: mirror, shift:1, or both with a comma.", "features", "KINDS")
+        None, "--augment", Kind(check=check_augment), "Train on copies too: mirror, shift:1, or both with a comma.",
+        "features", "KINDS")
 
     candidates: int = setting(  # the course tries 50; the memory of fewer than the most is checked with the data
-        50, "--candidates", Count(most=100_000), "How many random settings are tried.", "sgd", "N", search_only=True)
+        50, "--candidates", count(most=100_000), "How many random settings are tried.", "sgd", "N", search_only=True)
     learning_rates: Range = setting(
-        "1e-4:1e-1", "--lr", Span(**RATES), "Learning rates, log-uniform.", "sgd", "LOW:HIGH", search_only=True)
+        "1e-4:1e-1", "--lr", span(**RATES), "Learning rates, log-uniform.", "sgd", "LOW:HIGH", search_only=True)
     reg_range: Range = setting(
-        "1e-3:1", "--reg", Span(**RATES), "Strengths, log-uniform.", "sgd", "LOW:HIGH", search_only=True)
-    steps: int = setting(5000, "--steps", Count(), "Minibatches each candidate sees.", "sgd", "N")
+        "1e-3:1", "--reg", span(**RATES), "Strengths, log-uniform.", "sgd", "LOW:HIGH", search_only=True)
+    steps: int = setting(5000, "--steps", count(), "Minibatches each candidate sees.", "sgd", "N")
     batch_size: int | None = setting(  # full passes belong to the exact path
-        None, "--batch-size", Count(most=1_000_000), "Rows a step.", "sgd", "N",
+        None, "--batch-size", count(most=1_000_000), "Rows a step.", "sgd", "N",
         shown="500 for hinge, 200 for softmax")
     momentum: float = setting(0.0, "--momentum", Kind(float), "In [0, 1).", "sgd", "M", late=True)
     schedule: str = setting(
-        "constant", "--schedule", Choice("constant", "cosine"), "Of the learning rate.", "sgd", late=True)
+        "constant", "--schedule", choice("constant", "cosine"), "Of the learning rate.", "sgd", late=True)
     averaging: float = setting(
         0.0, "--averaging", Kind(float), "Average the iterates of this last share of the steps.", "sgd", "SHARE",
         late=True)
     precision: str = setting(
-        "highest", "--matmul-precision", Choice("highest", "high"),
+        "highest", "--matmul-precision", choice("highest", "high"),
         "high: tensor cores may multiply float32 in TF32.", "sgd", late=True)
     eta: int | None = setting(
-        3, "--eta", Count(least=2), "With --halving: 1 in N stays at each rung.", "sgd", "N",
+        3, "--eta", count(least=2), "With --halving: 1 in N stays at each rung.", "sgd", "N",
         switch=("--halving", "Drop losers at rungs (successive halving)."), needs="--halving", search_only=True)
     subspace: float | None = setting(
-        None, "--subspace", Number(above=0, most=1),
+        None, "--subspace", number(above=0, most=1),
         "Search in the principal subspace with this share of variance, as 0.985.", "sgd", "SHARE", search_only=True)
 
     regs: tuple[float, ...] | None = setting(
-        None, "--regs", Strengths(**RATES),
+        None, "--regs", strengths(**RATES),
         "Strengths: a log-spaced range, a comma list, or dino45 (45 values of C from 1e-6 to 1e5).", "exact",
         "LOW:HIGH:COUNT", shown="a range for each loss", search_only=True)
     tol: float = setting(
-        1e-3, "--tol", Number(above=0, most=1), "Relative duality gap to reach: 1e-3 is 0.1 % of the optimum.",
+        1e-3, "--tol", number(above=0, most=1), "Relative duality gap to reach: 1e-3 is 0.1 % of the optimum.",
         "exact", "GAP")
     max_passes: int = setting(
-        300, "--max-passes", Count(), "Passes over the data after which a strength stops.", "exact", "N")
+        300, "--max-passes", count(), "Passes over the data after which a strength stops.", "exact", "N")
     refit: bool = setting(
         False, "--refit", Kind(bool), "Train the winner on training and validation rows.", "exact", search_only=True)
     cv: int | None = setting(
-        None, "--cv", Count(least=2), "Select by N-fold cross-validation.", "exact", "N", forbids=("refit",),
+        None, "--cv", count(least=2), "Select by N-fold cross-validation.", "exact", "N", forbids=("refit",),
         because="--cv trains the winner on training and validation rows anyway", search_only=True)
 
     shots: int | None = setting(
-        None, "--shots", Count(), "Few-shot: train on K rows of each class, several times.", "features", "K",
+        None, "--shots", count(), "Few-shot: train on K rows of each class, several times.", "features", "K",
         forbids=("cv", "refit"),
         because="--shots trains on {value} rows of each class and selects on the validation rows; {other} would train "
                 "on these too", search_only=True)
     tries: int = setting(  # each has a folder
-        5, "--tries", Count(most=10_000), "With --shots: so many draws of the rows.", "features", "N",
+        5, "--tries", count(most=10_000), "With --shots: so many draws of the rows.", "features", "N",
         needs="--shots K", search_only=True)
     # fmt: on
 
