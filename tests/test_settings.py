@@ -71,6 +71,12 @@ def test_the_options_defaults_are_those_of_settings() -> None:
     assert context.params["lr"] == "1e-4:1e-1"  # as help shows it
 
 
+def test_the_command_repeats_only_what_counts() -> None:
+    shortest = "colinear tune digits --solver exact --seed 0"
+    assert repeat_command(Settings("digits", steps=3, eta=4)) == shortest  # of the other solver
+    assert repeat_command(Settings("digits", tries=3)) == shortest  # of a few-shot run
+
+
 def test_fit_has_the_options_that_are_not_of_a_search() -> None:
     options = list_options(Settings).values()
     shared = {name for one in options if not one.search_only for name in one.parameters}

@@ -98,14 +98,14 @@ def test_settings_of_wrong_types_are_refused_by_name(name: str, value: Any) -> N
     "change",
     [
         {"seed": 2**63}, {"seed": -1}, {"tries": 10_001}, {"candidates": 100_001}, {"batch_size": 1_000_001},
-        {"tol": 1.5}, {"intercept_scaling": 2e6}, {"regs": (1e-21,)}, {"regs": (1e21,)}, {"augment": "mirror" * 20},
+        {"tol": 1.5}, {"intercept_scaling": 2e8}, {"regs": (1e-21,)}, {"regs": (1e21,)}, {"augment": "mirror" * 20},
         {"reg_range": (1e-21, 1.0)}, {"learning_rates": (1.0, 1e21)},
     ],
     ids=str,
 )  # fmt: skip
 def test_settings_have_honest_limits(change: dict[str, Any]) -> None:
     ends = (1e-20, 1e20)
-    Settings("digits", seed=2**63 - 1, regs=ends, reg_range=ends, learning_rates=ends, tol=1.0, intercept_scaling=1e6)
+    Settings("digits", seed=2**63 - 1, regs=ends, reg_range=ends, learning_rates=ends, tol=1.0, intercept_scaling=1e8)
     Settings("digits", tries=10_000, candidates=100_000, batch_size=1_000_000)
     with pytest.raises(InputError):
         Settings("digits", **change)

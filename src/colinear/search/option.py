@@ -64,6 +64,7 @@ SEED = Kind(int, check_seed)
 
 
 def count(least: int = 1, most: int = MOST_COUNT) -> Kind:
+    """A whole number from `least` to `most`."""
     return Kind(int, partial(check_count, minimum=least, most=most))
 
 
@@ -105,6 +106,7 @@ def parse_range(flag: str, text: str) -> Range:
 
 
 def check_augment(flag: str, text: str) -> None:
+    """Raise `InputError` if `parse_augment` cannot read `text`."""
     from colinear.datasets.augment import parse_augment  # needs torch
 
     if len(text) > LONGEST_AUGMENT:
