@@ -146,9 +146,11 @@ def _describe(parameter: Any, hint: Any) -> Parameter:
 def make_command(rng: random.Random, corpus: Corpus, name: str) -> Case:
     """A case that runs the program with words of which most are good."""
     commands = list_parameters()
-    from colinear.cli.tuning import EXACT_ONLY, SGD_ONLY
+    from colinear.search.option import solver_parameters
+    from colinear.search.settings import Settings
 
-    left_out = rng.choice((EXACT_ONLY, (*SGD_ONLY, "reg"), ()))  # else most runs are refused for naming both solvers
+    # else most runs are refused for naming both solvers
+    left_out = rng.choice((solver_parameters(Settings, "exact"), solver_parameters(Settings, "sgd"), []))
     weights = {"tune": 4, "fit": 3}
     command = rng.choice([one for one in commands for _ in range(weights.get(one, 1))])
     bad = rng.choice((0.0, 0.15, 0.5))  # a third of the commands are in order, mostly

@@ -16,10 +16,9 @@ import pytest
 from tests.program import ANSI, SMALL, Program, assert_fits_a_page, assert_refused
 
 from colinear.checks import InputError
-from colinear.cli import commands
 from colinear.cli.console import Output
 from colinear.cli.tables import as_percent, show_run, trial_table
-from colinear.cli.tuning import choose_solver, parse_range
+from colinear.cli.tuning import choose_solver
 from colinear.datasets import open_split
 from colinear.model import LinearModel
 from colinear.search.regs import parse_regs
@@ -306,18 +305,6 @@ def test_a_name_with_control_characters_cannot_write_to_the_terminal(colinear: P
 
 
 # the parts -------------------------------------------------------------------------------------------------------
-
-
-def test_the_options_defaults_are_those_of_settings() -> None:
-    settings = Settings("digits")
-    defaults = dict(zip(commands.tune.__code__.co_varnames[1:], commands.tune.__defaults__ or (), strict=False))
-    same = ("tol", "max_passes", "refit", "cv", "candidates", "steps", "batch_size", "subspace", "momentum",
-            "schedule", "averaging", "standardize", "intercept_scaling", "augment", "seed", "device", "label",
-            "data_dir", "regs", "shots", "tries")  # fmt: skip
-    assert {name: defaults[name] for name in same} == {name: getattr(settings, name) for name in same}
-    assert defaults["matmul_precision"] == settings.precision
-    assert parse_range("--lr", defaults["lr"]) == settings.learning_rates
-    assert parse_range("--reg", defaults["reg"]) == settings.reg_range
 
 
 def test_the_solver_follows_the_options_that_were_given() -> None:

@@ -14,8 +14,7 @@ import torch
 import typer
 from tests.program import Program, assert_refused
 
-from colinear import checks
-from colinear.cli import app, options
+from colinear.cli import app
 from colinear.model import LinearModel
 
 LONG, HUGE, DIGITS = "n" * 300, "d/" * 3000, "9" * 400
@@ -137,10 +136,6 @@ def test_a_hostile_line_is_refused_and_changes_nothing(place: Path, colinear: Pr
     assert said.out == ""
     assert {path: content for path, content in listing(place) if path not in before} == {}
     assert dict(listing(place)) == before
-
-
-def test_the_limits_of_the_options_are_those_of_the_checks() -> None:
-    assert (options.MOST_COUNT, options.MOST_SEED) == (checks.MOST_COUNT, checks.MOST_SEED)
 
 
 def test_force_replaces_a_regular_file_of_another_kind(place: Path, colinear: Program) -> None:

@@ -2,23 +2,29 @@
 
 Everything a user can get wrong ends in an `InputError`, a `ValueError` whose text is one or two lines. The
 command line shows that text and exits with status 2; any other exception is a defect of ours and keeps its
-traceback.
+traceback. The checks of numbers and texts need no torch.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from colinear.texts import cut_middle, shown
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor  # takes seconds to import: the checks of tensors do it, when they have one
 
 LONGEST_MESSAGE = 800  # characters: names and values come from files and arguments, and may have millions
 MOST_COUNT = 2**31 - 1  # rows, columns, steps, passes: more do not fit anywhere
 MOST_SEED = 2**63 - 1  # JSON, numpy and torch agree on whole numbers up to here
+# at 1e8 the penalty on a bias, 1/s^2 of that on a weight, is below float64's rounding: more changes nothing but the
+# condition of the problem, and 1e200 squared is infinite
+MOST_INTERCEPT_SCALING = 1e8
+
+Range = tuple[float, float]
 
 
 class InputError(ValueError):
@@ -36,6 +42,8 @@ def open_device(name: Any, home: torch.device, refusal: str) -> torch.device:
 
     Raises `InputError` with the text `refusal` for a device that holds no tensor here.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda") if torch.cuda.is_available() else home
     try:
@@ -91,6 +99,17 @@ def check_number(
     return number
 
 
+def check_range(name: str, low: float, high: float, *, least: float = 0.0, most: float = math.inf) -> Range:
+    """Return (low, high) if 0 < low <= high < infinity, and both lie in [least, most]."""
+    if 0 < low <= high < math.inf and not least <= low <= high <= most:
+        raise InputError(f"{name} must lie from {least:g} to {most:g}; got {low:g}:{high:g}. Try {name} 1e-4:1e-1.")
+    if not (0 < low <= high < math.inf):
+        raise InputError(
+            f"{name} must be a range LOW:HIGH with 0 < LOW <= HIGH; got {low:g}:{high:g}. Try {name} 1e-4:1e-1."
+        )
+    return low, high
+
+
 def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
     """Return `value` if it is one of `choices`."""
     if value not in choices:
@@ -100,6 +119,8 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> str:
 
 def check_labels(labels: Tensor, n_classes: int, what: str = "labels") -> Tensor:
     """Return `labels` (n,) if they are int64 in [0, n_classes); the message names the first row that is not."""
+    import torch
+
     if labels.ndim != 1 or labels.dtype != torch.int64:
         got = f"{labels.dtype} of shape {tuple(labels.shape)}"
         raise InputError(f"{what} must be int64 of shape (n_samples,); got {got}.")
@@ -115,6 +136,8 @@ def check_labels(labels: Tensor, n_classes: int, what: str = "labels") -> Tensor
 
 def check_finite(features: Tensor, what: str = "features", first_row: int = 0) -> Tensor:
     """Return `features` (n, d) if every value is finite; integers always are. One reduction decides."""
+    import torch
+
     if features.is_floating_point() and not bool(torch.isfinite(features.sum(dtype=torch.float64))):
         bad = (~torch.isfinite(features)).nonzero()
         if len(bad):
@@ -129,6 +152,8 @@ def check_finite(features: Tensor, what: str = "features", first_row: int = 0) -
 
 def check_features(features: Tensor, n_features: int | None = None, what: str = "features") -> Tensor:
     """Return `features` if they are (n, d) of uint8, float32 or float64, n and d >= 1, d = `n_features` if given."""
+    import torch
+
     if features.ndim != 2 or 0 in features.shape:
         raise InputError(f"{what} must have shape (n_samples, n_features), neither 0; got {tuple(features.shape)}.")
     if features.dtype not in (torch.uint8, torch.float32, torch.float64):

@@ -10,9 +10,10 @@ import contextlib
 import errno
 import os
 import sys
-from typing import Annotated, NoReturn, TextIO
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from colinear.cli import commands
 from colinear.cli import report as pages
@@ -25,8 +26,23 @@ USAGE_ERRORS: tuple[type[Exception], ...] = tuple(
     kind for kind in typer.BadParameter.__mro__ if issubclass(kind, Exception) and kind is not Exception
 )
 
+
+def _plain(kind: Any) -> Any:
+    """A kind of command whose flags stand in help without the type that recent typers show: they take no value."""
+
+    class Plain(kind):  # type: ignore[misc]
+        def get_params(self, ctx: Any) -> Any:
+            parameters = super().get_params(ctx)
+            for flag in (one for one in parameters if getattr(one, "is_flag", False)):
+                flag.metavar = ""
+            return parameters
+
+    return Plain
+
+
 app = typer.Typer(
     name="colinear",
+    cls=_plain(TyperGroup),
     help="Train and tune multiclass linear classifiers, a whole line-up of settings at once.",
     epilog="Start with: colinear tune digits. COLINEAR_DATA names the folder that holds CIFAR-10.",
     add_completion=False,
@@ -63,9 +79,9 @@ for name, panel in (
     ("info", "Look closer"),
     ("check", "Look closer"),
 ):
-    app.command(name, rich_help_panel=panel)(getattr(commands, name))
-app.command("report", rich_help_panel="Look closer")(pages.report)
-app.command("compare", rich_help_panel="Look closer")(pages.compare)
+    app.command(name, rich_help_panel=panel, cls=_plain(TyperCommand))(getattr(commands, name))
+for command in (pages.report, pages.compare):
+    app.command(rich_help_panel="Look closer", cls=_plain(TyperCommand))(command)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from colinear.checks import MOST_COUNT, MOST_SEED
 from colinear.cli import options as o
+from colinear.search.option import PANELS
+from colinear.search.settings import Settings
 
 
 def given_options(context: typer.Context) -> dict[str, str]:
@@ -20,95 +23,19 @@ def given_options(context: typer.Context) -> dict[str, str]:
     return written
 
 
+@o.takes(Settings, search=True)
 def tune(
     context: typer.Context,
-    data: Annotated[
-        str | None, typer.Argument(metavar="DATA", help=o.DATA_HELP, show_default=False, callback=o.check_place)
+    *,
+    data: Annotated[str | None, o.argument("DATA", o.DATA_HELP)] = None,
+    out: Annotated[Path | None, o.place("RUN", "Folder of the run.", "run", show_default="runs/DATA-DATE-TIME")] = None,
+    resume: Annotated[Path | None, o.place("RUN", "Go on with a run that was stopped, by its settings.", "run")] = None,
+    log_dir: Annotated[
+        Path | None, o.place("DIR", "Write TensorBoard event files too; also with --resume.", "run")
     ] = None,
-    loss: Annotated[o.Losses, typer.Option(help="What is minimised.")] = o.Losses.BOTH,
-    solver: o.SolverOption = None,
-    regs: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LOW:HIGH:COUNT",
-            help="Strengths: a log-spaced range, a comma list, or dino45 (45 values of C from 1e-6 to 1e5).",
-            show_default="a range for each loss",
-            rich_help_panel=o.EXACT_PANEL,
-        ),
-    ] = None,
-    tol: o.Tolerance = 1e-3,
-    max_passes: o.MaxPasses = 300,
-    refit: Annotated[
-        bool,
-        typer.Option(
-            "--refit", help="Train the winner on training and validation rows.", rich_help_panel=o.EXACT_PANEL
-        ),
-    ] = False,
-    cv: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Select by N-fold cross-validation.", rich_help_panel=o.EXACT_PANEL),
-    ] = None,
-    candidates: Annotated[
-        int, typer.Option(metavar="N", help="How many random settings are tried.", rich_help_panel=o.SGD_PANEL)
-    ] = 50,
-    lr: Annotated[
-        str, typer.Option(metavar="LOW:HIGH", help="Learning rates, log-uniform.", rich_help_panel=o.SGD_PANEL)
-    ] = "1e-4:1e-1",
-    reg: Annotated[
-        str, typer.Option(metavar="LOW:HIGH", help="Strengths, log-uniform.", rich_help_panel=o.SGD_PANEL)
-    ] = "1e-3:1",
-    steps: o.Steps = 5000,
-    batch_size: o.BatchSize = None,
-    halving: Annotated[
-        bool,
-        typer.Option("--halving", help="Drop losers at rungs (successive halving).", rich_help_panel=o.SGD_PANEL),
-    ] = False,
-    eta: Annotated[
-        int, typer.Option(metavar="N", help="With --halving: 1 in N stays at each rung.", rich_help_panel=o.SGD_PANEL)
-    ] = 3,
-    subspace: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SHARE",
-            help="Search in the principal subspace with this share of variance, as 0.985.",
-            rich_help_panel=o.SGD_PANEL,
-        ),
-    ] = None,
-    momentum: o.Momentum = 0.0,
-    schedule: o.ScheduleOption = o.Schedule.CONSTANT,
-    averaging: o.Averaging = 0.0,
-    matmul_precision: o.MatmulPrecision = o.Precision.HIGHEST,
-    standardize: o.Standardize = False,
-    intercept_scaling: o.InterceptScaling = 1.0,
-    augment: o.Augment = None,
-    shots: o.Shots = None,
-    tries: o.Tries = 5,
-    data_dir: o.DataDir = None,
-    label: o.Label = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN",
-            help="Folder of the run.",
-            show_default="runs/DATA-DATE-TIME",
-            rich_help_panel=o.RUN_PANEL,
-            callback=o.check_place,
-        ),
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN",
-            help="Go on with a run that was stopped, by its settings.",
-            rich_help_panel=o.RUN_PANEL,
-            callback=o.check_place,
-        ),
-    ] = None,
-    log_dir: o.LogDir = None,
-    seed: o.Seed = 0,
-    device: o.Device = "auto",
     quiet: o.Quiet = False,
     json: o.Json = False,
+    **settings: Any,
 ) -> None:
     """Find the best setting of each loss, score it once on test rows, and save models, results and figures."""
     from colinear.cli.tuning import run_tune
@@ -116,34 +43,21 @@ def tune(
     run_tune(context.params, given_options(context))
 
 
+@o.takes(Settings, search=False)
 def fit(
     context: typer.Context,
+    *,
     data: o.Data,
     loss: Annotated[o.Loss, typer.Option(help="What is minimised.")] = o.Loss.SOFTMAX,
     reg: Annotated[float, typer.Option(help="Strength of regularization.")] = 1e-3,
-    out: Annotated[Path, typer.Option(metavar="MODEL", help="The model file to write.", callback=o.check_place)] = Path(
-        "model.safetensors"
-    ),
+    out: Annotated[Path, o.place("MODEL", "The model file to write.")] = Path("model.safetensors"),
     force: o.Force = False,
-    solver: o.SolverOption = None,
-    tol: o.Tolerance = 1e-3,
-    max_passes: o.MaxPasses = 300,
-    lr: Annotated[float | None, typer.Option(help="Learning rate; sgd needs one.", rich_help_panel=o.SGD_PANEL)] = None,
-    steps: o.Steps = 5000,
-    batch_size: o.BatchSize = None,
-    momentum: o.Momentum = 0.0,
-    schedule: o.ScheduleOption = o.Schedule.CONSTANT,
-    averaging: o.Averaging = 0.0,
-    matmul_precision: o.MatmulPrecision = o.Precision.HIGHEST,
-    standardize: o.Standardize = False,
-    intercept_scaling: o.InterceptScaling = 1.0,
-    augment: o.Augment = None,
-    data_dir: o.DataDir = None,
-    label: o.Label = None,
-    seed: o.Seed = 0,
-    device: o.Device = "auto",
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate; sgd needs one.", rich_help_panel=PANELS["sgd"])
+    ] = None,
     quiet: o.Quiet = False,
     json: o.Json = False,
+    **settings: Any,
 ) -> None:
     """Train one classifier with one setting and save it."""
     from colinear.cli.tuning import run_fit
@@ -159,14 +73,14 @@ def evaluate(
         typer.Option(
             help="Which rows.",
             show_default="test; all of a file or folder without test rows",
-            rich_help_panel=o.DATA_PANEL,
+            rich_help_panel=PANELS["data"],
         ),
     ] = None,
     data_dir: o.DataDir = None,
     label: o.Label = None,
     seed: Annotated[
         int,
-        typer.Option(min=0, max=o.MOST_SEED, help="That the rows were split with.", rich_help_panel=o.DATA_PANEL),
+        typer.Option(min=0, max=MOST_SEED, help="That the rows were split with.", rich_help_panel=PANELS["data"]),
     ] = 0,
     json: o.Json = False,
 ) -> None:
@@ -178,16 +92,8 @@ def evaluate(
 
 def predict(
     model: o.ModelFile,
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="IMAGE...",
-            help="PNG, JPEG, BMP or WEBP of any size, or .npy of raw rows.",
-            show_default=False,
-            callback=o.check_place,
-        ),
-    ],
-    top: Annotated[int, typer.Option(min=1, max=o.MOST_COUNT, help="How many classes are shown.")] = 3,
+    inputs: Annotated[list[Path], o.argument("IMAGE...", "PNG, JPEG, BMP or WEBP of any size, or .npy of raw rows.")],
+    top: Annotated[int, typer.Option(min=1, max=MOST_COUNT, help="How many classes are shown.")] = 3,
     json: o.Json = False,
 ) -> None:
     """Label images or rows: the class and the largest scores (probabilities from a softmax model)."""
@@ -200,24 +106,12 @@ def export(
     model: o.ModelFile,
     to: Annotated[o.Format, typer.Option(help="What the file is for.")] = o.Format.ONNX,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="The file to write.",
-            show_default="MODEL's name with the format's suffix",
-            callback=o.check_place,
-        ),
+        Path | None, o.place("FILE", "The file to write.", show_default="MODEL's name with the format's suffix")
     ] = None,
     force: o.Force = False,
     data: Annotated[
         str | None,
-        typer.Option(
-            "--check",
-            metavar="DATA",
-            help="Compare labels on these test rows.",
-            show_default="256 random rows",
-            callback=o.check_place,
-        ),
+        o.place("DATA", "Compare labels on these test rows.", flag="--check", show_default="256 random rows"),
     ] = None,
     data_dir: o.DataDir = None,
     label: o.Label = None,
@@ -231,12 +125,10 @@ def export(
 
 def check(
     data: Annotated[str, typer.Argument(metavar="[DATA]", help=o.DATA_HELP, callback=o.check_place)] = "digits",
-    rows: Annotated[
-        int, typer.Option(min=2, max=o.MOST_COUNT, help="Training rows that are used, evenly spaced.")
-    ] = 500,
+    rows: Annotated[int, typer.Option(min=2, max=MOST_COUNT, help="Training rows that are used, evenly spaced.")] = 500,
     data_dir: o.DataDir = None,
     label: o.Label = None,
-    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Draws the weights and coordinates.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Draws the weights and coordinates.")] = 0,
     json: o.Json = False,
 ) -> None:
     """Check both losses: gradients by differences, loops against matrices. Exit status 1 if one fails."""
@@ -247,12 +139,7 @@ def check(
 
 
 def info(
-    thing: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL|DATA", help="A model file, or what tune takes.", show_default=False, callback=o.check_place
-        ),
-    ],
+    thing: Annotated[str, o.argument("MODEL|DATA", "A model file, or what tune takes.")],
     data_dir: o.DataDir = None,
     label: o.Label = None,
     json: o.Json = False,

@@ -1,28 +1,25 @@
-"""The options that commands share: names, help texts, panels. Nothing here imports torch.
-
-Defaults that stand here as text are those of `search.settings.Settings`; a test compares them.
-"""
+"""The options that commands share: those of the table of settings as typer takes them, and others. Needs no torch."""
 
 from __future__ import annotations
 
 import enum
 import os
+from collections.abc import Callable, Iterator
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 import typer
+from typer.models import OptionInfo
+
+from colinear.checks import MOST_SEED
+from colinear.search.option import PANELS, SEED, Option, list_options
+from colinear.search.settings import Settings
 
 Place = TypeVar("Place")
-DATA_PANEL = "Data"
-SGD_PANEL = "The course's search (--solver sgd)"
-EXACT_PANEL = "The exact path (--solver exact)"
-FEATURES_PANEL = "Features and rows"
-RUN_PANEL = "The run"
+Command = TypeVar("Command", bound=Callable[..., None])
+SETTINGS = list_options(Settings)
 DATA_HELP = "digits, cifar10, a feature file (.npy .npz .pt .safetensors .parquet .svm) or an image folder."
-
-
-MOST_COUNT = 2**31 - 1  # as `checks` has it, which needs torch; a test compares them
-MOST_SEED = 2**63 - 1
 LONGEST_NAME = 255  # bytes of a name of a file
 LONGEST_PATH = 4095
 
@@ -43,12 +40,17 @@ def check_place(value: Place) -> Place:
     return value
 
 
-class Losses(enum.StrEnum):
-    """What `tune --loss` takes."""
+def argument(metavar: str, said: str) -> Any:
+    """An argument that names a file or folder, perhaps among other things."""
+    return typer.Argument(metavar=metavar, help=said, show_default=False, callback=check_place)
 
-    BOTH = "both"
-    SOFTMAX = "softmax"
-    HINGE = "hinge"
+
+def place(metavar: str, said: str, panel: str = "", flag: str | None = None, **others: Any) -> Any:
+    """An option that names a file or folder."""
+    flags = (flag,) if flag else ()
+    return typer.Option(
+        *flags, metavar=metavar, help=said, rich_help_panel=PANELS[panel], callback=check_place, **others
+    )
 
 
 class Loss(enum.StrEnum):
@@ -56,21 +58,6 @@ class Loss(enum.StrEnum):
 
     SOFTMAX = "softmax"
     HINGE = "hinge"
-
-
-class Solver(enum.StrEnum):
-    EXACT = "exact"
-    SGD = "sgd"
-
-
-class Schedule(enum.StrEnum):
-    CONSTANT = "constant"
-    COSINE = "cosine"
-
-
-class Precision(enum.StrEnum):
-    HIGHEST = "highest"
-    HIGH = "high"
 
 
 class Format(enum.StrEnum):
@@ -89,122 +76,66 @@ class Part(enum.StrEnum):
     ALL = "all"
 
 
-Data = Annotated[str, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False, callback=check_place)]
-ModelFile = Annotated[
-    Path,
-    typer.Argument(
-        metavar="MODEL", help="A .safetensors file of tune or fit.", show_default=False, callback=check_place
-    ),
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Where CIFAR-10 lies; else COLINEAR_DATA, else the cache.",
-        rich_help_panel=DATA_PANEL,
-        callback=check_place,
-    ),
-]
-Label = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", help="Where a feature file has its labels: column, key or file.", rich_help_panel=DATA_PANEL
-    ),
-]
-Shots = Annotated[
-    int | None,
-    typer.Option(
-        metavar="K", help="Few-shot: train on K rows of each class, several times.", rich_help_panel=FEATURES_PANEL
-    ),
-]
-Tries = Annotated[
-    int, typer.Option(metavar="N", help="With --shots: so many draws of the rows.", rich_help_panel=FEATURES_PANEL)
-]
-LogDir = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Write TensorBoard event files too; also with --resume.",
-        rich_help_panel=RUN_PANEL,
-        callback=check_place,
-    ),
-]
-Seed = Annotated[
-    int,
-    typer.Option(
-        min=0, max=MOST_SEED, metavar="N", help="Draws rows, settings and first weights.", rich_help_panel=RUN_PANEL
-    ),
-]
-Device = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME", help="cpu, cuda, cuda:1 ..., or auto: a GPU if there is one.", rich_help_panel=RUN_PANEL
-    ),
-]
+def describe_option(option: Option) -> Any:
+    """An option of the table as typer takes it."""
+    limits: dict[str, Any] = {"min": 0, "max": MOST_SEED} if option.kind is SEED else {}
+    return typer.Option(
+        option.flag,
+        metavar=option.metavar,
+        help=option.help,
+        show_default=True if option.shown is None else option.shown,
+        rich_help_panel=PANELS[option.panel],
+        callback=check_place if option.kind.read is Path else None,
+        **limits,
+    )
+
+
+def list_parameters(option: Option) -> Iterator[Parameter]:
+    """The keyword parameters of a command that stand for an option: its switch, if it has one, and itself."""
+    *switch, name = option.parameters
+    if option.switch:
+        flag, said = option.switch
+        info = typer.Option(flag, help=said, rich_help_panel=PANELS[option.panel])
+        yield Parameter(switch[0], Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[bool, info])
+    default = None if option.shown else option.default
+    read: Any = option.kind.read if default is not None else option.kind.read | None
+    yield Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[read, describe_option(option)])
+
+
+def takes(table: Any, *, search: bool) -> Callable[[Command], Command]:
+    """Give a command the options of a table in place of its `**settings`, of a search or only those that `fit` shares.
+
+    Its own parameters of the same name stay; help shows all panel by panel.
+    """
+
+    def extend(command: Command) -> Command:
+        own = [one for one in signature(command, eval_str=True).parameters.values() if one.kind is not one.VAR_KEYWORD]
+        names = {one.name for one in own}
+        options = [one for one in list_options(table).values() if search or not one.search_only]
+        for option in sorted(options, key=lambda one: one.late):
+            own += [one for one in list_parameters(option) if one.name not in names]
+        own.sort(key=lambda one: list(PANELS.values()).index(_panel(one.annotation)))
+        # typer asks for both
+        vars(command)["__signature__"] = Signature(own)
+        command.__annotations__ = {one.name: one.annotation for one in own}
+        return command
+
+    return extend
+
+
+def _panel(annotation: Any) -> str | None:
+    """Where help shows a parameter; what has no panel comes first."""
+    return next((one.rich_help_panel for one in get_args(annotation)[1:] if isinstance(one, OptionInfo)), None)
+
+
+Data = Annotated[str, argument("DATA", DATA_HELP)]
+ModelFile = Annotated[Path, argument("MODEL", "A .safetensors file of tune or fit.")]
 Force = Annotated[
     bool, typer.Option("--force", help="Replace what is there, even if it is another kind of file; never an input.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel="Output")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on stdout.", rich_help_panel="Output")]
-
-SolverOption = Annotated[
-    Solver | None,
-    typer.Option(
-        help="exact: every strength to a certificate, no learning rate. sgd: the course's random search.",
-        show_default="exact; sgd if one of its options is given",
-    ),
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=PANELS["output"])]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON and nothing else on stdout.", rich_help_panel=PANELS["output"])
 ]
-Steps = Annotated[int, typer.Option(metavar="N", help="Minibatches each candidate sees.", rich_help_panel=SGD_PANEL)]
-BatchSize = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", help="Rows a step.", show_default="500 for hinge, 200 for softmax", rich_help_panel=SGD_PANEL
-    ),
-]
-Momentum = Annotated[float, typer.Option(metavar="M", help="In [0, 1).", rich_help_panel=SGD_PANEL)]
-ScheduleOption = Annotated[Schedule, typer.Option(help="Of the learning rate.", rich_help_panel=SGD_PANEL)]
-Averaging = Annotated[
-    float,
-    typer.Option(
-        metavar="SHARE", help="Average the iterates of this last share of the steps.", rich_help_panel=SGD_PANEL
-    ),
-]
-MatmulPrecision = Annotated[
-    Precision,
-    typer.Option(help="high: tensor cores may multiply float32 in TF32.", rich_help_panel=SGD_PANEL),
-]
-Tolerance = Annotated[
-    float,
-    typer.Option(
-        "--tol",
-        metavar="GAP",
-        help="Relative duality gap to reach: 1e-3 is 0.1 % of the optimum.",
-        rich_help_panel=EXACT_PANEL,
-    ),
-]
-MaxPasses = Annotated[
-    int,
-    typer.Option(metavar="N", help="Passes over the data after which a strength stops.", rich_help_panel=EXACT_PANEL),
-]
-Standardize = Annotated[
-    bool,
-    typer.Option(
-        "--standardize", help="Divide each feature by its standard deviation.", rich_help_panel=FEATURES_PANEL
-    ),
-]
-InterceptScaling = Annotated[
-    float,
-    typer.Option(
-        metavar="VALUE",
-        help="Value of the constant feature; large: the bias is hardly penalised.",
-        rich_help_panel=FEATURES_PANEL,
-    ),
-]
-Augment = Annotated[
-    str | None,
-    typer.Option(
-        metavar="KINDS",
-        help="Train on copies too: mirror, shift:1, or both with a comma.",
-        rich_help_panel=FEATURES_PANEL,
-    ),
-]
+DataDir = Annotated[Path | None, describe_option(SETTINGS["data_dir"])]
+Label = Annotated[str | None, describe_option(SETTINGS["label"])]

@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from colinear.cli import options as o
 
 RUN_HELP = "A folder that `colinear tune` has written."
 
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help=RUN_HELP, show_default=False, callback=o.check_place)],
+    run: Annotated[Path, o.argument("RUN", RUN_HELP)],
     force: o.Force = False,
     json: o.Json = False,
 ) -> None:
@@ -28,13 +26,8 @@ def report(
 
 
 def compare(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(metavar="RUN RUN...", help=RUN_HELP, show_default=False, callback=o.check_place),
-    ],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The page to write.", callback=o.check_place)] = Path(
-        "compare.html"
-    ),
+    runs: Annotated[list[Path], o.argument("RUN RUN...", RUN_HELP)],
+    out: Annotated[Path, o.place("FILE", "The page to write.")] = Path("compare.html"),
     force: o.Force = False,
     json: o.Json = False,
 ) -> None:

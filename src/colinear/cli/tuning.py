@@ -20,24 +20,18 @@ from colinear.datasets import draw_shots, open_split
 from colinear.datasets.base import Split
 from colinear.datasets.sources import NAMED
 from colinear.outputs import MODEL, check_output
-from colinear.search.candidates import Range, check_range
 from colinear.search.device import pick_device
 from colinear.search.memory import check_memory
+from colinear.search.option import check_needs, list_options, solver_parameters
 from colinear.search.regs import parse_regs
 from colinear.search.runfolder import RunFolder, refuse_used
-from colinear.search.settings import LOSS_NAMES, Settings
+from colinear.search.settings import Settings
 from colinear.search.tune import finished_runs, sgd_search, tune
 from colinear.search.winner import LossRun
 from colinear.search.written import read_settings
-from colinear.texts import shown
 from colinear.tracking import TensorBoardLog, find_writer
 
 Values = Mapping[str, Any]
-SGD_ONLY = (
-    "candidates", "lr", "steps", "batch_size", "halving", "eta", "subspace", "momentum", "schedule", "averaging",
-    "matmul_precision",
-)  # fmt: skip
-EXACT_ONLY = ("regs", "tol", "max_passes", "refit", "cv")
 
 
 def run_tune(values: Values, given: Mapping[str, str]) -> None:
@@ -91,16 +85,14 @@ def run_fit(values: Values, given: Mapping[str, str]) -> None:
     if solver == "sgd" and values["lr"] is None:
         raise InputError("--lr is needed to fit with sgd. Try --lr 1e-2, or --solver exact, which needs none.")
     rate = check_number("--lr", values["lr"] if values["lr"] is not None else 1.0, above=0)
-    settings = Settings(
-        **_shared_settings(values),
-        losses=(values["loss"].value,),
+    settings = _read_settings(
+        values,
         solver=solver,
         candidates=1,
         learning_rates=(rate, rate),
         reg_range=(values["reg"], values["reg"]),
         regs=(values["reg"],) if solver == "exact" else None,
     )
-    _check_settings(settings)
     target = Path(values["out"])
     check_output(target, MODEL, inputs=_inputs(settings), force=values["force"])
     split = _open(settings, output)
@@ -125,36 +117,17 @@ def _inputs(settings: Settings) -> list[Path]:
 
 
 def tune_settings(values: Values, given: Mapping[str, str]) -> Settings:
-    """Everything that decides the run, checked as far as it can be without the data; `regs` follow with it."""
-    losses = LOSS_NAMES if values["loss"] == "both" else (values["loss"].value,)
-    if values["regs"] is not None:
-        parse_regs(values["regs"], 1)
-    if "eta" in given and not values["halving"]:
-        raise InputError("--eta belongs to --halving. Add --halving, or leave --eta out.")
-    if "tries" in given and values["shots"] is None:
-        raise InputError("--tries belongs to --shots K. Add --shots, or leave --tries out.")
-    settings = Settings(
-        **_shared_settings(values),
-        losses=losses,
-        solver=choose_solver(values["solver"], given),
-        candidates=values["candidates"],
-        learning_rates=parse_range("--lr", values["lr"]),
-        reg_range=parse_range("--reg", values["reg"]),
-        eta=values["eta"] if values["halving"] else None,
-        subspace=values["subspace"],
-        refit=values["refit"],
-        cv=values["cv"],
-        shots=values["shots"],
-        tries=values["tries"],
-    )
-    _check_settings(settings)
-    return settings
+    """Everything that decides the run, checked as far as it can be without the data, which dino45 waits for."""
+    check_needs(Settings, given.values())
+    return _read_settings(values, solver=choose_solver(values["solver"], given))
 
 
 def choose_solver(asked: str | None, given: Mapping[str, str]) -> str:
     """The solver asked for, or the one whose options were given, or the default; options of the other are refused."""
-    sgd = [given[name] for name in (*SGD_ONLY, "reg") if name in given]
-    exact = [given[name] for name in EXACT_ONLY if name in given]
+    names = sorted(given, key="reg".__eq__)  # it comes last, before the advice on it
+    sgd, exact = (
+        [given[name] for name in names if name in solver_parameters(Settings, one)] for one in ("sgd", "exact")
+    )
     solver = str(asked) if asked is not None else ("sgd" if sgd and not exact else Settings.solver)
     wrong, other = (sgd, "sgd") if solver == "exact" else (exact, "exact")
     if wrong:
@@ -166,35 +139,16 @@ def choose_solver(asked: str | None, given: Mapping[str, str]) -> str:
     return solver
 
 
-def parse_range(name: str, text: str) -> Range:
-    """LOW:HIGH, or one number for both.
-
-    >>> parse_range("--lr", "1e-4:1e-1"), parse_range("--lr", "0.5")
-    ((0.0001, 0.1), (0.5, 0.5))
-    """
-    try:
-        numbers = [float(part) for part in text.split(":")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (1, 2):
-        raise InputError(f"{name} must be a range LOW:HIGH or one number; got {shown(text)}. Try {name} 1e-4:1e-1.")
-    return check_range(name, numbers[0], numbers[-1])
-
-
-def _shared_settings(values: Values) -> dict[str, Any]:
-    return {
-        "data": values["data"] or "",
-        "data_dir": None if values["data_dir"] is None else str(values["data_dir"]),
-        "precision": values["matmul_precision"].value,
-        "schedule": values["schedule"].value,
-        **{
-            name: values[name]
-            for name in (
-                "label", "seed", "device", "standardize", "intercept_scaling", "augment", "steps", "batch_size",
-                "momentum", "averaging", "tol", "max_passes",
-            )
-        },
-    }  # fmt: skip
+def _read_settings(values: Values, **others: Any) -> Settings:
+    """Settings from those parameters of a command that stand for them, and `others` as they are."""
+    read = {
+        name: option.setting(values)
+        for name, option in list_options(Settings).items()
+        if name not in others and option.parameters.keys() <= values.keys()
+    }
+    settings = Settings(data=values["data"] or "", **read, **others)
+    _check_settings(settings)
+    return settings
 
 
 def _check_settings(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from colinear.checks import InputError, check_finite, check_number
+from colinear.checks import MOST_INTERCEPT_SCALING, InputError, check_finite, check_number
 from colinear.datasets.base import Dataset
 from colinear.datasets.moments import Moments, scaled_by_power
 
@@ -21,9 +21,6 @@ LARGEST_SPREAD = 1e304  # and its inverse the smallest: weights on raw columns a
 # a spread of so much of the mean is that of rounding: dividing by it would blow up noise
 ROUNDING = {torch.uint8: 1e-7, torch.float32: 1e-7, torch.float64: 1e-13}
 CHUNK_ROWS = 2048  # keeps the scores of ~100 matrix rows in cache; measured best of 512..8192 on 2 cores
-# at 1e8 the penalty on a bias, 1/s^2 of that on a weight, is below float64's rounding: more changes nothing but the
-# condition of the problem, and 1e200 squared is infinite
-MOST_INTERCEPT_SCALING = 1e8
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from colinear.checks import InputError, check_count, check_finite, check_number
+from colinear.checks import MOST_INTERCEPT_SCALING, InputError, check_count, check_finite, check_number
 from colinear.datasets.base import ArrayDataset
-from colinear.datasets.features import MOST_INTERCEPT_SCALING, Features, Scaling
+from colinear.datasets.features import Features, Scaling
 from colinear.estimators.fitting import Fit, pick_device
 from colinear.estimators.inputs import as_matrix, as_weights, encode_classes, total_weights
 from colinear.estimators.paths import pack_path, unpack_path

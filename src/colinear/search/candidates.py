@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from colinear.checks import InputError, check_count, check_number
-
-Range = tuple[float, float]
+from colinear.checks import Range, check_count, check_number, check_range
 
 
 @dataclass(frozen=True)
@@ -29,17 +27,6 @@ class Candidate:
     def __post_init__(self) -> None:
         check_number("learning rate", self.learning_rate, above=0)
         check_number("reg", self.reg, least=0)
-
-
-def check_range(name: str, low: float, high: float, *, least: float = 0.0, most: float = math.inf) -> Range:
-    """Return (low, high) if 0 < low <= high < infinity, and both lie in [least, most]."""
-    if 0 < low <= high < math.inf and not least <= low <= high <= most:
-        raise InputError(f"{name} must lie from {least:g} to {most:g}; got {low:g}:{high:g}. Try {name} 1e-4:1e-1.")
-    if not (0 < low <= high < math.inf):
-        raise InputError(
-            f"{name} must be a range LOW:HIGH with 0 < LOW <= HIGH; got {low:g}:{high:g}. Try {name} 1e-4:1e-1."
-        )
-    return low, high
 
 
 def draw_candidates(count: int, learning_rates: Range, regs: Range, seed: int) -> list[Candidate]:

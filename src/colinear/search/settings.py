@@ -1,22 +1,35 @@
-"""Everything that decides what `tune` does, as one JSON-able value: written to the run folder, read by --resume."""
+"""The table of everything that decides what `tune` does. One entry is one option: on the command line, in
+settings.json, in results.json, and in the command that repeats a run.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
-from colinear.checks import InputError, check_choice, check_count, check_number, check_seed
-from colinear.datasets.augment import parse_augment
-from colinear.datasets.features import MOST_INTERCEPT_SCALING
-from colinear.search.candidates import Range, check_range
-from colinear.search.schema import results_schema
+from colinear.checks import MOST_INTERCEPT_SCALING, InputError, Range, check_choice
+from colinear.search.option import (
+    SEED,
+    Kind,
+    check_augment,
+    check_values,
+    choice,
+    count,
+    number,
+    setting,
+    span,
+    strengths,
+)
 
 LOSS_NAMES = ("hinge", "softmax")
-LEAST_RATE, MOST_RATE = 1e-20, 1e20  # of --reg, --regs and --lr: beyond, products with them leave float32
-MOST_CANDIDATES = 100_000  # the course tries 50; the memory of fewer is checked with the data
-MOST_BATCH = 1_000_000  # rows a step; full passes belong to the exact path
-MOST_TRIES = 10_000  # each has a folder
-LONGEST_AUGMENT = 100  # characters
+RATES = {"least": 1e-20, "most": 1e20}  # of --reg, --regs and --lr: beyond, products with them leave float32
+LOSSES = choice(
+    "both", "softmax", "hinge",
+    parse=lambda flag, given: LOSS_NAMES if given == "both" else (str(given),),
+    check=lambda flag, losses: [check_choice("loss", loss, LOSS_NAMES) for loss in losses],
+    write=lambda losses: losses[0],
+)  # fmt: skip
 COURSE_BATCH = {"hinge": 500, "softmax": 200}  # the course's batch sizes
 
 
@@ -30,78 +43,82 @@ class Settings:
     [0, 1e8], tol in (0, 1], seeds in [0, 2^63), candidates in [1, 100,000].
     """
 
+    # fmt: off
     data: str
-    data_dir: str | None = None
-    label: str | None = None
-    losses: tuple[str, ...] = LOSS_NAMES
-    solver: str = "exact"
-    seed: int = 0
-    device: str = "auto"
-    standardize: bool = False
-    intercept_scaling: float = 1.0
-    augment: str | None = None
+    data_dir: str | None = setting(
+        None, "--data-dir", Kind(Path), "Where CIFAR-10 lies; else COLINEAR_DATA, else the cache.", "data", "DIR")
+    label: str | None = setting(
+        None, "--label", Kind(), "Where a feature file has its labels: column, key or file.", "data", "NAME")
+    losses: tuple[str, ...] = setting("both", "--loss", LOSSES, "What is minimised.")
+    solver: str = setting(
+        "exact", "--solver", choice("exact", "sgd"),
+        "exact: every strength to a certificate, no learning rate. sgd: the course's random search.",
+        shown="exact; sgd if one of its options is given", repeated=True)
+    seed: int = setting(0, "--seed", SEED, "Draws rows, settings and first weights.", "run", "N", repeated=True)
+    device: str = setting(
+        "auto", "--device", Kind(), "cpu, cuda, cuda:1 ..., or auto: a GPU if there is one.", "run", "NAME")
+    standardize: bool = setting(
+        False, "--standardize", Kind(bool), "Divide each feature by its standard deviation.", "features")
+    intercept_scaling: float = setting(
+        1.0, "--intercept-scaling", number(least=0, most=MOST_INTERCEPT_SCALING),
+        "Value of the constant feature; large: the bias is hardly penalised.", "features", "VALUE")
+    augment: str | None = setting(
+        None, "--augment", Kind(check=check_augment), "Train on copies too: mirror, shift:1, or both with a comma.",
+        "features", "KINDS")
 
-    candidates: int = 50
-    learning_rates: Range = (1e-4, 1e-1)
-    reg_range: Range = (1e-3, 1.0)
-    steps: int = 5000
-    batch_size: int | None = None
-    momentum: float = 0.0
-    schedule: str = "constant"
-    averaging: float = 0.0
-    precision: str = "highest"
-    eta: int | None = None
-    subspace: float | None = None
+    candidates: int = setting(  # the course tries 50; the memory of fewer than the most is checked with the data
+        50, "--candidates", count(most=100_000), "How many random settings are tried.", "sgd", "N", search_only=True)
+    learning_rates: Range = setting(
+        "1e-4:1e-1", "--lr", span(**RATES), "Learning rates, log-uniform.", "sgd", "LOW:HIGH", search_only=True)
+    reg_range: Range = setting(
+        "1e-3:1", "--reg", span(**RATES), "Strengths, log-uniform.", "sgd", "LOW:HIGH", search_only=True)
+    steps: int = setting(5000, "--steps", count(), "Minibatches each candidate sees.", "sgd", "N")
+    batch_size: int | None = setting(  # full passes belong to the exact path
+        None, "--batch-size", count(most=1_000_000), "Rows a step.", "sgd", "N",
+        shown="500 for hinge, 200 for softmax")
+    momentum: float = setting(0.0, "--momentum", Kind(float), "In [0, 1).", "sgd", "M", late=True)
+    schedule: str = setting(
+        "constant", "--schedule", choice("constant", "cosine"), "Of the learning rate.", "sgd", late=True)
+    averaging: float = setting(
+        0.0, "--averaging", Kind(float), "Average the iterates of this last share of the steps.", "sgd", "SHARE",
+        late=True)
+    precision: str = setting(
+        "highest", "--matmul-precision", choice("highest", "high"),
+        "high: tensor cores may multiply float32 in TF32.", "sgd", late=True)
+    eta: int | None = setting(
+        3, "--eta", count(least=2), "With --halving: 1 in N stays at each rung.", "sgd", "N",
+        switch=("--halving", "Drop losers at rungs (successive halving)."), needs="--halving", search_only=True)
+    subspace: float | None = setting(
+        None, "--subspace", number(above=0, most=1),
+        "Search in the principal subspace with this share of variance, as 0.985.", "sgd", "SHARE", search_only=True)
 
-    regs: tuple[float, ...] | None = None
-    tol: float = 1e-3
-    max_passes: int = 300
-    refit: bool = False
-    cv: int | None = None
+    regs: tuple[float, ...] | None = setting(
+        None, "--regs", strengths(**RATES),
+        "Strengths: a log-spaced range, a comma list, or dino45 (45 values of C from 1e-6 to 1e5).", "exact",
+        "LOW:HIGH:COUNT", shown="a range for each loss", search_only=True)
+    tol: float = setting(
+        1e-3, "--tol", number(above=0, most=1), "Relative duality gap to reach: 1e-3 is 0.1 % of the optimum.",
+        "exact", "GAP")
+    max_passes: int = setting(
+        300, "--max-passes", count(), "Passes over the data after which a strength stops.", "exact", "N")
+    refit: bool = setting(
+        False, "--refit", Kind(bool), "Train the winner on training and validation rows.", "exact", search_only=True)
+    cv: int | None = setting(
+        None, "--cv", count(least=2), "Select by N-fold cross-validation.", "exact", "N", forbids=("refit",),
+        because="--cv trains the winner on training and validation rows anyway", search_only=True)
 
-    shots: int | None = None
-    tries: int = 5  # of a few-shot run
+    shots: int | None = setting(
+        None, "--shots", count(), "Few-shot: train on K rows of each class, several times.", "features", "K",
+        forbids=("cv", "refit"),
+        because="--shots trains on {value} rows of each class and selects on the validation rows; {other} would train "
+                "on these too", search_only=True)
+    tries: int = setting(  # each has a folder
+        5, "--tries", count(most=10_000), "With --shots: so many draws of the rows.", "features", "N",
+        needs="--shots K", search_only=True)
+    # fmt: on
 
     def __post_init__(self) -> None:
-        for loss in self.losses:
-            check_choice("loss", loss, LOSS_NAMES)
-        check_choice("solver", self.solver, ("exact", "sgd"))
-        check_seed("--seed", self.seed)
-        check_count("--candidates", self.candidates, most=MOST_CANDIDATES)
-        check_range("--lr", *self.learning_rates, least=LEAST_RATE, most=MOST_RATE)
-        check_range("--reg", *self.reg_range, least=LEAST_RATE, most=MOST_RATE)
-        check_number("--tol", self.tol, above=0, most=1)
-        check_count("--max-passes", self.max_passes)
-        check_count("--steps", self.steps)
-        check_number("--intercept-scaling", self.intercept_scaling, least=0, most=MOST_INTERCEPT_SCALING)
-        if self.batch_size is not None:
-            check_count("--batch-size", self.batch_size, most=MOST_BATCH)
-        if self.augment is not None:
-            if len(self.augment) > LONGEST_AUGMENT:
-                raise InputError(f"--augment has {len(self.augment)} characters. Write it as mirror,shift:1.")
-            parse_augment(self.augment)
-        if self.subspace is not None:
-            check_number("--subspace", self.subspace, above=0, most=1)
-        if self.eta is not None:
-            check_count("--eta", self.eta, 2)
-        for reg in self.regs or ():
-            check_number("--regs", reg, least=LEAST_RATE, most=MOST_RATE)
-        if self.cv is not None:
-            check_count("--cv", self.cv, 2)
-            if self.refit:
-                raise InputError("--cv trains the winner on training and validation rows anyway. Leave --refit out.")
-        check_count("--tries", self.tries, most=MOST_TRIES)
-        if self.shots is not None:
-            self._check_shots(self.shots)
-
-    def _check_shots(self, shots: int) -> None:
-        check_count("--shots", shots)
-        for name, given in (("--cv", self.cv is not None), ("--refit", self.refit)):
-            if given:
-                raise InputError(
-                    f"--shots trains on {shots} rows of each class and selects on the validation rows; {name} would "
-                    f"train on these too. Leave {name} out."
-                )
+        check_values(self)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -109,6 +126,8 @@ class Settings:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Settings:
         """The settings written by an earlier run; unknown or missing names are refused."""
+        from colinear.search.schema import results_schema  # nothing that `colinear --help` waits for
+
         names = {f.name for f in fields(cls)}
         if not isinstance(values, dict) or set(values) != names:
             raise InputError("the run's settings were written by another version. Start a new run.")
