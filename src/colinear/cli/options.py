@@ -115,8 +115,7 @@ def takes(table: Any, *, search: bool) -> Callable[[Command], Command]:
         for option in sorted(options, key=lambda one: one.late):
             own += [one for one in list_parameters(option) if one.name not in names]
         own.sort(key=lambda one: list(PANELS.values()).index(_panel(one.annotation)))
-        # typer asks for both
-        vars(command)["__signature__"] = Signature(own)
+        vars(command)["__signature__"] = Signature(own)  # typer asks for it and for the annotations
         command.__annotations__ = {one.name: one.annotation for one in own}
         return command
 
