@@ -60,6 +60,16 @@ def test_a_constant_column_stays_zero_however_large() -> None:
     assert float(scaled(data, standardize=True)[:, 0].abs().max()) < 1e-6
 
 
+def test_a_column_that_is_constant_to_rounding_keeps_its_scale() -> None:
+    """0.3 and 0.1 + 0.2 are two numbers, and no two values: divided by their spread they would be +1 and -1."""
+    features = torch.cat(
+        [torch.tensor([[0.3], [0.1 + 0.2]], dtype=torch.float64).repeat(20, 1), torch.arange(40.0)[:, None]], 1
+    )
+    data = ArrayDataset(features, torch.arange(40) % 2, ("a", "b"))
+    assert float(fit_scaling(data, standardize=True).scale[0]) == 1
+    assert float(scaled(data, standardize=True)[:, 0].abs().max()) < 1e-15
+
+
 @given(
     picture=st.booleans(),
     standardize=st.booleans(),
