@@ -231,6 +231,7 @@ def test_evaluations_merge_and_squared_norms_are_float64_sums() -> None:
     assert_same(merged.keep(torch.tensor([1])), other.keep(torch.tensor([1])), 0)
     assert_same(merged.keep(torch.tensor([0, 2])), one.keep(torch.tensor([0, 2])), 0)
     assert squared_norm(torch.full((1, 100, 1000), 1e-3)).item() == pytest.approx(0.1, rel=1e-6)
+    assert squared_norm(torch.tensor([[[1.0, 2**-13]]])).item() == 1 + 2**-26  # float32 has no number there
     torch.testing.assert_close(one.relative_gap, one.gap / one.objective)
 
 

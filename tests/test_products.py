@@ -210,7 +210,15 @@ def test_bytes_are_used_for_plain_images_only(monkeypatch: pytest.MonkeyPatch) -
     assert isinstance(step_products(features, Hinge(0.5), 32), FloatProducts)
     assert isinstance(step_products(features, Hinge(), 2**17), FloatProducts)  # int32 would overflow
     assert isinstance(pass_products(features, coef), ByteProducts)
-    for other in (images(standardize=True), narrow, features.at(torch.float64), Features(floats, fit_scaling(floats))):
+    # more columns than int32 can add up
+    wide = images(n=8, pixels=2**17)
+    for other in (
+        images(standardize=True),
+        narrow,
+        wide,
+        features.at(torch.float64),
+        Features(floats, fit_scaling(floats)),
+    ):
         assert isinstance(pass_products(other, torch.zeros(1, other.n_features)), FloatProducts)
     monkeypatch.setattr(products, "has_byte_tiles", lambda: False)
     assert isinstance(pass_products(features, coef), FloatProducts)
