@@ -17,7 +17,4 @@ __all__ = [
     "plan_rungs",
     "rank_candidates",
 ]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy
