@@ -127,3 +127,17 @@ def test_two_processes_with_a_shard_each_count_all_rows(tmp_path: Path) -> None:
         correct, weights = torch.load(tmp_path / f"found-{rank}.pt")
         assert torch.equal(correct, alone.correct)
         assert torch.equal(weights, alone.weights)
+
+
+def test_equally_many_rows_right_are_equal_means_however_they_are_dealt() -> None:
+    """Means of the shares differ by rounding (0.46 + 0.34 + 0.1 against 0.1 + 0.34 + 0.46), and a tie would be none."""
+    path = solve_path(FEATURES, LOSSES["softmax"], [1e-1])
+    correct = torch.tensor([[a, b, 45 - a - b] for a in range(20) for b in range(20)], dtype=torch.float64)
+    found = CrossValidation(path, correct, torch.full((3,), 50.0, dtype=torch.float64), (path,))
+    assert found.means.unique().tolist() == [45 / 150]
+
+
+def test_one_split_has_no_spread() -> None:
+    path = solve_path(FEATURES, LOSSES["softmax"], [1e-1])
+    one = CrossValidation(path, torch.ones(2, 1).double(), torch.full((1,), 2.0).double(), (path,))
+    assert one.spreads.isnan().all()

@@ -26,6 +26,7 @@ __all__ = [
     "__version__",
     "solve_path",
 ]
+__dir__ = __all__.copy  # public names, loaded or not, and nothing else: so in every package here
 
 _HOMES = {
     "HingeClassifier": "colinear.estimators",
@@ -43,8 +44,3 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """Public names, loaded or not, and nothing else; so it is in every package here."""
-    return __all__

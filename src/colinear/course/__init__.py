@@ -32,7 +32,4 @@ __all__ = [
     "train_linear_classifier",
     "utils",
 ]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -50,7 +50,4 @@ __all__ = [
     "split_stratified",
     "split_tail",
 ]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -79,13 +79,13 @@ class LinearClassifierCV(LinearClassifierBase):
         setup = 0.0 if pre is None else pre.spectrum.seconds
         total, seconds = sum(path.passes for path in found.solves), sum(path.seconds for path in found.solves)
         path = replace(found.path, passes=total, setup_seconds=setup, seconds=seconds + setup)
-        scores, held = found.accuracies.numpy(), found.weights.numpy()
-        means = scores @ (held / held.sum())
-        best = rank_candidates(means.tolist(), regs)[0]
+        best = rank_candidates(found.means.tolist(), regs)[0]
         self._learn(fit, path, path.points[best])
         self.regs_ = np.array(regs)
         self.Cs_ = np.array([fit.convert_strength(reg) for reg in regs])
-        self.scores_, self.mean_scores_, self.spread_ = scores, means, _spread(scores)
+        self.scores_, self.mean_scores_, self.spread_ = (
+            numbers_.numpy() for numbers_ in (found.accuracies, found.means, found.spreads)
+        )
         warn_uncertified([point for path in found.solves for point in path.points], tol)
         return self
 
@@ -103,11 +103,6 @@ class LinearClassifierCV(LinearClassifierBase):
         else:
             costs = _as_list("Cs", self.Cs)
         return tuple(fit.convert_strength(check_number("Cs", plain(cost), above=0)) for cost in costs)
-
-
-def _spread(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard deviation (n - 1) of each row; NaN where there is one number only."""
-    return scores.std(1, ddof=1) if scores.shape[1] > 1 else np.full(len(scores), np.nan)
 
 
 def _as_list(name: str, values: Any) -> Sequence[Any]:

@@ -3,7 +3,4 @@
 from colinear.export.formats import FORMATS, Exported, ExportError, export_model
 
 __all__ = ["FORMATS", "ExportError", "Exported", "export_model"]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -8,17 +8,15 @@ from colinear.metrics.calibration import (
     fit_temperature,
     reliability,
 )
-from colinear.metrics.paired import (
-    PairedTest,
-    mcnemar,
-)
 from colinear.metrics.shares import (
     ClassScores,
+    PairedTest,
     balanced_accuracy,
     class_scores,
     class_table,
     confusion_matrix,
     log_loss,
+    mcnemar,
     top_k_accuracy,
     wilson_interval,
 )
@@ -41,7 +39,4 @@ __all__ = [
     "top_k_accuracy",
     "wilson_interval",
 ]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

@@ -5,7 +5,4 @@ from colinear.report.page import write_comparison, write_report
 from colinear.report.record import Recorder, record_run
 
 __all__ = ["Recorder", "record_run", "write_comparison", "write_figures", "write_report"]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

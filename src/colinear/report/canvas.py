@@ -15,13 +15,8 @@ from colinear.texts import printable
 DPI = 150
 INK = "#222222"
 FAINT = "#9aa0a6"
-ACCENTS = (
-    "#1f4e9c",
-    "#d1495b",
-    "#2a9d6f",
-    "#e09f3e",
-    "#7b5ea7",
-)  # told apart in print and by most colour-blind readers
+# told apart in print and by most colour-blind readers
+ACCENTS = ("#1f4e9c", "#d1495b", "#2a9d6f", "#e09f3e", "#7b5ea7")
 
 
 def new_figure(width: float, height: float) -> Figure:

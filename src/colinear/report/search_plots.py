@@ -46,15 +46,9 @@ def loss_figure(entry: Entry, curves: Sequence[Curve]) -> Figure:
         title = "best on validation" + (f" (grey: {others} more)" if others else "")
         # outside: curves fill the box from corner to corner
         figure.legend(
-            handles[::-1],
-            names[::-1],
-            title=title,
-            fontsize=8,
-            title_fontsize=8,
-            loc="outside lower center",
-            ncols=2,
+            handles[::-1], names[::-1], title=title, fontsize=8, title_fontsize=8, loc="outside lower center", ncols=2,
             frameon=False,
-        )
+        )  # fmt: skip
     tidy(axes)
     return figure
 

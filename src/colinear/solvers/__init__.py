@@ -21,7 +21,4 @@ __all__ = [
     "solve_path",
     "suits_newton",
 ]
-
-
-def __dir__() -> list[str]:
-    return __all__
+__dir__ = __all__.copy

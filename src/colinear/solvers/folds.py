@@ -94,8 +94,9 @@ class CrossValidation:
 
     @property
     def spreads(self) -> Tensor:
-        """Standard deviation (n - 1) of the accuracies over two splits or more, (k,) float64."""
-        return self.accuracies.std(1, correction=1)
+        """Standard deviation (n - 1) of the accuracies over splits, (k,) float64; NaN of one split."""
+        several = len(self.weights) > 1
+        return self.accuracies.std(1, correction=1) if several else torch.full_like(self.correct[:, 0], torch.nan)
 
 
 def cross_validate(
