@@ -344,6 +344,8 @@ def test_the_table_of_an_exact_path_says_how_far_each_strength_is_from_its_optim
     assert [column.header for column in trial_table(EXACT).columns][:4] == ["reg", "objective", "within", "passes"]
 
 
-@pytest.mark.parametrize(("share", "text"), [(1.0, "1e+02 %"), (0.5, "50 %"), (2e-9, "0.0000002 %"), (None, "–")])
+@pytest.mark.parametrize(
+    ("share", "text"), [(3.0, "> 100 %"), (1.0, "1e+02 %"), (0.5, "50 %"), (2e-9, "0.0000002 %"), (None, "–")]
+)
 def test_percent_keeps_two_digits_that_count(share: float | None, text: str) -> None:
     assert as_percent(share) == text.replace("1e+02", "100")
