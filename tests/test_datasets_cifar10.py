@@ -192,6 +192,15 @@ def test_batch_without_matching_labels_is_named(folder: Path) -> None:
         load_cifar10(folder, source=source)
 
 
+@pytest.mark.parametrize("names", [["cat", "dog", "cat"], [], [1, 2, 3], "cat", None])
+def test_names_that_do_not_tell_classes_apart_are_refused(folder: Path, names: object) -> None:
+    content = pickle.dumps({b"label_names": names}, 2)
+    (folder / META_FILE).write_bytes(content)
+    source = Source(md5s={**SOURCE.md5s, META_FILE: md5(content)})
+    with pytest.raises(InputError, match=r"batches\.meta must (name every class once|have label_names)"):
+        load_cifar10(folder, source=source)
+
+
 def test_download(server: tuple[Path, str], own_cache: Path) -> None:
     root, url = server
     (root / ARCHIVE).write_bytes(PACKED)

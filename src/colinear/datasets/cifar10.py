@@ -148,6 +148,8 @@ def _read_names(path: Path) -> tuple[str, ...]:
     names = unpickle(path.read_bytes(), path).get("label_names")
     if not isinstance(names, list) or not names or not all(isinstance(name, bytes | str) for name in names):
         raise InputError(f"{path} must have label_names, a list of strings; fetch it again.")
+    if len(set(names)) < len(names):
+        raise InputError(f"{path} must name every class once; fetch it again.")
     return tuple(name.decode("utf-8") if isinstance(name, bytes) else name for name in names)
 
 
