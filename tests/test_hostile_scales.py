@@ -12,11 +12,13 @@ from tests.problems import Array
 
 from colinear import HingeClassifier, SoftmaxClassifier
 from colinear.checks import InputError
-from colinear.datasets import ArrayDataset, Features, Scaling
+from colinear.datasets import ArrayDataset, Features, Scaling, fit_scaling
 from colinear.estimators.certificates import CertificateWarning
 from colinear.losses import LOSSES
 from colinear.objective import Objective
 from colinear.solvers import Status, solve_path
+from colinear.solvers.path import fit_preconditioner
+from colinear.solvers.spectrum import Subspace
 
 REG, TOL, N = 1 / 240, 1e-4, 120
 CLASSIFIERS = {"softmax": SoftmaxClassifier, "hinge": HingeClassifier}
@@ -213,3 +215,12 @@ def test_a_penalty_far_below_the_rounding_of_the_curvature_does_not_lead_the_ste
     model = HingeClassifier(reg=REG, tol=1e-3).fit(X * 1e10, Y)
     assert model.relative_gap_ <= 1e-3
     assert model.score(X * 1e10, Y) > 0.9
+
+
+def test_what_is_made_before_a_solve_refuses_squares_that_overflow_too() -> None:
+    data = ArrayDataset(torch.from_numpy(X) * 1e300, torch.from_numpy(Y), ("a", "b", "c"))
+    features = Features(data, fit_scaling(data), torch.float64)
+    with pytest.raises(InputError, match=r"features must be at most 1e\+150 in size"):
+        fit_preconditioner(Objective(features))
+    with pytest.raises(InputError, match=r"features must be at most 1e\+150 in size"):
+        Subspace.fit(features, 0.9)

@@ -200,3 +200,9 @@ def test_long_names_are_written_if_the_system_takes_them(tmp_path: Path) -> None
     with pytest.raises(InputError, match="could not be written: File name too long"):
         MODEL.save(tmp_path / ("m" * 300))
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_name_that_no_file_can_have_is_no_traceback(tmp_path: Path) -> None:
+    for name in ("n" * 300, "a\0b"):
+        with pytest.raises(InputError, match="does not exist"):
+            LinearModel.load(tmp_path / name)

@@ -165,6 +165,10 @@ def test_a_page_can_be_made_without_records(tmp_path: Path) -> None:
     assert panel["templates"]["count"] == 3
 
 
+HEADER = b'{"templates": {"dtype": "\\u0000", "shape": [1], "data_offsets": [0, 1]}}'
+UNPRINTABLE = len(HEADER).to_bytes(8, "little") + HEADER + b"x"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -172,13 +176,15 @@ def test_a_page_can_be_made_without_records(tmp_path: Path) -> None:
         ("results.json", b'{"schema": 99}', "schema 99"),
         ("report-data/softmax.safetensors", b"nonsense", "damaged"),
         ("results.json", b"[]", "damaged: it must be of type object"),
+        ("report-data/softmax.safetensors", UNPRINTABLE, r"damaged \(Error while deserializing header.*\\x00"),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     run(tmp_path, colour_split())
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as refused:
         write_report(tmp_path)
+    assert str(refused.value).isprintable()
 
 
 def test_a_report_of_somebody_is_replaced_with_force_only(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.texts import cut_end
+from colinear.texts import shorten, shown_path
 
 FORMAT = "colinear-linear-model-2"
 WITHOUT_DIGEST = "colinear-linear-model-1"
@@ -52,8 +53,8 @@ def read(path: Path) -> tuple[Header, Tensor, Tensor]:
 
     Raises   `InputError` for a file that is missing, damaged, cut short, changed, or no model of this package.
     """
-    if not path.is_file():
-        raise InputError(f"model {path} does not exist. Train one with `colinear tune` or `colinear fit`.")
+    if not os.path.isfile(path):  # False for names that no file can have, too
+        raise InputError(f"model {shown_path(path)} does not exist. Train one with `colinear tune` or `colinear fit`.")
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get("colinear", "{}")
@@ -89,7 +90,7 @@ def digest(header: Header, tensors: dict[str, Tensor]) -> str:
 
 def _reason(error: Exception) -> str:
     """What a reader says, in one line of at most 120 characters: it quotes the file."""
-    return cut_end(" ".join(str(error).split()), 120)
+    return shorten(" ".join(str(error).split()), 120)
 
 
 def _canonical(header: Header) -> str:

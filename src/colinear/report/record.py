@@ -32,7 +32,7 @@ from colinear.search.runfolder import RunFolder
 from colinear.search.trials import Progress, SearchResult
 from colinear.search.winner import LossRun
 from colinear.search.written import read_settings
-from colinear.texts import shown
+from colinear.texts import shorten, shown
 
 FORMAT = "colinear-report-data-1"
 MISTAKES = 24
@@ -112,7 +112,9 @@ def load_record(folder: RunFolder, loss: str) -> Record | None:
         if wrong is not None:
             raise ValueError(wrong)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({error}). Delete it: the report then leaves its charts out.") from None
+        raise InputError(
+            f"{path} is damaged ({shorten(error, 160)}). Delete it: the report then leaves its charts out."
+        ) from None
     return Record(facts, tensors)
 
 

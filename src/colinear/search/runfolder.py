@@ -22,7 +22,7 @@ from torch import Tensor
 from colinear.checks import InputError
 from colinear.outputs import check_name, write_whole
 from colinear.schemas import parse_json
-from colinear.texts import shown
+from colinear.texts import shorten, shown
 
 try:
     import fcntl
@@ -145,10 +145,8 @@ class RunFolder:
 
     def damaged_checkpoint(self, name: str, error: Exception) -> InputError:
         """The refusal of a checkpoint, whatever is wrong with it."""
-        target = self.path / name
-        return InputError(
-            f"checkpoint {target} is damaged ({error}). Delete it to start that search anew, then --resume."
-        )
+        what = f"checkpoint {self.path / name} is damaged ({shorten(error, 160)})"
+        return InputError(f"{what}. Delete it to start that search anew, then --resume.")
 
     def remove(self, name: str) -> None:
         """Delete a file of this folder, what a kill left of writing it, and the folder that is empty without them."""

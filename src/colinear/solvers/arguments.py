@@ -9,15 +9,17 @@ from colinear.checks import InputError, check_count, check_number
 from colinear.objective import Objective
 
 EPS = torch.finfo(torch.float64).eps
+TINY = torch.finfo(torch.float64).tiny
 LARGEST = 1e150  # its square, summed over rows and classes, is still a number
 ROWS = 10_000  # looked at: beyond them, what is too large ends as a status
 
 
-def check_scale(objective: Objective, reg: float) -> None:
+def check_scale(objective: Objective, reg: float = TINY) -> None:
     """Raise `InputError` for features whose squares overflow, and where none is large enough to be learned from.
 
-    reg : the weakest strength. Weights change the objective by |gradient|^2 / (4 reg) at most, and the gradient is no
-    larger than the features: where that is below the rounding of the loss, they could be any.
+    reg : the weakest strength; by default weaker than any. Weights change the objective by |gradient|^2 / (4 reg) at
+    most, and the gradient is no larger than the features: where that is below the rounding of the loss, they could be
+    any.
     """
     features = objective.features
     if features.dataset.dtype == torch.uint8:

@@ -21,7 +21,7 @@ from colinear.datasets.base import Dataset
 from colinear.datasets.features import Features, fit_scaling
 from colinear.losses import Loss
 from colinear.objective import Objective, n_processes, refuse_own_scaling
-from colinear.solvers.arguments import check_solve
+from colinear.solvers.arguments import check_scale, check_solve
 from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Finisher, Report
 from colinear.solvers.newton import Newton, suits_newton
 from colinear.solvers.preconditioner import Preconditioner
@@ -119,11 +119,14 @@ def solve_path(
 def fit_preconditioner(objective: Objective, seed: int = 0, tuning: Tuning = USUAL) -> Preconditioner | None:
     """What several calls of `solve_path` on these rows can share; None where each works in the space of its rows.
 
+    Raises `InputError` for features whose squares overflow.
+
     >>> from colinear.datasets import Features, fit_scaling, load_digits
     >>> data = load_digits()
     >>> fit_preconditioner(Objective(Features(data, fit_scaling(data)))).spectrum.vectors.shape
     torch.Size([65, 65])
     """
+    check_scale(objective)
     few = suits_row_space(objective.features, tuning)
     return None if few else Preconditioner(Spectrum.fit(objective, seed, tuning))
 

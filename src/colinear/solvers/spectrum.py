@@ -16,6 +16,7 @@ from colinear.checks import InputError, check_number
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.features import Features, Scaling
 from colinear.objective import Objective
+from colinear.solvers.arguments import check_scale
 from colinear.solvers.tuning import USUAL, Tuning
 
 
@@ -106,7 +107,9 @@ class Subspace:
         """Fewest eigenvectors whose eigenvalues sum to at least `share`, in (0, 1], of the trace."""
         if not 0 < check_number("subspace", share, above=0) <= 1:
             raise InputError(f"subspace is a share of variance in (0, 1]; got {share:g}. Try 0.985.")
-        spectrum = Spectrum.fit(Objective(features), seed)
+        objective = Objective(features)
+        check_scale(objective)
+        spectrum = Spectrum.fit(objective, seed)
         values = spectrum.values.double()
         # what is left without a direction and all behind it, summed from the smallest: a share of 1 is the whole space
         left = values.flip(0).cumsum(0).flip(0) / values.sum()
