@@ -126,3 +126,11 @@ def test_no_gap_is_small_beside_an_objective_that_is_not_finite() -> None:
         relative = Evaluation(objective, zero, objective, zero, zero, zero).relative_gap.tolist()
         assert math.isnan(relative[0])
         assert relative[1] == 0
+
+
+def test_a_point_without_a_number_is_never_the_better_one() -> None:
+    lost = PathPoint(0.1, torch.zeros(1, 1), math.nan, 1.0, 1, Status.DIVERGED)
+    fine = PathPoint(0.1, torch.zeros(1, 1), 1.0, 0.1, 1, Status.STALLED)
+    assert lost.better(fine) is fine
+    assert fine.better(lost) is fine
+    assert fine.better(None) is fine

@@ -30,6 +30,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
+from colinear.checks import InputError
 from colinear.estimators import (
     CertificateWarning,
     HingeClassifier,
@@ -447,3 +448,29 @@ def test_nothing_warns_by_default_on_the_small_datasets() -> None:
         for load in (load_iris, load_wine):
             for kind in (SoftmaxClassifier, HingeClassifier):
                 kind().fit(*load(return_X_y=True))
+
+
+@pytest.mark.parametrize("cost", [1e-5, 1e-4])
+@pytest.mark.parametrize("kind", [SoftmaxClassifier, HingeClassifier])
+def test_the_default_rate_of_sgd_bears_strong_regularization(kind: type, cost: float) -> None:
+    rows, labels = load_iris(return_X_y=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CertificateWarning)
+        found = kind(solver="sgd", C=cost, standardize=True).fit(rows, labels, np.ones(len(labels)))
+    assert found.objective_ <= 1.1 * kind(C=cost, standardize=True).fit(rows, labels).objective_
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        (np.arange(150), np.arange(-30, 0)),
+        (np.arange(100), np.arange(140, 160)),
+        (np.r_[np.arange(100), 5], np.arange(120, 150)),
+        (np.arange(100), np.r_[120, 120]),
+    ],
+    ids=["negative", "beyond", "trains twice", "held out twice"],
+)
+def test_a_split_names_each_of_its_rows_once(split: tuple[Any, Any]) -> None:
+    rows, labels = load_iris(return_X_y=True)
+    with pytest.raises(InputError, match=r"must name each of its rows once, from 0 to 149; split 0 of cv does not"):
+        SoftmaxClassifierCV(regs=[1e-3], cv=[split]).fit(rows, labels)

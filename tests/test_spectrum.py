@@ -7,9 +7,10 @@ import torch
 from tests.problems import as_features, draw_coef, draw_features, draw_rows, matrix, reference_of
 
 from colinear.checks import InputError
-from colinear.datasets import ArrayDataset, Features
-from colinear.losses import Softmax
+from colinear.datasets import ArrayDataset, Features, Scaling
+from colinear.losses import LOSSES, Softmax
 from colinear.objective import Objective
+from colinear.solvers.path import solve_path
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.spectrum import Spectrum, Subspace, sample_rows
 from colinear.solvers.tuning import Tuning
@@ -151,3 +152,12 @@ def test_lifted_weights_score_features_as_weights_in_the_subspace_score_projecti
 def test_shares_outside_of_zero_to_one_are_refused(share: float) -> None:
     with pytest.raises(InputError, match="subspace"):
         Subspace.fit(draw_features(10, 2, 2), share)
+
+
+@pytest.mark.parametrize("size", [1e10, 0.0])
+def test_a_sketch_of_squares_beyond_float32_or_of_nothing_is_no_error(size: float) -> None:
+    rows = size * torch.randn(300, 120, generator=torch.Generator().manual_seed(0))
+    data = ArrayDataset(rows, torch.arange(300) % 3, ("a", "b", "c"))
+    features = Features(data, Scaling(torch.ones((), dtype=torch.float64), torch.zeros(120).double(), 0.0))
+    path = solve_path(features, LOSSES["softmax"], [1e-2], tuning=Tuning(eigh_up_to=50, nystroem_rank=60))
+    assert path.points[0].objective < 1.1

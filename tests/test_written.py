@@ -132,6 +132,7 @@ def test_the_settings_of_a_finished_run_are_those_of_its_results(folder: RunFold
         (set_in("runs", 0, "trials", 0, "reg", -1), "reg must be > 0"),
         (set_in("runs", 0, "best", 2), "best is not the first of order"),
         (set_in("runs", 1, "order", [0]), "softmax: order does not rank the trials"),
+        (set_in("runs", 1, "test_accuracy", 0.123), "softmax: test_accuracy is not that of confusion_matrix"),
         (set_in("runs", 0, "order", [0, 1, 7]), "order does not rank"),
         (set_in("runs", 0, "confusion_matrix", [[1], [2]]), "not square"),
         (set_in("runs", 0, "confusion_matrix", []), "not square, or empty"),

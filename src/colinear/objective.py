@@ -128,6 +128,25 @@ class Objective:
         gap = original + penalty - dual if loss.smoothed else value_gap
         return Evaluation(original + penalty, gap, value + penalty, value_gap, gradient, bent / mean)
 
+    def dual_value(
+        self, coef: Tensor, regs: Tensor, loss: Loss, held_out: Tensor | None = None, *, on: Features
+    ) -> Tensor:
+        """A lower bound (k,) float64 on the optimum for the rows as `on` has them, whatever the rows here are.
+
+        The slopes of the smoothed `loss` at weights (k, c, d) float64 on the rows here are the dual point; any will do.
+        """
+        k, c, _ = coef.shape
+        sums = torch.zeros(2, k, dtype=torch.float64, device=coef.device)  # dual, weight
+        gradient = coef.new_zeros(k * c, on.n_features)
+        for rows, scores in self.scores(coef):
+            weights = self._weights(rows, held_out, coef.dtype)
+            part = loss.sums_(scores, self.features.labels[rows], weights)
+            gradient += scores.reshape(k * c, -1) @ on.gather(rows)
+            dual = torch.zeros_like(part.value) if part.dual is None else part.dual
+            sums += torch.stack((dual, self._total_weight(weights, rows, k)))
+        moment = (gradient / sums[1].repeat_interleave(c).unsqueeze(1)).view(k, c, -1)
+        return sums[0] / sums[1] - squared_norm(moment) / (4 * regs)
+
     @cached_property
     def unit_weights(self) -> Tensor | None:
         """The row weights divided by a power of two, the largest of all processes in [1, 2): same ratios to the bit."""

@@ -121,7 +121,8 @@ class SoftmaxClassifier(SoftmaxProbabilities, LinearClassifier):
     fit_intercept, intercept_scaling : whether there is a constant column, and its value, > 0.
     standardize : train on columns of (weighted) mean 0 and variance 1; `coef_` is for raw features all the same.
     solver : 'exact' reads all rows in each pass and stops at the certificate; 'sgd' takes minibatches of
-        `batch_size` rows at `learning_rate` (None: from the features' size) and has what gap it has.
+        `batch_size` rows at `learning_rate` (None: from the size of features and reg), has what gap it has, and
+        takes no weights.
     tol : largest relative gap, gap / objective.     max_iter : passes over the rows; None is 1000 (sgd: 20).
     random_state : seed of the solvers' draws of rows; the same numbers give the same weights.
     device : None computes where X is; 'auto' on a GPU if there is one; or a name of PyTorch.

@@ -132,6 +132,12 @@ def deal_splits(cv: Any, y: NDArray[Any], seed: int) -> list[Rows]:
     for number, (train, test) in enumerate(dealt):
         if len(train) == 0 or len(test) == 0:
             raise InputError(f"every split must have training and test rows; split {number} of cv has none of one.")
+        for rows in (train, test):
+            if rows.min() < 0 or rows.max() >= len(y) or len(np.unique(rows)) < len(rows):
+                raise InputError(
+                    f"a split must name each of its rows once, from 0 to {len(y) - 1}; split {number} of cv does not. "
+                    "Rows that count more than once have a sample_weight."
+                )
         if len(np.intersect1d(train, test)):
             raise InputError(f"training and test rows must differ; split {number} of cv has rows in both.")
     if not dealt:

@@ -113,7 +113,7 @@ class Fit:
     ) -> Path:
         """Minibatch SGD with a cosine schedule and averaging, then one float64 pass for the certificate.
 
-        learning_rate : None for 1 / mean |x|^2, twice the inverse of a bound on the softmax's curvature.
+        learning_rate : None for 1 / (mean |x|^2 + 2 reg), about the inverse of a bound on the softmax's curvature.
         """
         began = time.perf_counter()
         features, loss = self.objective.features, LOSSES[self.loss]
@@ -121,7 +121,7 @@ class Fit:
             raise InputError("solver='sgd' draws rows evenly and takes no weights. Use solver='exact'.")
         if learning_rate is None:
             rows = features.gather(sample_rows(features.n_samples, CHUNK_ROWS, seed, features.device))
-            learning_rate = 1.0 / max(float(rows.square().sum(1).mean()), 1e-30)
+            learning_rate = 1.0 / max(float(rows.square().sum(1).mean()) + 2 * reg, 1e-30)
         rate = torch.tensor([check_number("learning_rate", learning_rate, above=0)], dtype=torch.float64)
         steps = math.ceil(passes * features.n_samples / batch_size)
         sgd = SGD(steps, batch_size, schedule="cosine", averaging=SGD_AVERAGING)

@@ -185,7 +185,7 @@ def total_weights(
         weights, sums = ones * factors[codes], sums * factors
     if int((sums > 0).sum()) < 2:
         raise InputError("rows of at least 2 classes must have a weight > 0; raise sample_weight or class_weight.")
-    return weights
+    return None if weights is None or bool((weights == 1).all()) else weights
 
 
 def _class_factors(classes: NDArray[Any], sums: Tensor, class_weight: Mapping[Any, float] | str) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Any
 
 from colinear.checks import InputError
@@ -51,7 +52,12 @@ def entry_problem(entry: Any) -> str | None:
         "confusion_matrix is not square, or empty": counts is None
         or (all(len(row) == len(counts) for row in counts) and sum(map(sum, counts)) > 0),
     }  # fmt: skip
-    return next((f"{entry['loss']}: {what}" for what, holds in rules.items() if not holds), None)
+    found = next((what for what, holds in rules.items() if not holds), None)
+    if found is None and counts is not None:
+        share = sum(row[place] for place, row in enumerate(counts)) / sum(map(sum, counts))
+        if not math.isclose(entry["test_accuracy"], share, abs_tol=1e-9):
+            found = "test_accuracy is not that of confusion_matrix"
+    return None if found is None else f"{entry['loss']}: {found}"
 
 
 def write_settings(folder: RunFolder, settings: Settings) -> None:

@@ -235,7 +235,7 @@ class Descent:
     def _end(self, entrant: Entrant, status: Status, objective: float, gap: float) -> None:
         """Record a point that L-BFGS ended at, or keep it for the finisher."""
         reg, number = float(self.regs[entrant.number]), entrant.number
-        point = PathPoint(reg, entrant.coef, objective, gap, entrant.passes, status)
+        point = PathPoint(reg, entrant.coef, objective, gap, entrant.passes, status, entrant.width)
         if self.finisher is None or status is Status.CONVERGED:
             self.found[number] = point
         else:

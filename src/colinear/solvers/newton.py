@@ -177,7 +177,8 @@ class _Candidate:
             gap = float(there.relative_gap[0])
             spent = self.passes >= self.max_passes - 1  # a step needs a pass for its certificate
             status = Status.at_end(float(there.objective[0]), gap, self.tol, spent=spent)
-            point = PathPoint(self.reg, coef, float(there.objective[0]), float(there.gap[0]), self.passes, status)
+            value, distance = float(there.objective[0]), float(there.gap[0])
+            point = PathPoint(self.reg, coef, value, distance, self.passes, status, width)
             best = point.better(best)
             if gap <= self.tol or spent or not kinked or (width <= SMALLEST_WIDTH and not moved):
                 return replace(best, passes=self.passes, status=status)

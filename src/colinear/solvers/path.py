@@ -26,12 +26,13 @@ from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Finisher,
 from colinear.solvers.newton import Newton, suits_newton
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.rowspace import RowSpace, suits_row_space
-from colinear.solvers.solution import Path, PathPoint
+from colinear.solvers.solution import Path, PathPoint, Status
 from colinear.solvers.spectrum import Spectrum
 from colinear.solvers.threads import one_thread_if
 from colinear.solvers.tuning import USUAL, Tuning
 
 FEWEST_FOR_BOTH = 6  # passes in all, below which there is no use in sharing them with Newton's method
+ROUNDING = 1e-13  # of an objective, relative, for each column: what the solver promises
 PRODUCT_ALONE = 1e8  # flops of the product of weights and a chunk up to which one thread does: about 2 ms
 
 
@@ -84,7 +85,7 @@ def solve_path(
     check_solve(objective, strengths, tol, max_passes, held_out)
     space = RowSpace.of(objective) if suits_row_space(objective.features, tuning) else None
     if space is not None:
-        objective, preconditioner = space.objective, None
+        whole, objective, preconditioner = objective, space.objective, None
         start = None if start is None else space.restrict(start)
     preconditioner = preconditioner or Preconditioner(Spectrum.fit(objective, seed, tuning))
     finisher = _finisher(objective, loss, max_passes, tuning)
@@ -112,8 +113,39 @@ def solve_path(
     points = [point for point in found if point is not None]
     if space is not None:
         details["subspace"] = {"directions": d, "of": len(space.basis), "share": 1.0}
-        points = [replace(point, coef=space.lift(point.coef)) for point in points]
+        points = _lift(points, space, whole, loss, held_out, tol)
     return Path(tuple(points), passes, setup, time.perf_counter() - started, details)
+
+
+def _lift(
+    points: list[PathPoint], space: RowSpace, objective: Objective, loss: Loss, held_out: Tensor | None, tol: float
+) -> list[PathPoint]:
+    """The points on all columns, certified anew there: a basis is as exact as the rounding of the largest column."""
+    inner = torch.stack([point.coef for point in points])
+    coef, device = space.lift(inner), inner.device
+    regs, widths = (
+        torch.tensor(numbers, dtype=torch.float64, device=device)
+        for numbers in zip(*((point.reg, point.width) for point in points), strict=True)
+    )
+    smooth = loss.smooth(widths)
+    there = objective.evaluate(coef, regs, smooth, held_out)
+    gaps = there.gap
+    if (
+        loss.kinked
+    ):  # slopes at a width of 1e-9 magnify the rounding of scores: those of the rows in their span do better
+        dual = space.objective.dual_value(inner, regs, smooth, held_out, on=objective.features.at(torch.float64))
+        gaps = torch.minimum(gaps, (there.objective - dual).clamp(min=0))
+    # scores that moved change the dual value as they change the loss, to first order: if they did not, the gap stands
+    found = torch.tensor([(point.objective, point.gap) for point in points], dtype=torch.float64, device=device)
+    same = (there.objective - found[:, 0]).abs() <= ROUNDING * coef.shape[-1] * there.objective
+    gaps = torch.where(same, torch.minimum(gaps, found[:, 1]), gaps)
+    lifted = []
+    for number, (point, value, gap) in enumerate(zip(points, there.objective.tolist(), gaps.tolist(), strict=True)):
+        moved = replace(point, coef=coef[number], objective=value, gap=gap)
+        fine, failed = moved.relative_gap <= tol, point.status is Status.CONVERGED
+        status = Status.CONVERGED if fine else Status.STALLED if failed else point.status
+        lifted.append(replace(moved, status=status))
+    return lifted
 
 
 def fit_preconditioner(objective: Objective, seed: int = 0, tuning: Tuning = USUAL) -> Preconditioner | None:

@@ -59,6 +59,7 @@ class PathPoint:
     """One strength: weights (c, d) on the scaled features, and how far from the optimum they are at most.
 
     objective and gap are computed in float64 in a pass of their own;  relative_gap = gap / objective.
+    width : the smoothing of a kinked loss whose slopes are the gap's dual point.
     """
 
     reg: float
@@ -67,6 +68,7 @@ class PathPoint:
     gap: float
     passes: int
     status: Status
+    width: float = 0.0
 
     @property
     def relative_gap(self) -> float:
@@ -76,8 +78,9 @@ class PathPoint:
         return self.gap / self.objective if self.gap else 0.0
 
     def better(self, other: PathPoint | None) -> PathPoint:
-        """The point with the smaller relative gap."""
-        return self if other is None or not self.relative_gap > other.relative_gap else other
+        """The point with the smaller relative gap; one without a number is the worse."""
+        mine, theirs = self.relative_gap, math.inf if other is None else other.relative_gap
+        return self if other is None or mine <= theirs or math.isnan(theirs) else other
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,7 +73,7 @@ class Spectrum:
 
 
 def _nystroem(objective: Objective, rows: Tensor, rank: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Leading eigenpairs (rank,), (d, rank) from one product with G, in float64 where it is small.
+    """Leading eigenpairs (rank,), (d, rank) from one product with G, in float64 where it is small or would overflow.
 
     Source   Frangella, Tropp & Udell 2021, algorithm 2.1: a shift of eps keeps the Cholesky factor real.
     """
@@ -82,7 +82,12 @@ def _nystroem(objective: Objective, rows: Tensor, rank: int, seed: int) -> tuple
     sketch = torch.randn(features.n_features, rank, generator=generator, dtype=features.dtype).to(features.device)
     sketch = torch.linalg.qr(sketch).Q
     product = objective.second_moment_times(sketch, rows)  # (d, r)
+    if not bool(torch.isfinite(torch.linalg.matrix_norm(product))):  # squares beyond float32
+        sketch = sketch.double()
+        product = objective.second_moment_times(sketch, rows)
     shift = torch.finfo(product.dtype).eps * torch.linalg.matrix_norm(product)
+    if not float(shift) > 0:  # rows of zeros, or none of weight: nothing to tell directions apart
+        return torch.zeros_like(product[0]), sketch
     product = product + shift * sketch
     core = (sketch.mT @ product).double()
     factor = torch.linalg.cholesky((core + core.mT) / 2).to(product.dtype)
