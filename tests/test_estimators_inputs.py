@@ -314,7 +314,7 @@ def test_weights_that_weigh_nothing(weights: Any, message: str) -> None:
         ({"class_weight": {0: -1}}, "class_weight must have finite values >= 0"),
         ({"device": "abacus"}, "device 'abacus' is not available"),
         ({"random_state": -1}, "random_state must be >= 0"),
-        ({"solver": "sgd", "class_weight": "balanced"}, "takes no weights. Use solver='exact'"),
+        ({"solver": "sgd", "class_weight": {0: 2.0}}, "takes no weights. Use solver='exact'"),
         ({"solver": "sgd", "learning_rate": -1.0}, "learning_rate must be"),
         ({"solver": "sgd", "learning_rate": 1e300}, "diverged"),
         ({"solver": "sgd", "batch_size": 0}, "batch_size must be"),
