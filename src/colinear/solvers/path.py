@@ -130,9 +130,8 @@ def _lift(
     smooth = loss.smooth(widths)
     there = objective.evaluate(coef, regs, smooth, held_out)
     gaps = there.gap
-    if (
-        loss.kinked
-    ):  # slopes at a width of 1e-9 magnify the rounding of scores: those of the rows in their span do better
+    # slopes at a width of 1e-9 magnify the rounding of scores: those of the rows in their span do better
+    if loss.kinked:
         dual = space.objective.dual_value(inner, regs, smooth, held_out, on=objective.features.at(torch.float64))
         gaps = torch.minimum(gaps, (there.objective - dual).clamp(min=0))
     # scores that moved change the dual value as they change the loss, to first order: if they did not, the gap stands
