@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -110,6 +111,21 @@ def test_tune_shows_the_top_ten_and_how_many_more(colinear: Program, tmp_path: P
     )
     assert said.out.count(" completed") == 10
     assert "and 3 more in results.json" in said.out
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_a_finished_run_whose_model_is_gone_is_searched_anew_without_its_results(
+    colinear: Program, run_folder: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(run_folder, again)
+    (again / "model-hinge.safetensors").unlink()
+    refused = colinear("tune", "--resume", again)
+    assert_refused(refused, "model-hinge.safetensors is gone", f"delete {again / 'results.json'}", "then --resume")
+    (again / "results.json").unlink()
+    assert colinear("tune", "--resume", again).status == 0
+    model = "model-hinge.safetensors"
+    assert (again / model).read_bytes() == (run_folder / model).read_bytes()
 
 
 def test_a_finished_run_is_shown_again_by_resume(colinear: Program, run_folder: Path) -> None:

@@ -292,6 +292,15 @@ def test_other_data_is_refused_by_notes_and_by_checkpoints(stopped: Path, split:
         run(SETTINGS, fewer, stopped)
 
 
+def test_a_model_that_is_gone_is_named_with_the_ways_on(stopped: Path, split: Split, undisturbed: Path) -> None:
+    (stopped / "model-hinge.safetensors").unlink()
+    with pytest.raises(InputError, match=r"model-hinge\.safetensors is gone\. .* delete .*checkpoints/hinge\.json"):
+        run(SETTINGS, split, stopped)
+    (stopped / "checkpoints" / "hinge.json").unlink()
+    run(SETTINGS, split, stopped)
+    assert content(stopped) == content(undisturbed)
+
+
 def test_another_number_of_threads_is_refused(stopped: Path, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1000)
     with pytest.raises(InputError, match=r"its threads is .*, this run's is 1000"):

@@ -54,14 +54,14 @@ class Checkpoints:
 
     def note(self, entry: dict[str, Any]) -> None:
         """Note the entry of a finished loss, so that --resume need not search it again."""
-        self.folder.write_json(_note(entry["loss"]), {"identity": self.identity, "entry": entry})
+        self.folder.write_json(note_name(entry["loss"]), {"identity": self.identity, "entry": entry})
 
     def noted(self, loss: str) -> dict[str, Any] | None:
         """The entry of a loss that is finished; None if it is not."""
-        path = self.folder.path / _note(loss)
+        path = self.folder.path / note_name(loss)
         if not path.is_file():
             return None
-        noted = self.folder.read_json(_note(loss))
+        noted = self.folder.read_json(note_name(loss))
         wrong = entry_problem(noted.get("entry")) if isinstance(noted, dict) else "it is no note of a finished loss"
         if wrong is None and noted["entry"]["loss"] != loss:
             wrong = f"it is of {noted['entry']['loss']}"
@@ -79,13 +79,14 @@ class Checkpoints:
     def forget_position(self, loss: str) -> None:
         self.folder.remove(_position(loss))
 
-    def forget_note(self, loss: str) -> None:
-        self.folder.remove(_note(loss))
+    def forgetnote_name(self, loss: str) -> None:
+        self.folder.remove(note_name(loss))
 
 
 def _position(loss: str) -> str:
     return f"checkpoints/{loss}.safetensors"
 
 
-def _note(loss: str) -> str:
+def note_name(loss: str) -> str:
+    """The file that notes a finished loss, in the folder of its run."""
     return f"checkpoints/{loss}.json"

@@ -12,7 +12,7 @@ from functools import cached_property
 from colinear.checks import InputError
 from colinear.datasets.base import Split
 from colinear.search.candidates import draw_candidates
-from colinear.search.checkpoints import Checkpoints, run_identity
+from colinear.search.checkpoints import Checkpoints, note_name, run_identity
 from colinear.search.device import pick_device
 from colinear.search.listener import Listener, Silent
 from colinear.search.memory import check_memory
@@ -65,7 +65,7 @@ class Run:
             return []
         if results["dataset"]["fingerprint"] != self.split.train.fingerprint:
             raise InputError(f"{place} is a run on other data than {self.settings.data} holds now. Start a new run.")
-        return [LossRun.read(self.folder, entry) for entry in entries]
+        return [LossRun.read(self.folder, entry, "results.json") for entry in entries]
 
     def search(self) -> list[LossRun]:
         """See `tune`. Nothing is written where the rows or the folder are refused."""
@@ -74,7 +74,7 @@ class Run:
         runs: list[LossRun] = []
         for loss in self.settings.losses:
             noted = self.checkpoints.noted(loss)
-            runs.append(self._finish(loss) if noted is None else LossRun.read(self.folder, noted))
+            runs.append(self._finish(loss) if noted is None else LossRun.read(self.folder, noted, note_name(loss)))
             entries = [run.entry for run in runs]
             self.folder.write_json("results.json", results_json(self.settings, self.prepared.split, entries))
             self.checkpoints.forget_position(loss)

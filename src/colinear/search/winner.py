@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from colinear.checks import InputError
 from colinear.datasets.base import Dataset
 from colinear.model import LinearModel
 from colinear.schemas import plain_number
@@ -34,11 +35,15 @@ class LossRun:
     result: SearchResult | None
 
     @classmethod
-    def read(cls, folder: RunFolder, entry: dict[str, Any]) -> LossRun:
-        """A loss that was finished before, from its part of results.json and its model's file."""
-        counts = entry["confusion_matrix"]
+    def read(cls, folder: RunFolder, entry: dict[str, Any], source: str) -> LossRun:
+        """A loss that was finished before, from its entry, which the file `source` has, and its model's file."""
+        path, counts = folder.path / model_name(entry["loss"]), entry["confusion_matrix"]
+        if not path.is_file():
+            raise InputError(
+                f"{path} is gone. Put it back, or delete {folder.path / source} to search anew; then --resume."
+            )
         test = None if counts is None else TestScore.of(torch.tensor(counts, dtype=torch.int64))
-        return cls(entry["loss"], LinearModel.load(folder.path / model_name(entry["loss"])), entry, test, None)
+        return cls(entry["loss"], LinearModel.load(path), entry, test, None)
 
 
 def model_name(loss: str) -> str:
