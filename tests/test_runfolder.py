@@ -211,7 +211,6 @@ def test_a_checkpoint_cut_short_or_of_something_else_is_refused(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"training data": "xyz"}, "training data is 'abc', this run's is 'xyz'"),
         ({"threads": 2}, "threads is 1, this run's is 2"),
         ({"settings": {"steps": 11, "losses": ("hinge",)}}, "settings.steps is 10, this run's is 11"),
         ({"torch": "9.9"}, "torch is None, this run's is '9.9'"),
@@ -228,6 +227,18 @@ def test_a_checkpoint_of_another_run_is_refused_by_what_differs(
     missing = {key: value for key, value in IDENTITY.items() if key != "threads"}
     with pytest.raises(InputError, match="its threads is 1, this run's is None"):
         folder.load_checkpoint(NAME, missing)
+
+
+def test_data_that_changed_is_told_from_another_run(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.save_checkpoint(NAME, (TENSORS, FACTS), IDENTITY)
+    with pytest.raises(
+        InputError, match=r"is of other training data: the data has changed since\. Put it back .*--out"
+    ):
+        folder.load_checkpoint(NAME, {**IDENTITY, "training data": "xyz"})
+    without = {key: value for key, value in IDENTITY.items() if key != "training data"}  # no data to have changed
+    with pytest.raises(InputError, match="belongs to another run: its training data is 'abc', this run's is None"):
+        folder.load_checkpoint(NAME, without)
 
 
 def test_a_checkpoint_whose_facts_are_too_deep_is_damaged(tmp_path: Path) -> None:

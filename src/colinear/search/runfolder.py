@@ -31,6 +31,7 @@ except ImportError:  # no such locks on this platform: runs are not protected fr
 
 CHECKPOINT_FORMAT = "colinear-checkpoint-1"
 NAMES = ("settings.json", "results.json", "report.html", "figures", "report-data", "checkpoints")  # of a run
+DATA = ("training data", "validation data")  # fingerprints in the identity of a run
 PATTERNS = ("model-*.safetensors", "try-*")
 Parts = tuple[dict[str, Tensor], dict[str, Any]]
 
@@ -190,12 +191,17 @@ def check_identity(what: str, theirs: Any, mine: dict[str, Any]) -> None:
     """
     other, own = (_flatten(json.loads(json.dumps(identity))) for identity in (theirs, mine))
     for key in sorted(set(other) | set(own)):
-        if other.get(key) != own.get(key):
+        if other.get(key) == own.get(key):
+            continue
+        if key in DATA and key in other and key in own:
             raise InputError(
-                f"{what} belongs to another run: its {key} is {shown(other.get(key))}, this run's is "
-                f"{shown(own.get(key))}. "
-                "Start a new run with another --out."
+                f"{what} is of other {key}: the data has changed since. Put it back as it was and --resume, or start a "
+                "new run with another --out."
             )
+        raise InputError(
+            f"{what} belongs to another run: its {key} is {shown(other.get(key))}, this run's is "
+            f"{shown(own.get(key))}. Start a new run with another --out."
+        )
 
 
 def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
