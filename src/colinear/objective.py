@@ -116,7 +116,7 @@ class Objective:
             dual = torch.zeros_like(part.value) if part.dual is None else part.dual
             sums += torch.stack((part.value, part.original, dual, self._total_weight(weights, rows, k)))
         for total in (sums, gradient, bent):
-            _all_reduce_(total)
+            all_reduce_(total)
         value, original, dual = sums[:3] / sums[3]
         mean = sums[3].to(coef.dtype).view(-1, 1, 1)
         gradient /= mean  # U, (k, c, d)
@@ -153,7 +153,7 @@ class Objective:
         if self.row_weights is None:
             return None
         largest = self.row_weights.max().double().view(1)
-        _all_reduce_(largest, largest=True)
+        all_reduce_(largest, largest=True)
         return scaled_by_power(self.row_weights, largest)
 
     def column_sizes(self, rows: Tensor) -> Tensor:
@@ -162,32 +162,19 @@ class Objective:
         for start in range(0, len(rows), self.chunk_rows):
             chunk = self.features.gather(rows[start : start + self.chunk_rows])
             sizes = torch.maximum(sizes, torch.maximum(chunk.amax(0), -chunk.amin(0)))
-        _all_reduce_(sizes, largest=True)
+        all_reduce_(sizes, largest=True)
         return sizes
-
-    def count_correct(self, coef: Tensor, held_out: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Rows that each candidate labels correctly and rows counted, both (k,) int64.
-
-        With `held_out` only the rows of the fold that the candidate held out count (all rows where it is -1).
-        """
-        correct, counted = torch.zeros(2, len(coef), dtype=torch.int64, device=coef.device)
-        for rows, scores in self.scores(coef):
-            # max gives the lowest class among ties, as argmax does, in a tenth of its time along this dimension
-            right = scores.max(1).indices == self.features.labels[rows]  # (k, b)
-            if held_out is not None:
-                mine = self._held(rows, held_out) | (held_out == -1).unsqueeze(1)
-                right &= mine
-                counted += mine.sum(1)
-            else:
-                counted += right.shape[1]
-            correct += right.sum(1)
-        _all_reduce_(correct)
-        _all_reduce_(counted)
-        return correct, counted
 
     def accuracy(self, coef: Tensor) -> Tensor:
         """Share of rows that each candidate labels correctly, (k,) float64; ties go to the lowest class."""
-        correct, counted = self.count_correct(coef)
+        correct = torch.zeros(len(coef), dtype=torch.int64, device=coef.device)
+        counted = correct.new_tensor(self.features.n_samples)
+        for rows, scores in self.scores(coef):
+            # max gives the lowest class among ties, as argmax does, in a tenth of its time along this dimension
+            right = scores.max(1).indices == self.features.labels[rows]  # (k, b)
+            correct += right.sum(1)
+        all_reduce_(correct)
+        all_reduce_(counted)
         return correct.double() / counted
 
     def kept_weight(self, held_out: Tensor) -> Tensor:
@@ -196,7 +183,7 @@ class Objective:
         folds, candidate = torch.unique(held_out, return_inverse=True)
         kept = [torch.where(self._fold_of_each == fold, 0, weights).sum(dtype=torch.float64) for fold in folds]
         total = torch.stack(kept)[candidate]
-        _all_reduce_(total)
+        all_reduce_(total)
         return total
 
     def scores(self, coef: Tensor) -> Iterator[tuple[slice, Tensor]]:
@@ -218,7 +205,7 @@ class Objective:
             moment = torch.zeros(d, d, dtype=dtype, device=features.device)
             for weighted, chunk in self._weighted_rows(rows, dtype):
                 moment.addmm_(weighted.mT, chunk)
-        _all_reduce_(moment)
+        all_reduce_(moment)
         return moment.div_(self._sampled_weight(rows))
 
     def second_moment_times(self, matrix: Tensor, rows: Tensor) -> Tensor:
@@ -226,7 +213,7 @@ class Objective:
         product = torch.zeros_like(matrix)
         for weighted, chunk in self._weighted_rows(rows, matrix.dtype):
             product.addmm_(weighted.mT, chunk @ matrix)
-        _all_reduce_(product)
+        all_reduce_(product)
         return product / self._sampled_weight(rows)
 
     def _weighted_rows(self, rows: Tensor, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
@@ -243,7 +230,7 @@ class Objective:
     def _sampled_weight(self, rows: Tensor) -> float:
         ones = torch.ones(len(rows), device=self.features.device)
         total = (ones if self.unit_weights is None else self.unit_weights[rows]).sum(dtype=torch.float64)
-        _all_reduce_(total)
+        all_reduce_(total)
         return max(float(total), torch.finfo(torch.float32).tiny)
 
     def _held(self, rows: slice, held_out: Tensor) -> Tensor:
@@ -311,7 +298,7 @@ def refuse_own_scaling(features: Features) -> None:
         )
 
 
-def _all_reduce_(tensor: Tensor, *, largest: bool = False) -> None:
+def all_reduce_(tensor: Tensor, *, largest: bool = False) -> None:
     """Sums over all processes, or the largest values."""
     if n_processes() > 1 and tensor.numel():
         dist.all_reduce(tensor, dist.ReduceOp.MAX if largest else dist.ReduceOp.SUM)

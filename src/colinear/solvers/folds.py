@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.objective import Objective, _all_reduce_
+from colinear.objective import Objective, all_reduce_
 from colinear.solvers.descent import Report
 from colinear.solvers.solution import Path
 
@@ -159,7 +159,7 @@ def _judge(judged: Objective, folds: Tensor, coef: Tensor) -> tuple[Tensor, Tens
     ones = torch.ones(len(folds), dtype=torch.float64)
     weights = (ones if judged.row_weights is None else judged.row_weights).to(features.device)
     counted = torch.bincount(folds, weights, n_folds + 1)[:n_folds]
-    _all_reduce_(counted)
+    all_reduce_(counted)
     if not bool((counted > 0).all()):
         raise InputError("every fold must hold rows of weight > 0; give other sample_weight or cv.")
     correct = counted.new_zeros(coef.shape[:2])
@@ -168,5 +168,5 @@ def _judge(judged: Objective, folds: Tensor, coef: Tensor) -> tuple[Tensor, Tens
         right = (scores.max(1).indices == features.labels[rows]).view(*coef.shape[:2], -1)
         mine = folds[rows] == torch.arange(n_folds, device=features.device).unsqueeze(1)  # (f, b)
         correct += (right & mine).double() @ weights[rows]
-    _all_reduce_(correct)
+    all_reduce_(correct)
     return correct, counted
