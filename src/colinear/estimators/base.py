@@ -128,9 +128,6 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             raise AttributeError(f"{type(self).__name__} has no path_ before fit.")
         return unpack_path(self._path)
 
-    def _tolerance(self) -> float:
-        return check_number("tol", plain(self.tol), above=0)
-
     def _passes(self, default: int) -> int:
         return default if self.max_iter is None else check_count("max_iter", plain(self.max_iter))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 
@@ -26,9 +27,7 @@ def warn_uncertified(points: Sequence[PathPoint], tol: float) -> None:
     open_points = [point for point in points if not point.relative_gap <= tol]
     if not open_points:
         return
-    worst = max(
-        open_points, key=lambda point: point.relative_gap if point.relative_gap == point.relative_gap else 1e308
-    )
+    worst = max(open_points, key=lambda point: 1e308 if math.isnan(point.relative_gap) else point.relative_gap)
     several = f"{len(open_points)} of {len(points)} strengths miss it, the worst is " if len(points) > 1 else ""
     warnings.warn(
         f"the relative gap is {worst.relative_gap:.2g}, tol={tol:g} was asked ({several}reg={worst.reg:.3g} after "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,48 +16,28 @@ from colinear.estimators.certificates import warn_uncertified
 from colinear.estimators.fitting import Fit
 from colinear.losses import LOSSES
 from colinear.solvers.path import solve_path
-from colinear.solvers.solution import Path
 
 SGD_PASSES = 20  # where max_iter is None
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LinearClassifier(LinearClassifierBase):
     """Common part of the two classifiers; see `SoftmaxClassifier` for parameters and attributes."""
 
-    _loss: ClassVar[str]
-
-    def __init__(
-        self,
-        *,
-        reg: float | None = None,
-        C: float | None = None,
-        class_weight: Any = None,
-        fit_intercept: bool = True,
-        intercept_scaling: float = 1.0,
-        standardize: bool = False,
-        solver: str = "exact",
-        tol: float = 1e-4,
-        max_iter: int | None = None,
-        learning_rate: float | None = None,
-        batch_size: int = 256,
-        random_state: Any = 0,
-        device: Any = None,
-        warm_start: bool = False,
-    ) -> None:
-        self.reg = reg
-        self.C = C
-        self.class_weight = class_weight
-        self.fit_intercept = fit_intercept
-        self.intercept_scaling = intercept_scaling
-        self.standardize = standardize
-        self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.random_state = random_state
-        self.device = device
-        self.warm_start = warm_start
+    reg: float | None = None
+    C: float | None = None
+    class_weight: Any = None
+    fit_intercept: bool = True
+    intercept_scaling: float = 1.0
+    standardize: bool = False
+    solver: str = "exact"
+    tol: float = 1e-4
+    max_iter: int | None = None
+    learning_rate: float | None = None
+    batch_size: int = 256
+    random_state: Any = 0
+    device: Any = None
+    warm_start: bool = False
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Minimise the objective on rows X (n, d) with labels y (n,).
@@ -66,22 +47,20 @@ class LinearClassifier(LinearClassifierBase):
         Raises   `InputError`, a ValueError, before any work.
         Warns    `CertificateWarning` if the certificate misses `tol`.
         """
-        tol, seed = self._tolerance(), self._seed()
+        tol, seed = check_number("tol", plain(self.tol), above=0), self._seed()
         check_choice("solver", self.solver, ("exact", "sgd"))
-        before = self._fitted() if self.warm_start else None
+        before = getattr(self, "classes_", None)
         fit, _ = self._read(X, y, sample_weight)
-        reg = self._strength(fit)
-        path = self._solve(fit, reg, tol, seed, self._start(fit, before))
+        reg, start = self._strength(fit), self._start(fit, before)
+        if self.solver == "sgd":
+            passes, batch_size = self._passes(SGD_PASSES), check_count("batch_size", plain(self.batch_size))
+            path = fit.run_sgd(reg, passes, batch_size, plain(self.learning_rate), seed, start)
+        else:
+            passes, loss = self._passes(EXACT_PASSES), LOSSES[self._loss]
+            path = solve_path(fit.objective, loss, [reg], tol=tol, max_passes=passes, start=start, seed=seed)
         self._learn(fit, path, path.points[0])
         warn_uncertified(path.points, tol)
         return self
-
-    def _solve(self, fit: Fit, reg: float, tol: float, seed: int, start: Tensor | None) -> Path:
-        if self.solver == "sgd":
-            batch_size = check_count("batch_size", plain(self.batch_size))
-            return fit.run_sgd(reg, self._passes(SGD_PASSES), batch_size, plain(self.learning_rate), seed, start)
-        passes = self._passes(EXACT_PASSES)
-        return solve_path(fit.objective, LOSSES[self._loss], [reg], tol=tol, max_passes=passes, start=start, seed=seed)
 
     def _strength(self, fit: Fit) -> float:
         if self.reg is not None and self.C is not None:
@@ -91,17 +70,13 @@ class LinearClassifier(LinearClassifierBase):
         cost = check_number("C", 1.0 if self.C is None else plain(self.C), above=0)
         return fit.convert_strength(cost)
 
-    def _fitted(self) -> tuple[NDArray[Any], Tensor, Tensor] | None:
-        """Classes, weights and intercepts of the last fit, None if there was none."""
-        if not hasattr(self, "coef_"):
+    def _start(self, fit: Fit, before: NDArray[Any] | None) -> Tensor | None:
+        """The last fit's weights on this fit's scaled rows; None if its classes, `before`, or features are others."""
+        if before is None or not self.warm_start or not hasattr(self, "coef_"):
             return None
-        return self.classes_, torch.as_tensor(self.coef_), torch.as_tensor(self.intercept_)
-
-    def _start(self, fit: Fit, before: tuple[NDArray[Any], Tensor, Tensor] | None) -> Tensor | None:
-        """The last fit's weights on this fit's scaled rows; None if classes or features are others."""
-        if before is None or before[1].shape[1] != self.n_features_in_ or not np.array_equal(before[0], self.classes_):
+        if self.coef_.shape[1] != self.n_features_in_ or not np.array_equal(before, self.classes_):
             return None
-        return fit.unfold(*before[1:])
+        return fit.unfold(torch.as_tensor(self.coef_), torch.as_tensor(self.intercept_))
 
 
 class SoftmaxClassifier(SoftmaxProbabilities, LinearClassifier):

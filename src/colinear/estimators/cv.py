@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -27,37 +27,21 @@ from colinear.solvers.path import fit_preconditioner, solve_path
 COSTS = (1e-4, 1e4)  # ends of the range that a whole number for Cs spans, scikit-learn's
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LinearClassifierCV(LinearClassifierBase):
     """Common part of the two cross-validated classifiers; see `SoftmaxClassifierCV`."""
 
-    _loss: ClassVar[str]
-
-    def __init__(
-        self,
-        *,
-        regs: Any = None,
-        Cs: Any = None,
-        cv: Any = 5,
-        class_weight: Any = None,
-        fit_intercept: bool = True,
-        intercept_scaling: float = 1.0,
-        standardize: bool = False,
-        tol: float = 1e-4,
-        max_iter: int | None = None,
-        random_state: Any = 0,
-        device: Any = None,
-    ) -> None:
-        self.regs = regs
-        self.Cs = Cs
-        self.cv = cv
-        self.class_weight = class_weight
-        self.fit_intercept = fit_intercept
-        self.intercept_scaling = intercept_scaling
-        self.standardize = standardize
-        self.tol = tol
-        self.max_iter = max_iter
-        self.random_state = random_state
-        self.device = device
+    regs: Any = None
+    Cs: Any = None
+    cv: Any = 5
+    class_weight: Any = None
+    fit_intercept: bool = True
+    intercept_scaling: float = 1.0
+    standardize: bool = False
+    tol: float = 1e-4
+    max_iter: int | None = None
+    random_state: Any = 0
+    device: Any = None
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Compare the strengths on the folds of rows X (n, d) with labels y (n,), and keep the best one.
@@ -67,7 +51,8 @@ class LinearClassifierCV(LinearClassifierBase):
         Raises   `InputError`, a ValueError, before any work.
         Warns    `CertificateWarning` if a certificate misses `tol`.
         """
-        tol, seed, passes = self._tolerance(), self._seed(), self._passes(EXACT_PASSES)
+        tol = check_number("tol", plain(self.tol), above=0)
+        seed, passes = self._seed(), self._passes(EXACT_PASSES)
         fit, weights = self._read(X, y, sample_weight)
         regs = self._strengths(fit)
         labels = fit.objective.features.labels.cpu().numpy()
@@ -83,9 +68,8 @@ class LinearClassifierCV(LinearClassifierBase):
         self._learn(fit, path, path.points[best])
         self.regs_ = np.array(regs)
         self.Cs_ = np.array([fit.convert_strength(reg) for reg in regs])
-        self.scores_, self.mean_scores_, self.spread_ = (
-            numbers_.numpy() for numbers_ in (found.accuracies, found.means, found.spreads)
-        )
+        self.scores_, self.mean_scores_ = found.accuracies.numpy(), found.means.numpy()
+        self.spread_ = found.spreads.numpy()
         warn_uncertified([point for path in found.solves for point in path.points], tol)
         return self
 
@@ -109,8 +93,7 @@ def _as_list(name: str, values: Any) -> Sequence[Any]:
     listed = np.asarray(values)
     if listed.ndim != 1 or not len(listed):
         raise InputError(f"{name} must be a list of numbers > 0, at least one; got {values!r}.")
-    numbers_: Sequence[Any] = listed.tolist()
-    return numbers_
+    return list(listed.tolist())
 
 
 def deal_splits(cv: Any, y: NDArray[Any], seed: int) -> list[Rows]:

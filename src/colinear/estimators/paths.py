@@ -9,21 +9,18 @@ import torch
 
 from colinear.solvers.solution import Path, PathPoint, Status
 
+WHOLE = ("passes", "setup_seconds", "seconds", "details")  # of a `Path`, after its points
+
 
 def pack_path(path: Path) -> dict[str, Any]:
     """Arrays with one entry a point (coef (k, c, d), reg, objective, gap, passes, status), and the path's numbers."""
     points = path.points
     return {
         "coef": np.stack([point.coef.cpu().numpy() for point in points]),
-        "reg": np.array([point.reg for point in points]),
-        "objective": np.array([point.objective for point in points]),
-        "gap": np.array([point.gap for point in points]),
+        **{name: np.array([getattr(point, name) for point in points]) for name in ("reg", "objective", "gap")},
         "point_passes": np.array([point.passes for point in points]),
         "status": np.array([point.status.key for point in points]),
-        "passes": path.passes,
-        "setup_seconds": path.setup_seconds,
-        "seconds": path.seconds,
-        "details": path.details,
+        **{name: getattr(path, name) for name in WHOLE},
     }
 
 
@@ -35,15 +32,9 @@ def unpack_path(packed: dict[str, Any]) -> Path:
     >>> again.status, again.relative_gap, again.coef.shape
     (<Status.STALLED: 'no further progress is possible in this precision'>, 0.5, torch.Size([2, 3]))
     """
+    listed = (packed[name].tolist() for name in ("reg", "objective", "gap", "point_passes", "status"))
     points = tuple(
-        PathPoint(
-            float(packed["reg"][k]),
-            torch.tensor(packed["coef"][k]),
-            float(packed["objective"][k]),
-            float(packed["gap"][k]),
-            int(packed["point_passes"][k]),
-            Status[str(packed["status"][k]).upper()],
-        )
-        for k in range(len(packed["reg"]))
+        PathPoint(reg, torch.tensor(coef), objective, gap, passes, Status[status.upper()])
+        for coef, reg, objective, gap, passes, status in zip(packed["coef"], *listed, strict=True)
     )
-    return Path(points, packed["passes"], packed["setup_seconds"], packed["seconds"], packed["details"])
+    return Path(points, *(packed[name] for name in WHOLE))
