@@ -11,6 +11,8 @@ import pytest
 from hypothesis import settings
 from tests.program import SMALL, Program, Said
 
+from colinear.datasets import Features, Split, fit_scaling, open_split
+
 # The one place for hypothesis: a busy machine is no failure, and what failed can be repeated, from the blob it prints
 # or, where CI is set, because the draws are the same every time.
 settings.register_profile("house", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
@@ -89,6 +91,18 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         main(["tune", "digits", *SMALL, "--quiet", "--out", str(folder)])
     assert not left.value.code
     return folder
+
+
+@pytest.fixture(scope="session")
+def split() -> Split:
+    return open_split("digits")
+
+
+@pytest.fixture(scope="session")
+def rows(split: Split) -> tuple[Features, Features]:
+    """Training and validation rows of digits, scaled."""
+    scaling = fit_scaling(split.train)
+    return Features(split.train, scaling), Features(split.validation, scaling)
 
 
 @pytest.fixture

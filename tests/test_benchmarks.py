@@ -20,16 +20,11 @@ from benchmarks.problems import CourseSearch, WrongAnswerError, hinge_path, soft
 from benchmarks.run import main
 from benchmarks.tune_memory import peak_of
 
-from colinear.datasets import Features, Split, fit_scaling, open_split
+from colinear.datasets import Features, Split, fit_scaling
 from colinear.losses import LOSSES
 from colinear.reference import hinge_loops, softmax_loops
 
 SEARCH = ("--candidates", "4", "--steps", "12", "--repeats", "1", "--baseline-steps", "3", "--check-steps", "4")
-
-
-@pytest.fixture(scope="module")
-def split() -> Split:
-    return open_split("digits")
 
 
 def run(out: Path, *arguments: str) -> dict[str, Any]:

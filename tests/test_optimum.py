@@ -14,7 +14,7 @@ from tests.program import SMALL, Program
 from tests.test_tune import SETTINGS, content, run, undisturbed
 
 from colinear.checks import InputError
-from colinear.datasets import Features, Split, fit_scaling, open_split
+from colinear.datasets import Features, Split, fit_scaling
 from colinear.losses import LOSSES
 from colinear.model import LinearModel
 from colinear.objective import Objective
@@ -34,17 +34,6 @@ from colinear.solvers.spectrum import Spectrum
 
 __all__ = ["undisturbed"]
 SEARCH = SGDSearch("softmax", (Candidate(0.1, 1e-3), Candidate(1e-3, 1e-1)), SGD(40, 32))
-
-
-@pytest.fixture(scope="module")
-def split() -> Split:
-    return open_split("digits")
-
-
-@pytest.fixture(scope="module")
-def rows(split: Split) -> tuple[Features, Features]:
-    scaling = fit_scaling(split.train)
-    return Features(split.train, scaling), Features(split.validation, scaling)
 
 
 def nothing_shared() -> Preconditioner:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from colinear.datasets import Features, Split, fit_scaling, open_split
+from colinear.datasets import Features, Split, fit_scaling
 from colinear.losses import LOSSES
 from colinear.model import LinearModel
 from colinear.objective import Objective, label_rows
@@ -21,17 +21,6 @@ from colinear.solvers import SGD, SGDState, Status
 
 CANDIDATES = tuple(draw_candidates(9, (1e-3, 1.0), (1e-4, 1e-1), seed=1))
 SEARCH = SGDSearch("softmax", CANDIDATES, SGD(120, 32), seed=5)
-
-
-@pytest.fixture(scope="module")
-def split() -> Split:
-    return open_split("digits")
-
-
-@pytest.fixture(scope="module")
-def rows(split: Split) -> tuple[Features, Features]:
-    scaling = fit_scaling(split.train)
-    return Features(split.train, scaling), Features(split.validation, scaling)
 
 
 Rows = tuple[Features, Features]

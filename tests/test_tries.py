@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from colinear.checks import InputError
-from colinear.datasets import Split, draw_shots, open_split
+from colinear.datasets import Split, draw_shots
 from colinear.model import LinearModel
 from colinear.search import Progress
 from colinear.search.listener import Listener, Silent
@@ -27,11 +27,6 @@ SGD = replace(
     SETTINGS, solver="sgd", candidates=3, steps=20, batch_size=8, learning_rates=(1e-2, 1.0), reg_range=(1e-4, 1e-2),
     losses=("hinge", "softmax"),
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def split() -> Split:
-    return open_split("digits")
 
 
 @pytest.fixture(scope="module")
