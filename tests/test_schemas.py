@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from colinear.schemas import DEEPEST, KEYWORDS, NOTES, Schema, parse_json
-from colinear.search.schema import results_schema
+from colinear.search.written import results_schema
 
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENT = json.loads((DOCS / "results.schema.json").read_text())

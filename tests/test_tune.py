@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from colinear.checks import InputError
-from colinear.datasets import ArrayDataset, Split, open_split
+from colinear.datasets import ArrayDataset, Split
 from colinear.model import LinearModel
 from colinear.objective import label_rows
 from colinear.search import Progress
@@ -34,11 +34,6 @@ SETTINGS = Settings(
     "digits", solver="sgd", device="cpu", candidates=9, learning_rates=(1e-2, 1.0), reg_range=(1e-5, 1e-2), steps=60,
     batch_size=16, momentum=0.5, averaging=0.4, eta=3,
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def split() -> Split:
-    return open_split("digits")
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from colinear.checks import InputError
 from colinear.report import write_report
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
-from colinear.search.tune import finished_runs
+from colinear.search.tune import Run
 from colinear.search.written import entry_problem, read_results, read_settings, write_settings
 
 Edit = Callable[[Any], object]
@@ -114,12 +114,12 @@ def test_settings_have_honest_limits(change: dict[str, Any]) -> None:
 def test_the_settings_of_a_finished_run_are_those_of_its_results(folder: RunFolder) -> None:
     split = table_split()
     own = read_settings(folder)
-    assert [one.loss for one in finished_runs(own, split, folder)] == ["hinge", "softmax"]
+    assert [one.loss for one in Run(own, split, folder).finished()] == ["hinge", "softmax"]
     write_settings(
         folder, Settings.from_json({**json.loads(json.dumps(own.to_json())), "seed": 5})
     )  # a whole other one
     with pytest.raises(InputError, match=r"results\.json belongs to another run: its settings.seed is 0"):
-        finished_runs(read_settings(folder), split, folder)
+        Run(read_settings(folder), split, folder).finished()
 
 
 # results.json

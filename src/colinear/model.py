@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError, check_choice, check_features, check_finite, check_number
-from colinear.datasets.base import LABEL_KINDS, ImageShape
+from colinear.datasets.base import LABEL_KINDS, Dataset, ImageShape
 from colinear.datasets.features import Scaling
 from colinear.modelfile import encode, read
 from colinear.outputs import save_whole
@@ -24,6 +24,7 @@ from colinear.outputs import save_whole
 # rows whose label changes (a normal density is at most 0.4). 60,000 times the rounding of float32, so 2,020 +- 1 in a
 # column stays float32 and 1e7 +- 1 does not; CIFAR-10 is 40 times below.
 ROUNDING_SHOWS = 1e-4
+MOST_ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +208,12 @@ def rounding_shows(weight: Tensor, bias: Tensor, rows: Tensor) -> bool:
         exact = exact - exact.mean(1, keepdim=True)
     spread = exact.std(0, correction=0).amax()
     return not bool(moved <= ROUNDING_SHOWS * spread)  # also where float32 overflows
+
+
+def some_rows(dataset: Dataset) -> Tensor:
+    """Up to 1,024 raw rows of `dataset`, evenly spaced: those that `rounding_shows` is asked about."""
+    step = max(1, -(-dataset.n_samples // MOST_ROWS))
+    return dataset.take(torch.arange(0, dataset.n_samples, step, device=dataset.labels.device))
 
 
 def _as_tuple(name: str, values: Any) -> tuple[Any, ...]:

@@ -26,7 +26,7 @@ from colinear.search.option import check_needs, list_options, solver_parameters
 from colinear.search.regs import parse_regs
 from colinear.search.runfolder import RunFolder, refuse_used
 from colinear.search.settings import Settings
-from colinear.search.tune import finished_runs, sgd_search, tune
+from colinear.search.tune import Run, sgd_search, tune
 from colinear.search.winner import LossRun
 from colinear.search.written import read_settings
 from colinear.tracking import TensorBoardLog, find_writer
@@ -218,7 +218,7 @@ def _finished_runs(
     settings: Settings, split: Split, folder: RunFolder, output: Output, log: TensorBoardLog | None
 ) -> list[LossRun]:
     """The runs of a folder whose every loss is finished, shown again; nothing if there is work left."""
-    runs = finished_runs(settings, split, folder)
+    runs = Run(settings, split, folder).finished()
     if runs:
         output.note(f"{folder.path} is finished already.")
     for run in runs:

@@ -14,13 +14,12 @@ from colinear.checks import InputError, check_number, open_device
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.features import CHUNK_ROWS, Features, Scaling, fit_scaling
 from colinear.losses import LOSSES
-from colinear.model import fold, rounding_shows
+from colinear.model import fold, rounding_shows, some_rows
 from colinear.objective import Objective
 from colinear.solvers.sgd import SGD
 from colinear.solvers.solution import Path, PathPoint, Status
 from colinear.solvers.spectrum import sample_rows
 
-SAMPLE_ROWS = 1024  # on which float32 scores are compared with float64 ones
 SGD_AVERAGING = 0.5  # the second half of the iterates is averaged
 
 
@@ -103,9 +102,7 @@ class Fit:
 
     def needs_float64(self, weight: Tensor, intercept: Tensor) -> bool:
         """Whether scores of such rows have to be summed in float64 although the rows are narrower."""
-        data = self.objective.features.dataset
-        step = max(1, -(-data.n_samples // SAMPLE_ROWS))
-        some = data.take(torch.arange(0, data.n_samples, step, device=data.labels.device)).cpu()
+        some = some_rows(self.objective.features.dataset).cpu()
         return some.dtype == torch.float64 or rounding_shows(weight, intercept, some)
 
     def run_sgd(

@@ -42,15 +42,15 @@ class Checkpoints:
     identity: dict[str, Any]
 
     def save(self, loss: str, position: SearchPosition) -> None:
-        self.folder.save_checkpoint(_position(loss), position.to_parts(), self.identity)
+        self.folder.save_checkpoint(position_name(loss), position.to_parts(), self.identity)
 
     def load(self, loss: str, device: torch.device) -> SearchPosition | None:
         """Where the search of `loss` stood when it was stopped; None if it was not begun."""
-        parts = self.folder.load_checkpoint(_position(loss), self.identity)
+        parts = self.folder.load_checkpoint(position_name(loss), self.identity)
         try:
             return None if parts is None else SearchPosition.from_parts(*parts, device)
         except ValueError as error:
-            raise self.folder.damaged_checkpoint(_position(loss), error) from None
+            raise self.folder.damaged_checkpoint(position_name(loss), error) from None
 
     def note(self, entry: dict[str, Any]) -> None:
         """Note the entry of a finished loss, so that --resume need not search it again."""
@@ -74,16 +74,11 @@ class Checkpoints:
         """Raise `InputError`, before anything is written, for a started run of other data or settings."""
         for loss in LOSS_NAMES:
             self.noted(loss)
-            self.folder.load_checkpoint(_position(loss), self.identity)
-
-    def forget_position(self, loss: str) -> None:
-        self.folder.remove(_position(loss))
-
-    def forgetnote_name(self, loss: str) -> None:
-        self.folder.remove(note_name(loss))
+            self.folder.load_checkpoint(position_name(loss), self.identity)
 
 
-def _position(loss: str) -> str:
+def position_name(loss: str) -> str:
+    """The file that says where the search of a loss stands, in the folder of its run."""
     return f"checkpoints/{loss}.safetensors"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import PurePath
 from typing import Any
@@ -75,8 +75,11 @@ def number(**limits: Any) -> Kind:
 
 def choice(*names: str, **others: Any) -> Kind:
     """One of some names. `others` as of `Kind`."""
-    rule = partial(_check_name, choices=names)
-    return Kind(**{"read": enum.StrEnum("Choice", {name.upper(): name for name in names}), "check": rule, **others})
+    kind = Kind(
+        enum.StrEnum("Choice", {name.upper(): name for name in names}),
+        lambda flag, name: check_choice(flag.strip("-").replace("-", " "), name, names),
+    )
+    return replace(kind, **others)
 
 
 def span(least: float, most: float) -> Kind:
@@ -112,10 +115,6 @@ def check_augment(flag: str, text: str) -> None:
     if len(text) > LONGEST_AUGMENT:
         raise InputError(f"{flag} has {len(text)} characters. Write it as mirror,shift:1.")
     parse_augment(text)
-
-
-def _check_name(flag: str, value: str, choices: Sequence[str]) -> None:
-    check_choice(flag.strip("-").replace("-", " "), value, choices)
 
 
 def _check_ends(flag: str, ends: Range, **limits: float) -> None:

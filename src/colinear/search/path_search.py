@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from colinear.objective import Objective
 from colinear.search.candidates import rank_candidates
 from colinear.search.regs import parse_regs
 from colinear.search.trials import Progress, SearchResult, Trial
+from colinear.solvers.descent import Report
 from colinear.solvers.folds import FoldBatch, cross_validate
 from colinear.solvers.path import fit_preconditioner, solve_path
 from colinear.solvers.preconditioner import Preconditioner
@@ -58,7 +58,7 @@ class PathSearch:
         started = time.perf_counter()
         objective = Objective(train)
         solve = self._solver(objective, preconditioner)
-        path = solve(objective, regs=self.regs, report=_Relay(report, 0, len(self.regs)))
+        path = solve(objective, regs=self.regs, report=_relay(report, 0, len(self.regs)))
         accuracies = Objective(validation).accuracy(path.coef.to(train.dtype)).tolist()
         trials = self._trials(path, objective, accuracies, None)
         order = rank_candidates(accuracies, self.regs)
@@ -67,9 +67,12 @@ class PathSearch:
         if refit_on is not None:
             winner = path.points[order[0]]
             start = winner.coef.to(refit_on.dtype)
-            again = solve(Objective(refit_on), regs=(winner.reg,), start=start)
-            refitted = again.points[0].coef
-            details["refit"] = {"n_train": refit_on.n_samples, **_certificate(again)}
+            [point] = solve(Objective(refit_on), regs=(winner.reg,), start=start).points
+            refitted = point.coef
+            details["refit"] = {
+                "n_train": refit_on.n_samples, "objective": point.objective, "relative_gap": point.relative_gap,
+                "passes": point.passes, "status": point.status.key,
+            }  # fmt: skip
         seconds = time.perf_counter() - started
         return SearchResult(
             self.loss, "exact", trials, tuple(order), path.coef, details=details, seconds=seconds, refitted=refitted
@@ -98,7 +101,8 @@ class PathSearch:
         objective = Objective(train)
         found = cross_validate(
             self._solver(objective, preconditioner), objective, Objective(plain), self.regs,
-            [FoldBatch(folds, tuple(range(n_folds)))], all_rows_first=True, relay=lambda n: _Relay(report, n, total),
+            [FoldBatch(folds, tuple(range(n_folds)))], all_rows_first=True,
+            relay=lambda done: _relay(report, done, total),
         )  # fmt: skip
         whole, parts = found.solves
         accuracies = found.means.tolist()
@@ -136,22 +140,11 @@ class PathSearch:
         return {"tol": self.tol, "passes": path.passes, "solve_seconds": path.seconds, **path.details}
 
 
-def _certificate(path: Path) -> dict[str, Any]:
-    point = path.points[0]
-    return {
-        "objective": point.objective, "relative_gap": point.relative_gap, "passes": point.passes,
-        "status": point.status.key,
-    }  # fmt: skip
+def _relay(report: Callable[[Progress], None] | None, done: int, total: int) -> Report:
+    """Passes a solver's reports on as `Progress`, counting from `done` of `total`."""
 
+    def relay(finished: int, of: int, passes: int, gap: float) -> None:
+        if report is not None:
+            report(Progress(done + finished, total, active=of - finished, passes=passes, gap=gap))
 
-class _Relay:
-    """Passes the solver's reports on as `Progress`, counting from `done` of `total`."""
-
-    def __init__(self, report: Callable[[Progress], None] | None, done: int, total: int) -> None:
-        self.report, self.done, self.total = report, done, total
-
-    def __call__(self, finished: int, of: int, passes: int, gap: float) -> None:
-        if self.report is not None:
-            self.report(
-                Progress(self.done + finished, self.total, math.nan, math.nan, of - finished, passes=passes, gap=gap)
-            )
+    return relay

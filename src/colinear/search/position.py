@@ -14,6 +14,9 @@ from colinear.search.trials import RungResult
 from colinear.solvers.sgd import SGDState
 from colinear.solvers.solution import Status
 
+STATE = ("coef", "learning_rates", "regs", "history", "velocity", "average")  # tensors of SGD's state; some may be None
+RECORD = ("alive", "coef", "history", "accuracies", "train_accuracies", "stopped")
+
 
 @dataclass
 class SearchPosition:
@@ -36,27 +39,33 @@ class SearchPosition:
     def to_parts(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and JSON-able facts from which `from_parts` builds the same position."""
         state = self.state
-        tensors = {
-            "state.coef": state.coef, "state.learning_rates": state.learning_rates, "state.regs": state.regs,
-            "state.history": state.history, "state.generator": state.generator.get_state(),
-            "alive": self.alive, "coef": self.coef, "history": self.history, "accuracies": self.accuracies,
-            "train_accuracies": self.train_accuracies, "stopped": self.stopped,
+        tensors = {name: getattr(self, name) for name in RECORD}
+        tensors |= {f"state.{name}": getattr(state, name) for name in STATE if getattr(state, name) is not None}
+        tensors["state.generator"] = state.generator.get_state()
+        return tensors, {
+            "step": state.step, "statuses": self.statuses, "rungs": [rung.to_json() for rung in self.rungs],
         }  # fmt: skip
-        for name in ("velocity", "average"):
-            if getattr(state, name) is not None:
-                tensors[f"state.{name}"] = getattr(state, name)
-        facts = {
-            "step": state.step,
-            "statuses": self.statuses,
-            "rungs": [rung.to_json() for rung in self.rungs],
-        }
-        return tensors, facts
 
     @classmethod
     def from_parts(cls, tensors: dict[str, Tensor], facts: dict[str, Any], device: torch.device) -> SearchPosition:
         """The position of `to_parts`. Raises `ValueError` for what is none: parts come from files."""
         try:
-            return cls._from_parts(tensors, facts, device)
+            generator = torch.Generator(device)
+            generator.set_state(tensors["state.generator"])
+            parts = {name: tensors[f"state.{name}"].to(device) for name in STATE if f"state.{name}" in tensors}
+            rungs = [
+                RungResult(
+                    index(rung["step"]), index(rung["entered"]), index(rung["stayed"]),
+                    tuple(math.nan if a is None else float(a) for a in rung["val_accuracies"]),
+                    tuple(index(number) for number in rung["candidates"]),
+                )
+                for rung in facts["rungs"]
+            ]  # fmt: skip
+            statuses = [Status[key.upper()].key for key in facts["statuses"]]
+            return cls(
+                SGDState(**parts, generator=generator, step=facts["step"]),
+                **{name: tensors[name] for name in RECORD}, statuses=statuses, rungs=rungs,
+            )  # fmt: skip
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise ValueError(f"it holds no position of a search: {error!r}") from None
 
@@ -83,24 +92,3 @@ class SearchPosition:
             "rungs of candidates": all(set(rung.candidates) <= set(range(count)) for rung in self.rungs),
         }
         return next((f"it lacks {what}" for what, holds in rules.items() if not holds), None)
-
-    @classmethod
-    def _from_parts(cls, tensors: dict[str, Tensor], facts: dict[str, Any], device: torch.device) -> SearchPosition:
-        generator = torch.Generator(device)
-        generator.set_state(tensors["state.generator"])
-        names = ("coef", "learning_rates", "regs", "history", "velocity", "average")
-        parts = {name: tensors[f"state.{name}"].to(device) for name in names if f"state.{name}" in tensors}
-        rungs = [
-            RungResult(
-                index(rung["step"]), index(rung["entered"]), index(rung["stayed"]),
-                tuple(math.nan if a is None else float(a) for a in rung["val_accuracies"]),
-                tuple(index(number) for number in rung["candidates"]),
-            )
-            for rung in facts["rungs"]
-        ]  # fmt: skip
-        statuses = [Status[key.upper()].key for key in facts["statuses"]]
-        own = ("alive", "coef", "history", "accuracies", "train_accuracies", "stopped")
-        return cls(
-            SGDState(**parts, generator=generator, step=facts["step"]),
-            **{name: tensors[name] for name in own}, statuses=statuses, rungs=rungs,
-        )  # fmt: skip

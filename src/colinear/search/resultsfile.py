@@ -12,10 +12,10 @@ import torch
 
 from colinear.datasets.base import Split
 from colinear.schemas import plain_number
-from colinear.search.schema import SCHEMA
 from colinear.search.score import TestScore
 from colinear.search.settings import Settings
 from colinear.search.trials import SearchResult
+from colinear.search.written import SCHEMA
 
 
 def loss_json(result: SearchResult, test: TestScore | None, seconds: float) -> dict[str, Any]:
@@ -36,19 +36,9 @@ def loss_json(result: SearchResult, test: TestScore | None, seconds: float) -> d
 
 
 def results_json(settings: Settings, split: Split, entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """The whole of results.json."""
-    return {
-        "schema": SCHEMA,
-        "dataset": dataset_json(split),
-        "settings": settings.to_json(),
-        "environment": environment_json(split.train.labels.device),
-        "runs": entries,
-    }
-
-
-def dataset_json(split: Split) -> dict[str, Any]:
+    """The whole of results.json: a run on the device that holds the rows of `split`."""
     train = split.train
-    return {
+    dataset = {
         "name": split.name,
         "n_train": train.n_samples,
         "n_validation": split.validation.n_samples,
@@ -58,6 +48,16 @@ def dataset_json(split: Split) -> dict[str, Any]:
         "image_shape": None if train.image_shape is None else list(train.image_shape),
         "fingerprint": train.fingerprint,
     }
+    environment = {
+        **versions(),
+        "platform": platform.platform(),
+        "device": device_name(train.labels.device),
+        "threads": torch.get_num_threads(),
+    }
+    return {
+        "schema": SCHEMA, "dataset": dataset, "settings": settings.to_json(), "environment": environment,
+        "runs": entries,
+    }  # fmt: skip
 
 
 def versions() -> dict[str, str]:
@@ -67,16 +67,6 @@ def versions() -> dict[str, str]:
         "torch": torch.__version__,
         "safetensors": safetensors.__version__,
         "python": platform.python_version(),
-    }
-
-
-def environment_json(device: torch.device) -> dict[str, Any]:
-    """Where a run on rows of `device` was made."""
-    return {
-        **versions(),
-        "platform": platform.platform(),
-        "device": device_name(device),
-        "threads": torch.get_num_threads(),
     }
 
 

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 import torch
@@ -65,24 +64,17 @@ class RunFolder:
                 raise InputError(
                     f"run folder {self.path} is in use by process {holder}. Wait for it, or pass another --out."
                 ) from None
-        self._sign()
+        with contextlib.suppress(OSError):  # our id, for whoever is refused; a full disk has no room even for that
+            self._lock.truncate(0)
+            self._lock.write(f"{os.getpid()}\n")
+            self._lock.flush()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         if self._lock is not None:
             with contextlib.suppress(OSError):
                 self._lock.truncate(0)
             self._lock.close()
-
-    def _sign(self) -> None:
-        """Leave our process id in the lock, for whoever is refused. A full disk has no room even for that: no harm."""
-        assert self._lock is not None
-        with contextlib.suppress(OSError):
-            self._lock.truncate(0)
-            self._lock.write(f"{os.getpid()}\n")
-            self._lock.flush()
 
     def write(self, name: str, content: bytes) -> Path:
         """Write `name` whole: aside, fsynced, renamed. A full disk is an `InputError` that names what still stands."""

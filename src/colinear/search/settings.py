@@ -126,7 +126,7 @@ class Settings:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Settings:
         """The settings written by an earlier run; unknown or missing names are refused."""
-        from colinear.search.schema import results_schema  # nothing that `colinear --help` waits for
+        from colinear.search.written import results_schema  # nothing that `colinear --help` waits for
 
         names = {f.name for f in fields(cls)}
         if not isinstance(values, dict) or set(values) != names:

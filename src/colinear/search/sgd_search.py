@@ -51,18 +51,9 @@ class SGDSearch:
     eta: int | None = None
     subspace: float | None = None
 
-    def run(
-        self,
-        train: Features,
-        validation: Features,
-        *,
-        report: Callable[[Progress], None] | None = None,
-        keeper: Keeper | None = None,
-        position: SearchPosition | None = None,
-    ) -> SearchResult:
-        """Search from the start, or from `position`; `report` and `keeper` are called at reporting points."""
-        projection = Projection.fit(train, validation, self.subspace, self.seed)
-        return self.run_on(projection, report=report, keeper=keeper, position=position)
+    def run(self, train: Features, validation: Features, **options: Any) -> SearchResult:
+        """Search on `train`, compare on `validation`; `options` as of `run_on`."""
+        return self.run_on(Projection.fit(train, validation, self.subspace, self.seed), **options)
 
     def run_on(
         self,
@@ -72,7 +63,10 @@ class SGDSearch:
         keeper: Keeper | None = None,
         position: SearchPosition | None = None,
     ) -> SearchResult:
-        """`run` on rows that are projected already: several searches share them."""
+        """Search on rows that are projected already, which several searches share.
+
+        It begins at the start, or at `position`; `report` and `keeper` are called at reporting points.
+        """
         started = time.perf_counter()
         begun = self._start(rows.train, rows.subspace)
         if position is not None and (wrong := position.difference(begun)) is not None:
@@ -96,17 +90,12 @@ class SGDSearch:
         regs = torch.tensor([c.reg for c in self.candidates], dtype=torch.float64)
         state = self.sgd.start(coef, rates, regs, generator)
         k = len(self.candidates)
+        unknown = torch.full((k,), math.nan, dtype=torch.float64)
         return SearchPosition(
-            state,
-            torch.arange(k),
-            torch.zeros(state.coef.shape, dtype=train.dtype),
-            torch.full((k, self.sgd.steps), math.nan),
-            torch.full((k,), math.nan, dtype=torch.float64),
-            torch.full((k,), math.nan, dtype=torch.float64),
-            torch.zeros(k, dtype=torch.int64),
-            [Status.COMPLETED.key] * k,
-            [],
-        )
+            state, torch.arange(k), torch.zeros(state.coef.shape, dtype=train.dtype),
+            history=torch.full((k, self.sgd.steps), math.nan), accuracies=unknown, train_accuracies=unknown.clone(),
+            stopped=torch.zeros(k, dtype=torch.int64), statuses=[Status.COMPLETED.key] * k, rungs=[],
+        )  # fmt: skip
 
     def _train(
         self, position: SearchPosition, rows: Projection, report: Callable[[Progress], None], keeper: Keeper
@@ -123,7 +112,8 @@ class SGDSearch:
             if until in at_rung:
                 self._leave(position, rows, at_rung[until])
             if until % (5 * every) < every or until in at_rung:
-                best = _largest(self._accuracies(state, rows.validation))
+                known = [a for a in self._accuracies(state, rows.validation) if not math.isnan(a)]
+                best = max(known, default=math.nan)
             keeper(position, until in at_rung)  # before the report, which may end the run
             report(Progress(until, steps, _smallest(state.history[:, until - 1]), best, len(position.alive)))
         if len(position.alive):
@@ -137,14 +127,15 @@ class SGDSearch:
         regs = state.regs.tolist()
         order = rank_candidates(accuracies, regs)
         stays, leaves = sorted(order[:stay]), torch.tensor(sorted(order[stay:]))
+        left = leaves.to(coef.device)
         if stay:
             position.rungs.append(
                 RungResult(state.step, len(accuracies), len(stays), tuple(accuracies), tuple(position.alive.tolist()))
             )
-        trained = Objective(rows.train).accuracy(coef[leaves.to(coef.device)])
+        trained = Objective(rows.train).accuracy(coef[left])
         numbers = position.alive[leaves]
-        position.coef[numbers] = coef[leaves.to(coef.device)].cpu()
-        position.history[numbers] = state.history[leaves.to(coef.device)].cpu()
+        position.coef[numbers] = coef[left].cpu()
+        position.history[numbers] = state.history[left].cpu()
         position.accuracies[numbers] = torch.tensor(accuracies, dtype=torch.float64)[leaves]
         position.train_accuracies[numbers] = trained.cpu()
         position.stopped[numbers] = state.step
@@ -165,19 +156,13 @@ class SGDSearch:
         for number, candidate in enumerate(self.candidates):
             status = Status[position.statuses[number].upper()]
             stopped = int(position.stopped[number])
-            lost = status is Status.DIVERGED
             tail = position.history[number, max(0, stopped - 100) : stopped]
-            trials.append(
-                Trial(
-                    candidate.reg,
-                    math.nan if lost else float(position.train_accuracies[number]),
-                    float(position.accuracies[number]),
-                    status,
-                    candidate.learning_rate,
-                    stopped,
-                    loss=float(tail.double().mean()),
-                )
-            )
+            trained = math.nan if status is Status.DIVERGED else float(position.train_accuracies[number])
+            trial = Trial(
+                candidate.reg, trained, float(position.accuracies[number]), status, candidate.learning_rate, stopped,
+                loss=float(tail.double().mean()),
+            )  # fmt: skip
+            trials.append(trial)
         # a finalist was trained longer than those who left: it ranks before them, whatever they had at their rung
         order = sorted(
             rank_candidates([t.val_accuracy for t in trials], [t.reg for t in trials]),
@@ -189,10 +174,6 @@ class SGDSearch:
             self.loss, "sgd", tuple(trials), tuple(order), coef, position.history,
             tuple(position.rungs), details, seconds,
         )  # fmt: skip
-
-
-def _largest(values: list[float]) -> float:
-    return max((value for value in values if not math.isnan(value)), default=math.nan)
 
 
 def _smallest(values: Tensor) -> float:

@@ -57,10 +57,8 @@ class RungResult:
     candidates: tuple[int, ...]
 
     def to_json(self) -> dict[str, Any]:
-        values = asdict(self)
-        values["val_accuracies"] = [plain_number(accuracy) for accuracy in self.val_accuracies]
-        values["candidates"] = list(self.candidates)
-        return values
+        accuracies = [plain_number(accuracy) for accuracy in self.val_accuracies]
+        return {**asdict(self), "val_accuracies": accuracies, "candidates": list(self.candidates)}
 
 
 @dataclass(frozen=True, eq=False)

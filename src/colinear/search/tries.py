@@ -21,7 +21,7 @@ from colinear.search.resultsfile import results_json
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.tune import Run
-from colinear.search.written import check_settings_of_results, read_results, write_settings
+from colinear.search.written import read_results, write_settings
 
 Listen = Callable[[int, RunFolder, Split], AbstractContextManager[Listener]]  # number, folder and rows of a try
 
@@ -55,12 +55,13 @@ def tune_tries(settings: Settings, split: Split, folder: RunFolder, listen: List
     results = {**results_json(settings, split, []), "tries": []}
     try_split(settings, split, 1)  # too many shots are refused before anything is written
     if (folder.path / "results.json").is_file():
-        check_settings_of_results(folder, read_results(folder), settings)
+        read_results(folder, settings)
     write_settings(folder, settings)
+    listen = listen or (lambda number, own, rows: nullcontext(Silent()))
     tries: list[list[dict[str, Any]]] = []
     for number in range(1, settings.tries + 1):
         rows = try_split(settings, split, number)
-        with RunFolder(folder.path / try_name(number)) as own, _heard(listen, number, own, rows) as listener:
+        with RunFolder(folder.path / try_name(number)) as own, listen(number, own, rows) as listener:
             run = Run(settings, rows, own, listener)
             done = run.finished()
             for one in done:
@@ -69,10 +70,6 @@ def tune_tries(settings: Settings, split: Split, folder: RunFolder, listen: List
         results["tries"] = [summarize(entries, settings.seed) for entries in zip(*tries, strict=True)]
         folder.write_json("results.json", results)
     return read_results(folder)
-
-
-def _heard(listen: Listen | None, number: int, folder: RunFolder, split: Split) -> AbstractContextManager[Listener]:
-    return nullcontext(Silent()) if listen is None else listen(number, folder, split)
 
 
 def summarize(entries: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from colinear.checks import InputError
 from colinear.datasets.base import Split
 from colinear.search.candidates import draw_candidates
-from colinear.search.checkpoints import Checkpoints, note_name, run_identity
+from colinear.search.checkpoints import Checkpoints, note_name, position_name, run_identity
 from colinear.search.device import pick_device
 from colinear.search.listener import Listener, Silent
 from colinear.search.memory import check_memory
@@ -26,7 +27,7 @@ from colinear.search.settings import COURSE_BATCH, Settings
 from colinear.search.sgd_search import SGDSearch
 from colinear.search.trials import SearchResult
 from colinear.search.winner import LossRun, model_name, score_winner
-from colinear.search.written import check_settings_of_results, read_results, write_settings
+from colinear.search.written import read_results, write_settings
 from colinear.solvers.sgd import SGD
 from colinear.solvers.solution import Status
 
@@ -54,12 +55,15 @@ class Run:
         return Checkpoints(self.folder, run_identity(self.settings, self.prepared.split))
 
     def finished(self) -> list[LossRun]:
-        """See `finished_runs`."""
+        """The losses of a finished run (without `result`), or nothing if there is work left.
+
+        Raises `InputError` if results.json is damaged or has other settings, if a model is gone, or if the run was
+        trained on other rows than those of `split`.
+        """
         place = self.folder.path
         if not (place / "results.json").is_file() or any((place / "checkpoints").glob("*")):
             return []
-        results = read_results(self.folder)
-        check_settings_of_results(self.folder, results, self.settings)
+        results = read_results(self.folder, self.settings)
         entries = results["runs"]
         if tuple(entry["loss"] for entry in entries) != self.settings.losses:
             return []
@@ -77,10 +81,10 @@ class Run:
             runs.append(self._finish(loss) if noted is None else LossRun.read(self.folder, noted, note_name(loss)))
             entries = [run.entry for run in runs]
             self.folder.write_json("results.json", results_json(self.settings, self.prepared.split, entries))
-            self.checkpoints.forget_position(loss)
+            self.folder.remove(position_name(loss))
             self.listener.finished(runs[-1])
         for loss in self.settings.losses:
-            self.checkpoints.forget_note(loss)
+            self.folder.remove(note_name(loss))
         return runs
 
     def _finish(self, loss: str) -> LossRun:
@@ -102,19 +106,15 @@ class Run:
         return place_winner(result, rows.train, lambda: rows.preconditioner, keeper.stop_if_wanted)
 
     def _search_exact(self, loss: str) -> SearchResult:
-        rows, settings, report = self.prepared, self.settings, self.listener.progressed
+        rows, settings = self.prepared, self.settings
         search = path_search(loss, settings)
         total = len(search.regs) * (1 + (settings.cv or 0))
         self.listener.started(loss, total, "strengths" if settings.cv is None else "fits")
+        shared: Any = {"preconditioner": rows.preconditioner, "report": self.listener.progressed}
         if settings.cv is not None:
-            plain = rows.see(rows.everything)
-            return search.cross_validate(
-                rows.trained_on, plain, settings.cv, preconditioner=rows.preconditioner, report=report
-            )
+            return search.cross_validate(rows.trained_on, rows.see(rows.everything), settings.cv, **shared)
         refit_on = rows.refit_on if settings.refit else None
-        return search.run(
-            rows.train, rows.validation, refit_on=refit_on, preconditioner=rows.preconditioner, report=report
-        )
+        return search.run(rows.train, rows.validation, refit_on=refit_on, **shared)
 
 
 class _Keeper:
@@ -146,15 +146,6 @@ def tune(settings: Settings, split: Split, folder: RunFolder, listener: Listener
     from its last checkpoint. All training rows of `split` are used: few-shot runs begin with `tries.tune_tries`.
     """
     return Run(settings, split, folder, listener or Silent()).search()
-
-
-def finished_runs(settings: Settings, split: Split, folder: RunFolder) -> list[LossRun]:
-    """Return the losses of a finished run (without `result`), or nothing if there is work left.
-
-    Raises `InputError` if results.json is damaged or has other settings, or if the run was trained on other rows than
-    those of `split`.
-    """
-    return Run(settings, split, folder).finished()
 
 
 def sgd_search(loss: str, settings: Settings) -> SGDSearch:

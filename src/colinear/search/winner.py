@@ -6,19 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.datasets.base import Dataset
-from colinear.model import LinearModel
+from colinear.model import LinearModel, some_rows
 from colinear.schemas import plain_number
 from colinear.search.prepared import Prepared
 from colinear.search.resultsfile import loss_json, versions
 from colinear.search.runfolder import RunFolder
 from colinear.search.score import TestScore, score_test
 from colinear.search.trials import SearchResult
-
-MODEL_ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,11 +77,5 @@ def _fold(result: SearchResult, prepared: Prepared) -> LinearModel:
     }
     return LinearModel.from_coef(
         result.winning_coef, prepared.scaling, train.class_names, train.image_shape, train.value_range, provenance,
-        rows=_sample(train), label_kind=getattr(train, "label_kind", None),
+        rows=some_rows(train), label_kind=getattr(train, "label_kind", None),
     )  # fmt: skip
-
-
-def _sample(dataset: Dataset) -> Tensor:
-    """Up to 1,024 raw rows, evenly spaced: on them a model is asked whether float32 is enough."""
-    step = max(1, -(-dataset.n_samples // MODEL_ROWS))
-    return dataset.take(torch.arange(0, dataset.n_samples, step, device=dataset.labels.device))

@@ -5,18 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from colinear.checks import InputError
+from colinear.schemas import Schema
 from colinear.search.runfolder import RunFolder, check_identity
-from colinear.search.schema import SCHEMA, results_schema
 from colinear.search.settings import Settings
 
 Json = dict[str, Any]
+SCHEMA = 1  # counts up when a name changes its meaning or goes away
 
 
-def read_results(folder: RunFolder) -> Json:
-    """results.json of a run. Raises `InputError` if there is none, or with what it breaks of its schema."""
+@cache
+def results_schema() -> Schema:
+    """results.schema.json: what results.json and its parts must look like; '#/$defs/run' is an entry of `runs`."""
+    return Schema(json.loads(files("colinear.search").joinpath("results.schema.json").read_text(encoding="utf-8")))
+
+
+def read_results(folder: RunFolder, settings: Settings | None = None) -> Json:
+    """results.json of a run. Raises `InputError` if there is none, or with what it breaks of its schema.
+
+    settings : if given, those of the run: the first in which results.json differs is refused too.
+    """
     results = folder.read_json("results.json")
     path = folder.path / "results.json"
     version = results.get("schema", SCHEMA) if isinstance(results, dict) else SCHEMA
@@ -28,6 +40,8 @@ def read_results(folder: RunFolder) -> Json:
         found = "it has a loss twice"
     if found is not None:
         raise InputError(f"{path} is damaged: {found}. Start a new run.")
+    if settings is not None:
+        check_identity(f"{path}", {"settings": results["settings"]}, {"settings": settings.to_json()})
     return dict(results)
 
 
@@ -79,13 +93,6 @@ def read_settings(folder: RunFolder) -> Settings:
     if digest != _digest(values):
         raise InputError(f"{path} was edited: a run goes on with the settings it began with. Start a new run.")
     return Settings.from_json(values)
-
-
-def check_settings_of_results(folder: RunFolder, results: Json, settings: Settings) -> None:
-    """Raise `InputError` with the first setting in which results.json and settings.json of a run differ."""
-    check_identity(
-        f"{folder.path / 'results.json'}", {"settings": results["settings"]}, {"settings": settings.to_json()}
-    )
 
 
 def _digest(values: Json) -> str:
