@@ -173,7 +173,7 @@ class Split:
 
     train: Dataset
     validation: Dataset
-    test: Dataset | None
+    test: Dataset | None = None
 
     @property
     def name(self) -> str:
@@ -181,10 +181,8 @@ class Split:
 
     def to(self, device: torch.device) -> Split:
         """The same parts on `device`; parts that are rows of one matrix are so there, and it is moved once."""
-        train, validation, *test = move_together(
-            [p for p in (self.train, self.validation, self.test) if p is not None], device
-        )
-        return Split(train, validation, test[0] if test else None)
+        parts = [part for part in (self.train, self.validation, self.test) if part is not None]
+        return Split(*move_together(parts, device))
 
 
 def move_together(parts: Sequence[Dataset], device: torch.device) -> list[Dataset]:
