@@ -132,13 +132,11 @@ class ArrayDataset:
         if isinstance(rows, Tensor) and rows.dtype == torch.bool:
             rows = rows.nonzero().squeeze(1)
         labels = self.labels[rows]
-        if self.rows is None and isinstance(rows, slice):
-            return replace(self, features=self.features[rows], labels=labels)
         if self.rows is not None:
-            kept = self.rows[rows]
-        else:
-            kept = rows if isinstance(rows, Tensor) else torch.arange(self.n_samples)[rows]
-        return replace(self, labels=labels, rows=kept.to(self.features.device))
+            rows = self.rows[rows]
+        elif isinstance(rows, slice):
+            return replace(self, features=self.features[rows], labels=labels)
+        return replace(self, labels=labels, rows=rows.to(self.features.device))
 
     @property
     def capturable(self) -> bool:
@@ -175,7 +173,7 @@ class Split:
 
     train: Dataset
     validation: Dataset
-    test: Dataset | None
+    test: Dataset | None = None
 
     @property
     def name(self) -> str:
@@ -183,10 +181,8 @@ class Split:
 
     def to(self, device: torch.device) -> Split:
         """The same parts on `device`; parts that are rows of one matrix are so there, and it is moved once."""
-        train, validation, *test = move_together(
-            [p for p in (self.train, self.validation, self.test) if p is not None], device
-        )
-        return Split(train, validation, test[0] if test else None)
+        parts = [part for part in (self.train, self.validation, self.test) if part is not None]
+        return Split(*move_together(parts, device))
 
 
 def move_together(parts: Sequence[Dataset], device: torch.device) -> list[Dataset]:

@@ -23,7 +23,6 @@ from colinear.checks import InputError
 from colinear.datasets.doors import REASON
 from colinear.texts import shorten, shown_path
 
-PickledValue = dict[str, "PickledValue"] | list[Any] | bytes | str | int | float | None | NDArray[Any]
 PUTS = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
 GETS = ("GET", "BINGET", "LONG_BINGET")
 TUPLES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")
@@ -174,7 +173,8 @@ def unpickle(content: bytes, path: Path) -> dict[str, Any]:
         value = _Unpickler(io.BytesIO(content), encoding="bytes").load()
         if not isinstance(value, dict):
             raise pickle.UnpicklingError(f"it holds a {type(value).__name__}, not a dict")
-        return {_text(key): _finish(item) for key, item in value.items()}
+        names = (key.decode("latin1") if isinstance(key, bytes) else str(key) for key in value)
+        return dict(zip(names, map(_finish, value.values()), strict=True))
     except InputError as error:
         raise InputError(f"{shown_path(path)} {error}") from None
     except Exception as error:  # a hostile or damaged pickle can fail in any way; none of them is a defect of ours
@@ -182,7 +182,3 @@ def unpickle(content: bytes, path: Path) -> dict[str, Any]:
             f"{shown_path(path)} cannot be read as a pickle of plain data ({shorten(error, REASON)}); it is damaged or "
             "cut short. Fetch it again."
         ) from None
-
-
-def _text(key: object) -> str:
-    return key.decode("latin1") if isinstance(key, bytes) else str(key)

@@ -62,7 +62,10 @@ def reliability(probabilities: Tensor, labels: Tensor, bins: int = BINS) -> Reli
 
     Source   Guo, Pleiss, Sun & Weinberger 2017, section 2; 15 bins as there.
     """
-    _check_probabilities(probabilities, labels)
+    check_scores(probabilities, labels)
+    sums = probabilities.double().sum(1)
+    if bool((probabilities < 0).any()) or bool(((sums - 1).abs() > 1e-3).any()):
+        raise InputError("probabilities must be >= 0 and sum to 1 in each row. Pass scores through softmax(1) first.")
     check_count("bins", bins)
     sure, predicted = probabilities.double().max(1)
     return bin_confidences(sure, predicted == labels, bins)
@@ -115,10 +118,3 @@ def fit_temperature(scores: Tensor, labels: Tensor) -> float:
             return 1 / following
         inverse = following
     return 1 / inverse
-
-
-def _check_probabilities(probabilities: Tensor, labels: Tensor) -> None:
-    check_scores(probabilities, labels)
-    sums = probabilities.double().sum(1)
-    if bool((probabilities < 0).any()) or bool(((sums - 1).abs() > 1e-3).any()):
-        raise InputError("probabilities must be >= 0 and sum to 1 in each row. Pass scores through softmax(1) first.")
