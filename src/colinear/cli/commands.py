@@ -72,16 +72,22 @@ def evaluate(
         o.Part | None,
         typer.Option(
             help="Which rows.",
-            show_default="test; all of a file or folder without test rows",
+            show_default="test; all of a file or folder that did not train the model and has no test rows",
             rich_help_panel=PANELS["data"],
         ),
     ] = None,
     data_dir: o.DataDir = None,
     label: o.Label = None,
     seed: Annotated[
-        int,
-        typer.Option(min=0, max=MOST_SEED, help="That the rows were split with.", rich_help_panel=PANELS["data"]),
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0,
+            max=MOST_SEED,
+            help="That the rows were split with.",
+            show_default="the model's",
+            rich_help_panel=PANELS["data"],
+        ),
+    ] = None,
     json: o.Json = False,
 ) -> None:
     """Score a model on labelled rows: accuracy with its 95 % interval, and each class."""
