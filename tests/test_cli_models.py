@@ -212,6 +212,21 @@ def test_info_describes_models_and_data(colinear: Program, model_file: Path) -> 
         assert_fits_a_page(colinear("info", thing).out.replace(str(model_file), "model"))
 
 
+def test_a_folder_of_a_run_is_no_data(colinear: Program, run_folder: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few"  # whose tries would be classes with their figures
+    for place in (few / "try-1/figures", few / "try-2/figures"):
+        place.mkdir(parents=True)
+        Image.new("L", (4, 4)).save(place / "samples.png")
+    (few / "settings.json").touch()
+    (few / "results.json").touch()
+    for run in (run_folder, few):
+        for command in (["info", run], ["tune", run], ["evaluate", run_folder / "model-hinge.safetensors", run]):
+            assert_refused(colinear(*command), "is the folder of a run, no data", f"`colinear report {run}`")
+    (few / "a").mkdir()
+    Image.new("L", (4, 4)).save(few / "a/1.png")
+    assert "too few rows (3," in colinear("info", few).err  # pictures, with a run beside them
+
+
 def test_a_float64_table_of_timestamps_has_the_accuracy_of_its_search(
     colinear: Program, tmp_path: Path, without_figures: None
 ) -> None:

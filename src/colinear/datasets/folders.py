@@ -79,9 +79,9 @@ def load_folder(
 
 def find_folder_parts(path: Path) -> dict[str, Path]:
     """Return the part folders of a root that has only train, val (valid, validation) and test; else an empty dict."""
-    folders = _class_folders(path)
+    folders = class_folders(path)
     parts = {PART_NAMES.get(folder.name.lower(), ""): folder for folder in folders}
-    whole = "" not in parts and "train" in parts and all(_class_folders(folder) for folder in folders)
+    whole = "" not in parts and "train" in parts and all(class_folders(folder) for folder in folders)
     return parts if whole and len(parts) > 1 else {}
 
 
@@ -100,7 +100,8 @@ def load_folder_parts(
     return loaded
 
 
-def _class_folders(path: Path) -> list[Path]:
+def class_folders(path: Path) -> list[Path]:
+    """The folders in `path` that are not hidden, sorted."""
     with guarded(path, "a folder", "Check its permissions."):
         return sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
 
@@ -112,7 +113,7 @@ def _list_files(path: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
     files: list[Path] = []
     labels: list[int] = []
     names: list[str] = []
-    for folder in _class_folders(path):
+    for folder in class_folders(path):
         with guarded(folder, "a folder", "Check its permissions."):
             inside = sorted(file for file in folder.rglob("*") if _is_picture(file))
         if inside:
