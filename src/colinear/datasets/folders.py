@@ -24,6 +24,7 @@ ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp"))
 PART_NAMES = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 UNREADABLE_SHARE = 0.01  # below this share of all files, unreadable ones are listed and left out
 MAX_BYTES = 16 << 30
+MOST_OTHERS = 100_000  # entries that are no pictures, a second's walk; ten times the pictures, where these are more
 NAMED = 5  # unreadable files named in a message
 NAME_SHOWN = 50  # characters of each name
 PROGRESS_FILES = 64  # files between two calls of progress
@@ -48,8 +49,8 @@ def load_folder(
     progress : called as progress(what, files done, files in all).
     workers : threads; default the number of cores (decoding releases the GIL).
     Hidden files and other endings are passed over. Unreadable pictures are named in a warning of the log and left
-    out; from 1 % of all files on they are an `InputError`. So are a folder without classes or pictures, and more
-    than 16 GiB of pixels.
+    out; from 1 % of all files on they are an `InputError`. So are a folder without classes or pictures, one with over
+    100,000 other entries and ten of them for each picture, and more than 16 GiB of pixels.
     Cost: reads each header, then each file once; memory n * channels * height * width bytes.
     """
     path = as_path(path)
@@ -113,10 +114,23 @@ def _list_files(path: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
     files: list[Path] = []
     labels: list[int] = []
     names: list[str] = []
+    others = 0
     for folder in class_folders(path):
         with guarded(folder, "a folder", "Check its permissions."):
-            inside = sorted(file for file in folder.rglob("*") if _is_picture(file))
+            inside = []
+            for entry in folder.rglob("*"):
+                if _is_picture(entry):
+                    inside.append(entry)
+                else:
+                    others += 1
+                if others > max(MOST_OTHERS, 10 * (len(files) + len(inside))):
+                    raise InputError(
+                        f"{shown_path(path)} is not read on: among its first {others:,} files and folders that are no "
+                        f"pictures stand {len(files) + len(inside):,} that are. Give the folder that holds one folder "
+                        "a class."
+                    )
         if inside:
+            inside.sort()
             files += inside
             labels += [len(names)] * len(inside)
             names.append(clean_name(folder.name))
