@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from colinear.checks import MOST_SEED, InputError
-from colinear.cli.console import CLASS_WIDTH, Output, write_json
+from colinear.cli.console import CLASS_WIDTH, Output
 from colinear.cli.progress import Transfer
 from colinear.cli.tables import as_accuracy, new_table, score_sentence
 from colinear.datasets import ArrayDataset, Dataset, load_features, match_classes, open_dataset, read_image
@@ -62,7 +62,6 @@ def run_evaluate(
     if len(classes) > CLASSES_SHOWN:
         output.say(f"The {CLASSES_SHOWN} of {len(classes)} classes with the lowest recall; --json has all:")
     table = new_table("", ("class", "rows", "recall", "precision", "mostly taken for"), ("class", "mostly taken for"))
-    table.title = None
     worst = sorted(classes, key=lambda one: (one["recall"] is None, one["recall"] or 0.0))
     for one in classes if len(classes) <= CLASSES_SHOWN else worst[:CLASSES_SHOWN]:
         other = one["mostly_taken_for"]
@@ -109,7 +108,7 @@ def run_predict(model_file: Path, inputs: list[Path], top: int, as_json: bool) -
             best = "  ".join(f"{printable(one['class'])} {one[key]:.3f}" for one in record["top"])
             sys.stdout.write(f"{printable(where)}: {printable(record['label'])}  ({key}: {best})\n")
         return
-    write_json(list(_predictions(model, inputs, top)))
+    Output(as_json=True).emit(list(_predictions(model, inputs, top)))
 
 
 def _predictions(model: LinearModel, inputs: list[Path], top: int) -> Iterator[dict[str, Any]]:
