@@ -57,6 +57,63 @@ def test_evaluate_counts_what_the_model_labels(colinear: Program, model_file: Pa
     assert f"accuracy {right / validation.n_samples:.4f} (95 % interval" in shown
 
 
+@pytest.fixture
+def noise(tmp_path: Path) -> Path:
+    """Rows whose labels are chance: a model is right more often on those that trained it than on any other."""
+    generator = torch.Generator().manual_seed(0)
+    np.save(tmp_path / "X.npy", torch.randn(200, 100, generator=generator).numpy())
+    np.save(tmp_path / "y.npy", torch.randint(2, (200,), generator=generator).numpy())
+    return tmp_path / "X.npy"
+
+
+def test_evaluate_scores_the_rows_of_a_file_that_its_model_has_not_seen(
+    colinear: Program, noise: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model.safetensors"
+    trained = colinear("fit", noise, "--reg", "1e-2", "--seed", "3", "--out", model, "--json").json
+    said = colinear("evaluate", model, noise, "--json").json
+    assert (said["part"], said["rows"], said["accuracy"]) == ("test", 30, trained["test_accuracy"])
+    shown = colinear("evaluate", model, noise).out
+    assert "X (test): accuracy" in shown
+    assert "trained the model" not in shown
+    validation = colinear("evaluate", model, noise, "--part", "validation", "--json").json
+    assert validation["accuracy"] == trained["trials"][0]["val_accuracy"]
+    assert colinear("evaluate", model, noise, "--part", "train", "--json").json["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("facts", [{}, {"seed": "three", "data_fingerprint": [1]}, {"seed": 2**70}])
+def test_evaluate_says_where_it_cannot_tell_rows_that_trained_the_model(
+    colinear: Program, noise: Path, tmp_path: Path, facts: dict[str, object]
+) -> None:
+    model = tmp_path / "model.safetensors"
+    LinearModel(torch.eye(2, 100), torch.zeros(2), ("0", "1"), provenance=facts).save(model)
+    said = colinear("evaluate", model, noise, "--json").json
+    assert (said["part"], said["rows"]) == ("all", 200)
+    shown = colinear("evaluate", model, noise).out
+    assert "Some of these rows may have trained the model" in shown
+    assert "X (all): accuracy" in shown
+
+
+def test_another_seed_deals_rows_that_trained_the_model(colinear: Program, noise: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    colinear("fit", noise, "--reg", "1e-2", "--out", model, "--quiet")
+    assert colinear("evaluate", model, noise, "--seed", "1", "--json").json["part"] == "all"
+    assert colinear("evaluate", model, noise, "--seed", "1", "--part", "test", "--json").json["rows"] == 30
+
+
+def test_all_rows_of_another_file_are_scored_whatever_can_be_dealt_of_it(
+    colinear: Program, noise: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model.safetensors"
+    colinear("fit", noise, "--reg", "1e-2", "--out", model, "--quiet")
+    (tmp_path / "other").mkdir()
+    for labels in ([0, 0, 0], [0, 1]):  # one class; too few rows for three parts
+        np.save(tmp_path / "other/X.npy", np.zeros((len(labels), 100), dtype=np.float32))
+        np.save(tmp_path / "other/y.npy", np.array(labels))
+        said = colinear("evaluate", model, tmp_path / "other/X.npy", "--json").json
+        assert (said["part"], said["rows"]) == ("all", len(labels))
+
+
 def test_evaluate_refuses_data_of_another_kind(colinear: Program, model_file: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "X.npy", np.zeros((4, 3), dtype=np.float32))
     np.save(tmp_path / "y.npy", np.array([0, 1, 0, 1]))
@@ -153,6 +210,21 @@ def test_info_describes_models_and_data(colinear: Program, model_file: Path) -> 
     assert sum(facts["class_rows"]["train"]) == facts["rows"]["train"]
     for thing in (model_file, "digits"):
         assert_fits_a_page(colinear("info", thing).out.replace(str(model_file), "model"))
+
+
+def test_a_folder_of_a_run_is_no_data(colinear: Program, run_folder: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few"  # whose tries would be classes with their figures
+    for place in (few / "try-1/figures", few / "try-2/figures"):
+        place.mkdir(parents=True)
+        Image.new("L", (4, 4)).save(place / "samples.png")
+    (few / "settings.json").touch()
+    (few / "results.json").touch()
+    for run in (run_folder, few):
+        for command in (["info", run], ["tune", run], ["evaluate", run_folder / "model-hinge.safetensors", run]):
+            assert_refused(colinear(*command), "is the folder of a run, no data", f"`colinear report {run}`")
+    (few / "a").mkdir()
+    Image.new("L", (4, 4)).save(few / "a/1.png")
+    assert "too few rows (3," in colinear("info", few).err  # pictures, with a run beside them
 
 
 def test_a_float64_table_of_timestamps_has_the_accuracy_of_its_search(

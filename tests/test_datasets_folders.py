@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from colinear.checks import InputError
-from colinear.datasets import load_folder, read_image
+from colinear.datasets import folders, load_folder, read_image
 from colinear.datasets.images import probe_image
 
 
@@ -222,3 +222,20 @@ def test_probe_reads_headers_only(tmp_path: Path) -> None:
     assert probe_image(tmp_path / "a.png") == ((16, 32), False)
     (tmp_path / "b.png").write_bytes(b"x")
     assert probe_image(tmp_path / "b.png") is None
+
+
+def test_a_folder_of_other_things_is_not_walked_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, count in (("a", 3), ("b", 40), ("c", 40)):
+        (tmp_path / name).mkdir()
+        Image.new("L", (2, 2)).save(tmp_path / name / "0.png")
+        for number in range(count):
+            (tmp_path / name / f"{number:02}.txt").touch()
+    monkeypatch.setattr(folders, "MOST_OTHERS", 25)
+    looked: list[Path] = []
+    real = folders._is_picture
+    monkeypatch.setattr(folders, "_is_picture", lambda file: bool(looked.append(file)) or real(file))
+    with pytest.raises(InputError, match=r"among its first 2\d files and folders that are no pictures stand [12] that"):
+        load_folder(tmp_path)
+    assert len(looked) <= 28  # of 86
+    monkeypatch.setattr(folders, "MOST_OTHERS", 100)
+    assert load_folder(tmp_path).n_samples == 3

@@ -16,7 +16,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from colinear.cli import commands
-from colinear.cli import report as pages
 from colinear.cli.signals import Stopped, exit_status, heeding, leave
 from colinear.texts import cut_middle, printable
 
@@ -78,10 +77,10 @@ for name, panel in (
     ("export", "Use a model"),
     ("info", "Look closer"),
     ("check", "Look closer"),
+    ("report", "Look closer"),
+    ("compare", "Look closer"),
 ):
     app.command(name, rich_help_panel=panel, cls=_plain(TyperCommand))(getattr(commands, name))
-for command in (pages.report, pages.compare):
-    app.command(rich_help_panel="Look closer", cls=_plain(TyperCommand))(command)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -120,17 +119,19 @@ def _status_of(error: BaseException) -> int | None:
     if isinstance(error, KeyboardInterrupt | Stopped):
         return exit_status(error)
     if isinstance(error, USAGE_ERRORS):
-        _complain(error.format_message(), _advice(error))  # type: ignore[attr-defined]
+        context = getattr(error, "ctx", None)
+        command = "colinear" if context is None else context.command_path
+        _complain(error.format_message(), f"See `{command} --help`.")  # type: ignore[attr-defined]
         return 2
     if isinstance(error, BrokenPipeError):
         _silence(sys.stdout)
         _silence(sys.stderr)
         return 1
     message = _explain(error)
-    if message is not None:
-        _complain(message)
-        return 2
-    return None
+    if message is None:
+        return None
+    _complain(message)
+    return 2
 
 
 def _explain(error: BaseException) -> str | None:
@@ -158,11 +159,6 @@ def _lacks_memory(error: RuntimeError) -> bool:
     """Whether an error of torch is about memory, on the processor or on a GPU."""
     signs = ("can't allocate memory", "not enough memory", "out of memory", "Storage size calculation overflowed")
     return any(sign in str(error) for sign in signs)
-
-
-def _advice(error: BaseException) -> str:
-    context = getattr(error, "ctx", None)
-    return f"See `{context.command_path if context is not None else 'colinear'} --help`."
 
 
 def _complain(message: str, advice: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from colinear.cli.console import Output
 from colinear.cli.progress import Transfer
 from colinear.cli.tables import new_table
 from colinear.datasets import Features, fit_scaling, open_split
+from colinear.gradcheck import GradientCheck
 from colinear.schemas import plain_number
 from colinear.selfcheck import GRADIENT_TOLERANCE, TOLERANCES, Agreement, LossReport, check_losses
 
@@ -26,58 +28,42 @@ def run_check(data: str, rows: int, data_dir: Path | None, label: str | None, se
     step = max(1, train.n_samples // rows)
     chosen = torch.arange(0, train.n_samples, step)[:rows]
     reports = check_losses(train.gather(chosen), train.labels[chosen], train.n_classes, seed=seed)
-    if not as_json:
-        output.say(
-            f"{split.name}: {len(chosen)} rows, {train.n_features} features (the constant one included), "
-            f"{train.n_classes} classes"
-        )
-        for report in reports:
-            _show(output, report)
-        passed = all(report.passed for report in reports)
-        output.say("All checks passed." if passed else "A check FAILED.", style="bold")
+    passed = all(report.passed for report in reports)
+    output.say(
+        f"{split.name}: {len(chosen)} rows, {train.n_features} features (the constant one included), "
+        f"{train.n_classes} classes"
+    )
+    for report in reports:
+        _show(output, report)
+    output.say("All checks passed." if passed else "A check FAILED.", style="bold")
     output.emit(
         {
             "data": split.name,
             "rows": len(chosen),
             "n_features": train.n_features,
             "n_classes": train.n_classes,
-            "passed": all(report.passed for report in reports),
-            "losses": [report_json(report) for report in reports],
+            "passed": passed,
+            "losses": [_report_json(report) for report in reports],
         }
     )
-    return all(report.passed for report in reports)
+    return passed
 
 
-def report_json(report: LossReport) -> dict[str, Any]:
-    """A report in JSON's words; what is not finite becomes null."""
+def _report_json(report: LossReport) -> dict[str, Any]:
     return {
         "loss": report.loss,
         "passed": report.passed,
         "worst_relative_error": plain_number(report.worst_relative_error),
-        "gradient": [
-            {
-                "index": list(check.index),
-                "numerical": plain_number(check.numerical),
-                "analytic": plain_number(check.analytic),
-                "relative_error": plain_number(check.relative_error),
-            }
-            for check in report.gradient
-        ],
+        "gradient": [_plain(check, relative_error=check.relative_error) for check in report.gradient],
         "agreement": [
-            {
-                "dtype": _dtype(one),
-                "naive_value": plain_number(one.naive_value),
-                "vectorized_value": plain_number(one.vectorized_value),
-                "value_difference": plain_number(one.value_difference),
-                "gradient_difference": plain_number(one.gradient_difference),
-                "naive_seconds": one.naive_seconds,
-                "vectorized_seconds": one.vectorized_seconds,
-                "speedup": one.speedup,
-                "passed": one.passed,
-            }
-            for one in report.agreement
+            _plain(one, dtype=_dtype(one), speedup=one.speedup, passed=one.passed) for one in report.agreement
         ],
     }
+
+
+def _plain(record: Agreement | GradientCheck, **others: object) -> dict[str, Any]:
+    """The fields of a record and `others` in JSON's words; what is not finite becomes null."""
+    return {name: plain_number(value) for name, value in {**asdict(record), **others}.items()}
 
 
 def _show(output: Output, report: LossReport) -> None:

@@ -72,16 +72,22 @@ def evaluate(
         o.Part | None,
         typer.Option(
             help="Which rows.",
-            show_default="test; all of a file or folder without test rows",
+            show_default="test; all of a file or folder that did not train the model and has no test rows",
             rich_help_panel=PANELS["data"],
         ),
     ] = None,
     data_dir: o.DataDir = None,
     label: o.Label = None,
     seed: Annotated[
-        int,
-        typer.Option(min=0, max=MOST_SEED, help="That the rows were split with.", rich_help_panel=PANELS["data"]),
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0,
+            max=MOST_SEED,
+            help="That the rows were split with.",
+            show_default="the model's",
+            rich_help_panel=PANELS["data"],
+        ),
+    ] = None,
     json: o.Json = False,
 ) -> None:
     """Score a model on labelled rows: accuracy with its 95 % interval, and each class."""
@@ -148,3 +154,34 @@ def info(
     from colinear.cli.describing import run_info
 
     run_info(thing, data_dir, label, json)
+
+
+def report(
+    run: Annotated[Path, o.argument("RUN", o.RUN_HELP)],
+    force: o.Force = False,
+    json: o.Json = False,
+) -> None:
+    """Write RUN/report.html: the search, the winner and 'Try it' in one page that works offline."""
+    from colinear.cli.console import Output
+    from colinear.report.page import write_report
+
+    output = Output(as_json=json)
+    path = write_report(run, force=force)
+    output.say_path(f"Written: {path}")
+    output.emit({"report": str(path)})
+
+
+def compare(
+    runs: Annotated[list[Path], o.argument("RUN RUN...", o.RUN_HELP)],
+    out: Annotated[Path, o.place("FILE", "The page to write.")] = Path("compare.html"),
+    force: o.Force = False,
+    json: o.Json = False,
+) -> None:
+    """Write one page for several runs, their winners side by side with the paired test."""
+    from colinear.cli.console import Output
+    from colinear.report.page import write_comparison
+
+    output = Output(as_json=json)
+    path = write_comparison(runs, out, force=force)
+    output.say_path(f"Written: {path}")
+    output.emit({"report": str(path), "runs": [str(run) for run in runs]})

@@ -55,12 +55,7 @@ class Output:
             self.err.print(Text(printable(text)), soft_wrap=True)
 
     def emit(self, value: Any) -> None:
-        """`value` as JSON on stdout, if JSON is wanted."""
+        """`value` as indented JSON on stdout, if JSON is wanted; NaN and infinities, which it has not, are refused."""
         if self.as_json:
-            write_json(value)
-
-
-def write_json(value: Any) -> None:
-    """`value` as indented JSON on stdout; NaN and infinities, for which JSON has no word, are refused."""
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
-    sys.stdout.flush()
+            sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+            sys.stdout.flush()

@@ -23,8 +23,7 @@ def run_info(thing: str, data_dir: Path | None, label: str | None, as_json: bool
     output = Output(as_json=as_json)
     path = Path(thing).expanduser()
     facts = model_facts(path) if _is_model(path) else _data_facts(thing, data_dir, label, output)
-    if not as_json:
-        _show(output, facts)
+    _show(output, facts)
     output.emit(facts)
 
 
@@ -79,10 +78,12 @@ def _data_facts(data: str, data_dir: Path | None, label: str | None, output: Out
 
 def _show(output: Output, facts: dict[str, Any]) -> None:
     table = new_table("", ("what", "value"), ("what", "value"))
-    table.title, table.show_header = None, False
+    table.show_header = False
     for name, value in facts.items():
         if name == "class_names":
-            value = _joined([shorten(one, CLASS_WIDTH) for one in value])
+            more = len(value) - NAMES_SHOWN
+            value = ", ".join(shorten(one, CLASS_WIDTH) for one in value[:NAMES_SHOWN])
+            value += f", ... and {more} more" if more > 0 else ""
         elif name == "class_rows" and "model" not in facts:  # a model's provenance may hold anything under any name
             value = f"{min(value['train'])} to {max(value['train'])} for training"
         elif name in ("rows", "versions") and isinstance(value, dict):
@@ -102,8 +103,3 @@ def _show(output: Output, facts: dict[str, Any]) -> None:
         if value is not None:
             table.add_row(printable(name.replace("_", " ")), printable(value))
     output.show(table)
-
-
-def _joined(names: list[str]) -> str:
-    more = len(names) - NAMES_SHOWN
-    return ", ".join(names[:NAMES_SHOWN]) + (f", ... and {more} more" if more > 0 else "")

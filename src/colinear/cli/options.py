@@ -20,6 +20,7 @@ Place = TypeVar("Place")
 Command = TypeVar("Command", bound=Callable[..., None])
 SETTINGS = list_options(Settings)
 DATA_HELP = "digits, cifar10, a feature file (.npy .npz .pt .safetensors .parquet .svm) or an image folder."
+RUN_HELP = "A folder that `colinear tune` has written."
 LONGEST_NAME = 255  # bytes of a name of a file
 LONGEST_PATH = 4095
 
@@ -53,27 +54,9 @@ def place(metavar: str, said: str, panel: str = "", flag: str | None = None, **o
     )
 
 
-class Loss(enum.StrEnum):
-    """What `fit --loss` takes."""
-
-    SOFTMAX = "softmax"
-    HINGE = "hinge"
-
-
-class Format(enum.StrEnum):
-    """What `export --to` takes."""
-
-    ONNX = "onnx"
-    SKLEARN = "sklearn"
-    NUMPY = "numpy"
-    CSV = "csv"
-
-
-class Part(enum.StrEnum):
-    TRAIN = "train"
-    VALIDATION = "validation"
-    TEST = "test"
-    ALL = "all"
+Loss = enum.StrEnum("Loss", ["SOFTMAX", "HINGE"])  # of `fit --loss`
+Format = enum.StrEnum("Format", ["ONNX", "SKLEARN", "NUMPY", "CSV"])  # of `export --to`
+Part = enum.StrEnum("Part", ["TRAIN", "VALIDATION", "TEST", "ALL"])  # of `evaluate --part`
 
 
 def describe_option(option: Option) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import signal
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -31,9 +30,9 @@ def _describe(progress: trials.Progress) -> str:
     return "  ".join(parts)
 
 
-def _count(number: int, unit: str) -> str:
+def count_units(number: int, unit: str) -> str:
     """
-    >>> _count(1, "strengths"), _count(5000, "steps")
+    >>> count_units(1, "strengths"), count_units(5000, "steps")
     ('1 strength', '5,000 steps')
     """
     return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
@@ -63,9 +62,7 @@ class Watcher:
             raise Stopped(number)
         self.stopping = True
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self._handlers.close()
         self._close()
 
@@ -79,12 +76,12 @@ class Watcher:
         if self.output.quiet:
             return
         if not self.output.err.is_terminal:
-            self.output.note(f"{loss}: {_count(total, unit)}")
+            self.output.note(f"{loss}: {count_units(total, unit)}")
             return
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
-            TextColumn(f"{{task.completed:,.0f}}/{_count(total, unit)}"),
+            TextColumn(f"{{task.completed:,.0f}}/{count_units(total, unit)}"),
             TextColumn("{task.fields[detail]}"),
             TimeRemainingColumn(),
             console=self.output.err,
@@ -103,7 +100,9 @@ class Watcher:
         quarter = progress.done * LOG_SHARES // max(1, progress.total)
         if quarter > self._quarter:
             self._quarter = quarter
-            self.output.note(f"{self._loss}: {_count(progress.done, self._unit)}" + (f", {detail}" if detail else ""))
+            self.output.note(
+                f"{self._loss}: {count_units(progress.done, self._unit)}" + (f", {detail}" if detail else "")
+            )
 
     def finished(self, run: LossRun) -> None:
         self._close()
@@ -126,30 +125,28 @@ class Transfer:
     def __init__(self, output: Output) -> None:
         self.output = output
         self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        self._task = TaskID(0)
         self._what = ""
 
-    def __enter__(self) -> Transfer:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 
     def __call__(self, what: str, done: int, total: int) -> None:
         if self.output.quiet:
             return
+        new, self._what = what != self._what, what
         if not self.output.err.is_terminal:
-            if what != self._what:
+            if new:
                 self.output.note(f"{what} ...")
-            self._what = what
             return
         if self._bar is None:
             columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeRemainingColumn())
             self._bar = Progress(*columns, console=self.output.err, transient=True, expand=True)
             self._bar.start()
-        if self._task is None or what != self._what:
-            self._what, self._task = what, self._bar.add_task(what, total=total)
+        if new:
+            self._task = self._bar.add_task(what, total=total)
         self._bar.update(self._task, completed=done, total=total)

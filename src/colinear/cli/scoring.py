@@ -9,12 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from colinear.checks import InputError
-from colinear.cli.console import CLASS_WIDTH, Output, write_json
+from colinear.checks import MOST_SEED, InputError
+from colinear.cli.console import CLASS_WIDTH, Output
 from colinear.cli.progress import Transfer
 from colinear.cli.tables import as_accuracy, new_table, score_sentence
 from colinear.datasets import ArrayDataset, Dataset, load_features, match_classes, open_dataset, read_image
 from colinear.datasets.features import CHUNK_ROWS
+from colinear.datasets.splits import open_unseen
 from colinear.export.graph import PIXEL_RANGE
 from colinear.metrics import class_table
 from colinear.model import LinearModel
@@ -25,24 +26,42 @@ CLASSES_SHOWN = 30
 
 
 def run_evaluate(
-    model_file: Path, data: str, part: str | None, data_dir: Path | None, label: str | None, seed: int, as_json: bool
+    model_file: Path,
+    data: str,
+    part: str | None,
+    data_dir: Path | None,
+    label: str | None,
+    seed: int | None,
+    as_json: bool,
 ) -> None:
-    """Print accuracy, interval and every class of `model_file` on a part of `data`."""
+    """Print accuracy, interval and every class of `model_file` on a part of `data`, by default rows new to the model.
+
+    seed : that the parts are dealt with; None for the model's own.
+    """
     output = Output(as_json=as_json)
     model = LinearModel.load(model_file)
+    known = model.provenance.get("seed")
+    dealt = seed if seed is not None else known if type(known) is int and 0 <= known <= MOST_SEED else 0
     with Transfer(output) as transfer:
-        dataset = open_dataset(data, data_dir, part=part, label=label, seed=seed, progress=transfer)
+        if part is None:
+            trained_on = model.provenance.get("data_fingerprint")
+            part, dataset = open_unseen(
+                data, data_dir, trained_on=trained_on, label=label, seed=dealt, progress=transfer
+            )
+        else:
+            dataset = open_dataset(data, data_dir, part=part, label=label, seed=dealt, progress=transfer)
     dataset = _fitting(dataset, model)
     score = score_test(model, dataset)
     classes = name_classes(class_table(score.confusion.cpu()), model.class_names)
-    what = f"{dataset.name}{'' if part is None else f' ({part})'}"
-    if part == "train":
-        output.say("These rows may have trained the model: the accuracy on them is no estimate for new ones.")
-    output.say(score_sentence(f"{what}: accuracy", score.accuracy, score.interval, score.total), style="bold")
+    if part in ("train", "all"):
+        these = "These" if part == "train" else "Some of these"
+        output.say(f"{these} rows may have trained the model: the accuracy on them is no estimate for new ones.")
+    output.say(
+        score_sentence(f"{dataset.name} ({part}): accuracy", score.accuracy, score.interval, score.total), style="bold"
+    )
     if len(classes) > CLASSES_SHOWN:
         output.say(f"The {CLASSES_SHOWN} of {len(classes)} classes with the lowest recall; --json has all:")
     table = new_table("", ("class", "rows", "recall", "precision", "mostly taken for"), ("class", "mostly taken for"))
-    table.title = None
     worst = sorted(classes, key=lambda one: (one["recall"] is None, one["recall"] or 0.0))
     for one in classes if len(classes) <= CLASSES_SHOWN else worst[:CLASSES_SHOWN]:
         other = one["mostly_taken_for"]
@@ -89,7 +108,7 @@ def run_predict(model_file: Path, inputs: list[Path], top: int, as_json: bool) -
             best = "  ".join(f"{printable(one['class'])} {one[key]:.3f}" for one in record["top"])
             sys.stdout.write(f"{printable(where)}: {printable(record['label'])}  ({key}: {best})\n")
         return
-    write_json(list(_predictions(model, inputs, top)))
+    Output(as_json=True).emit(list(_predictions(model, inputs, top)))
 
 
 def _predictions(model: LinearModel, inputs: list[Path], top: int) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -19,7 +19,9 @@ FINE = (Status.COMPLETED, Status.CONVERGED, Status.DROPPED)
 
 def new_table(title: str, columns: tuple[str, ...], left: tuple[str, ...] = ()) -> Table:
     """A table without outer lines; columns are right-aligned but for those in `left`."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
+    table = Table(
+        title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0)
+    )
     for name in columns:
         table.add_column(name, justify="left" if name in left else "right", overflow="fold")
     return table
@@ -78,10 +80,7 @@ def show_run(output: Output, entry: Entry, top: int = 10) -> None:
     more = len(entry["trials"]) - top
     if more > 0:
         output.say(f"... and {more} more in results.json")
-    for status, count in Counter(trial["status"] for trial in entry["trials"]).items():
-        known = Status[status.upper()]
-        if known not in FINE:
-            output.say(f"{count} of {len(entry['trials'])} {known.value}. {known.advice}")
+    say_advice(output, entry["trials"])
     winner = entry["trials"][entry["best"]]
     if winner.get("above_optimum") is not None:
         output.say(f"The winner is {wording.describe_above(winner['above_optimum'])} for its reg.")
@@ -93,6 +92,14 @@ def show_run(output: Output, entry: Entry, top: int = 10) -> None:
             output.say(f"It is the {side} strength tried: widen --regs to see whether the best lies beyond.")
     output.say(test_sentence(entry), style="bold")
     output.say()
+
+
+def say_advice(output: Output, trials: Sequence[Entry], before: str = "", what: str = "") -> None:
+    """How many of the trials ended otherwise than they should, in which way, and what to do about it."""
+    for status, count in Counter(trial["status"] for trial in trials).items():
+        known = Status[status.upper()]
+        if known not in FINE:
+            output.say(f"{before}{count} of {len(trials)}{what} {known.value}. {known.advice}")
 
 
 def distance(gap: float | None) -> str:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from colinear.checks import InputError
 from colinear.cli.console import Output
 from colinear.cli.following import heard, open_log, stop
-from colinear.cli.progress import Watcher
+from colinear.cli.progress import Watcher, count_units
 from colinear.cli.signals import Stopped
-from colinear.cli.tables import FINE, as_accuracy, as_number, new_table
+from colinear.cli.tables import as_accuracy, as_number, new_table, say_advice
 from colinear.datasets.base import Split
 from colinear.search.listener import Listener
 from colinear.search.path_search import default_regs
@@ -27,7 +24,6 @@ from colinear.search.settings import Settings
 from colinear.search.tries import try_name, tune_tries
 from colinear.search.winner import LossRun
 from colinear.search.wording import describe_above
-from colinear.solvers.solution import Status
 from colinear.tracking import TensorBoardLog
 
 
@@ -86,43 +82,31 @@ def run_tries(settings: Settings, split: Split, folder: RunFolder, output: Outpu
     output.emit({"folder": str(folder.path), "report": None, "figures": [], **results})
 
 
-def tries_table(settings: Settings, records: list[dict[str, Any]]) -> Table:
-    """Mean and standard deviation over tries, a line for each loss."""
-    rows, tries = (_count(settings.shots or 0, "row"), _count(settings.tries, "try", "tries"))
-    table = new_table(f"{rows} of each class, {tries}", ("loss", "validation", "±", "test", "±"), ("loss",))
+def show_tries(output: Output, settings: Settings, records: list[dict[str, Any]]) -> None:
+    """Means and spreads over tries, and what needs advice: winners that missed the tolerance or stand at an end."""
+    title = f"{count_units(settings.shots or 0, 'rows')} of each class, "
+    title += "1 try" if settings.tries == 1 else f"{settings.tries:,} tries"
+    table = new_table(title, ("loss", "validation", "±", "test", "±"), ("loss",))
     for record in records:
         numbers = (record[name] for name in ("val_accuracy", "val_spread", "test_accuracy", "test_spread"))
         table.add_row(record["loss"], *(as_accuracy(number) for number in numbers))
-    return table
-
-
-def show_tries(output: Output, settings: Settings, records: list[dict[str, Any]]) -> None:
-    """The table, and what needs advice: winners that missed the tolerance or stand at an end of the range."""
-    output.show(tries_table(settings, records))
+    output.show(table)
     if settings.tries > 1:
         output.say("Means over tries, ± standard deviation of one try.")
     for record in records:
         winners = [one["winner"] for one in record["each"]]
-        for status, count in Counter(winner["status"] for winner in winners).items():
-            known = Status[status.upper()]
-            if known not in FINE:
-                output.say(f"{record['loss']}: {count} of {len(winners)} winners {known.value}. {known.advice}")
+        say_advice(output, winners, before=f"{record['loss']}: ", what=" winners")
         placed = [winner["above_optimum"] for winner in winners if winner.get("above_optimum") is not None]
         if placed:
             farthest = max(placed, key=lambda above: math.inf if above[1] is None else above[1])
             output.say(f"{record['loss']}: the farthest winner is {describe_above(farthest)} for its reg.")
-        if settings.solver == "exact":
-            _show_ends(output, record["loss"], winners, settings.regs or default_regs(record["loss"]))
+        regs = settings.regs or default_regs(record["loss"])
+        ends = {"weakest": min(regs), "strongest": max(regs)} if settings.solver == "exact" and len(regs) > 2 else {}
+        for side, end in ends.items():
+            if count := sum(winner["reg"] == end for winner in winners):
+                tries = f"{count} of {len(winners)} tries"
+                output.say(f"{record['loss']}: {tries} chose the {side} strength tried: widen --regs.")
     output.say()
-
-
-def _show_ends(output: Output, loss: str, winners: list[Mapping[str, Any]], regs: tuple[float, ...]) -> None:
-    if len(regs) < 3:
-        return
-    for side, end in (("weakest", min(regs)), ("strongest", max(regs))):
-        count = sum(winner["reg"] == end for winner in winners)
-        if count:
-            output.say(f"{loss}: {count} of {len(winners)} tries chose the {side} strength tried: widen --regs.")
 
 
 def refuse_try(path: Path) -> None:
@@ -130,7 +114,3 @@ def refuse_try(path: Path) -> None:
     place = Path(os.path.realpath(path))
     if re.fullmatch(r"try-\d+", place.name) and (place.parent / "settings.json").is_file():
         raise InputError(f"{path} is one try of a few-shot run. Resume the whole: --resume {path.parent}.")
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -54,7 +54,8 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
         rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
         if values["regs"] is not None:
             settings = replace(settings, regs=parse_regs(values["regs"], rows.n_samples))
-        check_split(settings, split)
+        # before a folder is made
+        check_memory(settings, split.train.n_classes, split.train.n_features + 1, pick_device(settings.device))
         path = out
     with (
         open_log(values["log_dir"], settings) as log,
@@ -96,7 +97,6 @@ def run_fit(values: Values, given: Mapping[str, str]) -> None:
     target = Path(values["out"])
     check_output(target, MODEL, inputs=_inputs(settings), force=values["force"])
     split = _open(settings, output)
-    check_split(settings, split)
     with (
         tempfile.TemporaryDirectory(prefix="colinear-") as place,
         RunFolder(place) as folder,
@@ -147,24 +147,13 @@ def _read_settings(values: Values, **others: Any) -> Settings:
         if name not in others and option.parameters.keys() <= values.keys()
     }
     settings = Settings(data=values["data"] or "", **read, **others)
-    _check_settings(settings)
-    return settings
-
-
-def _check_settings(settings: Settings) -> None:
-    """Refuse before any work what the floors below would refuse after reading the data."""
     if not settings.data:
         names = ", ".join(NAMED)
         raise InputError(f"DATA is missing: {names}, a feature file or an image folder. Try `colinear tune digits`.")
-    pick_device(settings.device)
-    if settings.solver == "sgd":
-        for loss in settings.losses:
-            sgd_search(loss, settings)
-
-
-def check_split(settings: Settings, split: Split) -> None:
-    """Refuse, before a folder is made, a search that cannot fit into memory."""
-    check_memory(settings, split.train.n_classes, split.train.n_features + 1, pick_device(settings.device))
+    pick_device(settings.device)  # this and the solver would else be refused after reading the data
+    for loss in settings.losses if settings.solver == "sgd" else ():
+        sgd_search(loss, settings)
+    return settings
 
 
 def _open(settings: Settings, output: Output) -> Split:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +60,10 @@ def visualize_dataset(
         for j, image in enumerate(images):
             top, left = i * (height + GAP) + GAP, j * (width + GAP) + GAP
             grid[:, top : top + height, left : left + width] = image
-    _write_names(class_list, height)
+    import matplotlib.pyplot as plt  # slow to import, and only this function draws
+
+    for label, name in enumerate(class_list):
+        plt.gca().text(-4, (height + GAP) * label + height // 2 + GAP, name, ha="right")
     return tensor_to_image(grid)
 
 
@@ -71,14 +73,6 @@ def _pick(X_data: Tensor, y_data: Tensor, label: int, count: int, name: str) -> 
         raise InputError(f"every class of class_list needs an image; class {label} ({name}) has none.")
     chosen = [random.randrange(len(candidates)) for _ in range(count)]
     return X_data[candidates[chosen]]  # (count, channels, H, W)
-
-
-def _write_names(class_list: Sequence[str], height: int) -> None:
-    import matplotlib.pyplot as plt  # slow to import, and only this function draws
-
-    axes: Any = plt.gca()
-    for label, name in enumerate(class_list):
-        axes.text(-4, (height + GAP) * label + height // 2 + GAP, name, ha="right")
 
 
 def _check_images(X_data: Tensor, y_data: Tensor, class_list: Sequence[str]) -> None:

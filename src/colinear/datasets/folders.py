@@ -24,6 +24,7 @@ ENDINGS = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".webp"))
 PART_NAMES = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 UNREADABLE_SHARE = 0.01  # below this share of all files, unreadable ones are listed and left out
 MAX_BYTES = 16 << 30
+MOST_OTHERS = 100_000  # entries that are no pictures, a second's walk; ten times the pictures, where these are more
 NAMED = 5  # unreadable files named in a message
 NAME_SHOWN = 50  # characters of each name
 PROGRESS_FILES = 64  # files between two calls of progress
@@ -47,8 +48,8 @@ def load_folder(
     progress : called as progress(what, files done, files in all).
     workers : threads; default the number of cores (decoding releases the GIL).
     Hidden files and other endings are passed over. Unreadable pictures are named in a warning of the log and left
-    out; from 1 % of all files on they are an `InputError`. So are a folder without classes or pictures, and more
-    than 16 GiB of pixels.
+    out; from 1 % of all files on they are an `InputError`. So are a folder without classes or pictures, one with over
+    100,000 other entries and ten of them for each picture, and more than 16 GiB of pixels.
     Cost: reads each header, then each file once; memory n * channels * height * width bytes.
     """
     path = as_path(path)
@@ -78,9 +79,9 @@ def load_folder(
 
 def find_folder_parts(path: Path) -> dict[str, Path]:
     """Return the part folders of a root that has only train, val (valid, validation) and test; else an empty dict."""
-    folders = _class_folders(path)
+    folders = class_folders(path)
     parts = {PART_NAMES.get(folder.name.lower(), ""): folder for folder in folders}
-    whole = "" not in parts and "train" in parts and all(_class_folders(folder) for folder in folders)
+    whole = "" not in parts and "train" in parts and all(class_folders(folder) for folder in folders)
     return parts if whole and len(parts) > 1 else {}
 
 
@@ -99,7 +100,8 @@ def load_folder_parts(
     return loaded
 
 
-def _class_folders(path: Path) -> list[Path]:
+def class_folders(path: Path) -> list[Path]:
+    """The folders in `path` that are not hidden, sorted."""
     with guarded(path, "a folder", "Check its permissions."):
         return sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
 
@@ -111,10 +113,23 @@ def _list_files(path: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
     files: list[Path] = []
     labels: list[int] = []
     names: list[str] = []
-    for folder in _class_folders(path):
+    others = 0
+    for folder in class_folders(path):
         with guarded(folder, "a folder", "Check its permissions."):
-            inside = sorted(file for file in folder.rglob("*") if _is_picture(file))
+            inside = []
+            for entry in folder.rglob("*"):
+                if _is_picture(entry):
+                    inside.append(entry)
+                else:
+                    others += 1
+                if others > max(MOST_OTHERS, 10 * (len(files) + len(inside))):
+                    raise InputError(
+                        f"{shown_path(path)} is not read on: among its first {others:,} files and folders that are no "
+                        f"pictures stand {len(files) + len(inside):,} that are. Give the folder that holds one folder "
+                        "a class."
+                    )
         if inside:
+            inside.sort()
             files += inside
             labels += [len(names)] * len(inside)
             names.append(clean_name(folder.name))

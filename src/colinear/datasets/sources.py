@@ -6,6 +6,7 @@ A new named dataset is one entry of `NAMED`; the command line, `open_split` and 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,11 @@ from colinear.checks import InputError
 from colinear.datasets.base import ArrayDataset, Progress
 from colinear.datasets.cifar10 import META_FILE, load_cifar10
 from colinear.datasets.doors import as_path
-from colinear.datasets.folders import find_folder_parts, load_folder, load_folder_parts
+from colinear.datasets.folders import class_folders, find_folder_parts, load_folder, load_folder_parts
 from colinear.datasets.tables import find_table_parts, load_table, load_table_parts
 from colinear.texts import shown_path
+
+RUN_PART = re.compile(r"figures|report-data|checkpoints|try-\d+")  # folders of a run
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,21 @@ def open_parts(
         return Parts(load_table(path, label=label))
     if find_table_parts(path):
         return _own_parts(load_table_parts(path))
+    _refuse_run(path)
     if find_folder_parts(path):
         return _own_parts(load_folder_parts(path, size=size, progress=progress))
     return Parts(load_folder(path, size=size, progress=progress))
+
+
+def _refuse_run(path: Path) -> None:
+    """Raise `InputError` for a folder that `colinear tune` wrote: its figures would be read as pictures of a class."""
+    signs = os.path.isfile(path / "settings.json") and any((path / name).exists() for name in (".lock", "results.json"))
+    if signs and all(RUN_PART.fullmatch(folder.name) for folder in class_folders(path)):
+        where = shown_path(path)
+        raise InputError(
+            f"{where} is the folder of a run, no data. See it with `colinear report {where}`, beside others with "
+            f"`colinear compare`, or name its model: {where}/model-LOSS.safetensors."
+        )
 
 
 def _own_parts(loaded: dict[str, ArrayDataset]) -> Parts:

@@ -87,6 +87,34 @@ def open_dataset(
     return chosen
 
 
+def open_unseen(
+    data: str | Path,
+    data_dir: str | Path | None = None,
+    *,
+    trained_on: object,
+    label: str | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[str, Dataset]:
+    """Return the rows of `data` that a model has not seen, and which part they are: ('test', rows) or ('all', rows).
+
+    Test rows are those of digits, cifar10 and whatever has its own, and of any other source the ones that `seed` deals
+    beside the training rows of that model. All rows are returned where it deals others: the model may have seen some.
+
+    trained_on : the fingerprint of the model's training rows; the other arguments are those of `open_split`.
+    """
+    parts = open_parts(data, data_dir, label, progress=progress)
+    if parts.test is not None:
+        return "test", parts.test
+    try:
+        split = _split(parts, None, None, seed)
+    except InputError:  # rows of one class, or too few to be dealt: none were trained on
+        return "all", _join(parts.present)
+    if split.test is not None and (parts.scored_on == "test" or split.train.fingerprint == trained_on):
+        return "test", split.test
+    return "all", _join(parts.present)
+
+
 def _split(parts: Parts, validation: float | None, test: float | None, seed: int) -> Split:
     """Refuse what cannot be trained on, and make the parts that the source does not have."""
     if parts.train.n_classes < 2:

@@ -29,10 +29,11 @@ from colinear.schemas import Schema, parse_json
 from colinear.search.curves import decimate
 from colinear.search.listener import Listener
 from colinear.search.runfolder import RunFolder
-from colinear.search.trials import Progress, SearchResult
+from colinear.search.trials import SearchResult
 from colinear.search.winner import LossRun
 from colinear.search.written import read_settings
 from colinear.texts import shorten, shown
+from colinear.tracking import Everyone
 
 FORMAT = "colinear-report-data-1"
 MISTAKES = 24
@@ -156,25 +157,16 @@ def model_digest(model: LinearModel) -> str:
     return hashlib.sha256(numbers.numpy().tobytes()).hexdigest()[:16]
 
 
-class Recorder:
+class Recorder(Everyone):
     """A listener of `tune` that records every finished loss, then tells `inner`."""
 
     def __init__(self, inner: Listener, folder: RunFolder, split: Split) -> None:
-        self.inner, self.folder, self.split = inner, folder, split
-
-    @property
-    def stopping(self) -> bool:
-        return self.inner.stopping
-
-    def started(self, loss: str, total: int, unit: str) -> None:
-        self.inner.started(loss, total, unit)
-
-    def progressed(self, progress: Progress) -> None:
-        self.inner.progressed(progress)
+        super().__init__(inner)
+        self.folder, self.split = folder, split
 
     def finished(self, run: LossRun) -> None:
         record_run(self.folder, run, self.split)
-        self.inner.finished(run)
+        super().finished(run)
 
 
 def _of_search(result: SearchResult, model: LinearModel, folder: RunFolder, split: Split) -> dict[str, Tensor]:

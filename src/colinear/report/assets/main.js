@@ -5,6 +5,13 @@
   const page = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
   const main = document.getElementById("page");
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  let theme = null; // the reader's choice
+
+  const paint = () => {
+    root.dataset.theme = theme ?? (system.matches ? "dark" : "light");
+    C.fitCharts(true);
+  };
 
   /** Which candidate is looked at: set(number) tells all who listen. */
   const choice = (number) => {
@@ -36,11 +43,10 @@
     C.fitCharts();
   };
 
-  const dark = () => (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   const toggle = C.el("button", { type: "button", class: "theme", title: "Light or dark", "aria-label": "Light or dark" }, "◐");
   toggle.addEventListener("click", () => {
-    root.dataset.theme = dark() ? "light" : "dark";
-    C.fitCharts(true);
+    theme = root.dataset.theme === "dark" ? "light" : "dark";
+    paint();
   });
 
   const header = C.headline(page);
@@ -48,6 +54,7 @@
   main.replaceChildren(header, C.cards(page, show), ...(page.comparison ? [C.compare(page, show)] : []),
     ...(page.panels.length > 1 ? [tabs] : []), ...sheets,
     C.el("footer", {}, `Made by colinear ${page.panels[0].environment.colinear}. This page is one file and asks nothing of a network.`));
+  paint();
   show(0);
 
   const printing = (now) => {
@@ -57,6 +64,6 @@
   addEventListener("beforeprint", () => printing(true));
   addEventListener("afterprint", () => printing(false));
   matchMedia("print").addEventListener("change", (event) => printing(event.matches));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => C.fitCharts(true));
+  system.addEventListener("change", paint);
   new ResizeObserver(() => C.fitCharts()).observe(main);
 }
