@@ -13,6 +13,7 @@ import sys
 from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
+from typer.completion import completion_init  # type: ignore[attr-defined]
 from typer.core import TyperCommand, TyperGroup
 
 from colinear.cli import commands
@@ -40,12 +41,13 @@ def _plain(kind: Any) -> Any:
     return Plain
 
 
+completion_init()
 app = typer.Typer(
     name="colinear",
     cls=_plain(TyperGroup),
     help="Train and tune multiclass linear classifiers, a whole line-up of settings at once.",
     epilog="Start with: colinear tune digits. COLINEAR_DATA names the folder that holds CIFAR-10.",
-    add_completion=False,
+    add_completion=False,  # no options that write into the shell's own files; `completion_init` is what they need
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
