@@ -90,7 +90,7 @@ def picture(case: Case) -> None:
 def cifar10(case: Case) -> None:
     """The files with sums that fit, as a file that someone else has made would come with."""
     from colinear.datasets import Source, load_cifar10
-    from colinear.datasets.cache import md5_of
+    from colinear.datasets.fetch import md5_of
 
     place = Path(case.path)
     sums = {name: md5_of(place / name) if (place / name).is_file() else "" for name in Source().md5s}

@@ -8,7 +8,7 @@ import torch
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Dataset, split_tail
 from colinear.datasets.base import FINGERPRINT_ROWS, Split
-from colinear.datasets.joined import JoinedDataset
+from colinear.datasets.derived import JoinedDataset
 
 
 def make(n: int = 7, d: int = 2) -> ArrayDataset:

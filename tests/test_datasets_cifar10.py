@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from colinear.checks import InputError
-from colinear.datasets.cache import check_md5, user_cache
 from colinear.datasets.cifar10 import META_FILE, TEST_FILE, TRAIN_FILES, Source, load_cifar10
+from colinear.datasets.fetch import check_md5, user_cache
 
 NAMES = ["cat", "dog", "eel"]
 FOLDER = "cifar-10-batches-py"
@@ -65,7 +65,7 @@ SOURCE = Source(
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     """An empty user cache for every test, and no COLINEAR_DATA for those that bring their own files."""
     cache = tmp_path / "user" / "cache"
-    monkeypatch.setattr("colinear.datasets.cache.pooch.os_cache", lambda _: cache)
+    monkeypatch.setattr("colinear.datasets.fetch.pooch.os_cache", lambda _: cache)
     if request.node.get_closest_marker("cifar10") is None:
         monkeypatch.delenv("COLINEAR_DATA", raising=False)
     return cache
@@ -152,7 +152,7 @@ def test_changed_byte_names_file_and_sums(folder: Path, name: str) -> None:
 
 def test_sums_are_remembered_and_never_beside_the_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load_cifar10(folder, source=SOURCE)
-    monkeypatch.setattr("colinear.datasets.cache.md5_of", lambda path: pytest.fail(f"{path} is summed again"))
+    monkeypatch.setattr("colinear.datasets.fetch.md5_of", lambda path: pytest.fail(f"{path} is summed again"))
     check_small(load_cifar10(folder, source=SOURCE))
     assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
 

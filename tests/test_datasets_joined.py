@@ -11,7 +11,7 @@ from torch import Tensor
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Dataset
 from colinear.datasets.base import fingerprint
-from colinear.datasets.joined import JoinedDataset
+from colinear.datasets.derived import JoinedDataset
 
 
 def part(first: int, count: int) -> ArrayDataset:

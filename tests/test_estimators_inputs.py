@@ -15,6 +15,7 @@ import torch
 from scipy.sparse import csr_array
 from sklearn.datasets import load_iris
 from sklearn.exceptions import DataConversionWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
 
 from colinear.checks import InputError
 from colinear.estimators import HingeClassifier, SoftmaxClassifier, SoftmaxClassifierCV
@@ -291,6 +292,18 @@ def test_a_column_of_labels_is_taken_with_scikit_learns_warning() -> None:
 def test_weights_that_weigh_nothing(weights: Any, message: str) -> None:
     with refused(message):
         SoftmaxClassifier().fit(X, Y, weights)
+
+
+@pytest.mark.parametrize(
+    ("weights", "options"), [(np.where(Y == 1, 0.0, 1.0), {}), (None, {"class_weight": {1: 0}})], ids=["rows", "class"]
+)
+def test_a_class_without_weight_stays_a_class_as_in_scikit_learn(weights: Any, options: dict[str, Any]) -> None:
+    with_ones = np.column_stack([X, np.ones(len(X))])
+    theirs = LogisticRegression(fit_intercept=False, tol=1e-10, max_iter=10_000, **options).fit(with_ones, Y, weights)
+    ours = SoftmaxClassifier(C=1.0, tol=1e-10, **options).fit(X, Y, weights)
+    np.testing.assert_array_equal(ours.classes_, theirs.classes_)
+    np.testing.assert_allclose(ours.coef_, theirs.coef_[:, :-1], atol=1e-4)
+    assert 1 not in ours.predict(X)
 
 
 # Parameters

@@ -12,8 +12,8 @@ from torch import Tensor
 from colinear import selfcheck
 from colinear.checks import InputError
 from colinear.datasets.cifar10 import load_cifar10
-from colinear.datasets.digits import load_digits
 from colinear.datasets.features import Features, fit_scaling
+from colinear.datasets.sources import load_digits
 from colinear.gradcheck import GradientCheck
 from colinear.losses import Softmax
 from colinear.selfcheck import Agreement, LossReport, check_losses

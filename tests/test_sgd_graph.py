@@ -15,7 +15,7 @@ from tests.problems import draw_features
 
 from colinear.datasets import ArrayDataset, AugmentedDataset, Features, fit_scaling, open_split
 from colinear.datasets.base import Dataset
-from colinear.datasets.joined import JoinedDataset
+from colinear.datasets.derived import JoinedDataset
 from colinear.losses import LOSSES, Loss
 from colinear.search import SGDSearch, draw_candidates
 from colinear.search.position import SearchPosition

@@ -101,12 +101,10 @@ def check_number(
 
 def check_range(name: str, low: float, high: float, *, least: float = 0.0, most: float = math.inf) -> Range:
     """Return (low, high) if 0 < low <= high < infinity, and both lie in [least, most]."""
-    if 0 < low <= high < math.inf and not least <= low <= high <= most:
-        raise InputError(f"{name} must lie from {least:g} to {most:g}; got {low:g}:{high:g}. Try {name} 1e-4:1e-1.")
-    if not (0 < low <= high < math.inf):
-        raise InputError(
-            f"{name} must be a range LOW:HIGH with 0 < LOW <= HIGH; got {low:g}:{high:g}. Try {name} 1e-4:1e-1."
-        )
+    rule = None if least <= low <= high <= most else f"lie from {least:g} to {most:g}"
+    rule = rule if 0 < low <= high < math.inf else "be a range LOW:HIGH with 0 < LOW <= HIGH"
+    if rule is not None:
+        raise InputError(f"{name} must {rule}; got {low:g}:{high:g}. Try {name} 1e-4:1e-1.")
     return low, high
 
 

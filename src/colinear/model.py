@@ -92,7 +92,7 @@ class LinearModel:
         scores' spread (whole numbers near 1e7, say). Without rows the weights keep the type of `coef`.
         Raises   `InputError` if folded weights are beyond float64.
         """
-        weight, bias = fold(scaling, coef)
+        weight, bias = scaling.fold(coef)
         kept = coef.dtype if rows is None else rows.dtype
         if kept != torch.float64 and not (rows is not None and rounding_shows(weight, bias, rows)):
             weight, bias = weight.float(), bias.float()
@@ -177,21 +177,6 @@ class LinearModel:
             raise InputError(f"model {path} has a damaged header: {error} is missing. Copy it again.") from None
         except InputError as error:
             raise InputError(f"model {path} is inconsistent: {error}") from None
-
-
-def fold(scaling: Scaling, coef: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights (c, d) and biases (c,), float64, for raw rows; `InputError` if they are beyond float64.
-
-    >>> scaling = Scaling(torch.tensor([1e300], dtype=torch.float64), torch.zeros(1, dtype=torch.float64))
-    >>> fold(scaling, torch.full((1, 2), 1e9))
-    Traceback (most recent call last):
-    ...
-    colinear.checks.InputError: the weights for raw rows are beyond float64. Scale the features, or ...
-    """
-    weight, bias = scaling.fold(coef)
-    if not bool(torch.isfinite(weight).all() & torch.isfinite(bias).all()):
-        raise InputError("the weights for raw rows are beyond float64. Scale the features, or regularize more.")
-    return weight, bias
 
 
 def rounding_shows(weight: Tensor, bias: Tensor, rows: Tensor) -> bool:

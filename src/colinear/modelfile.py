@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.schemas import plain_number
 from colinear.texts import shorten, shown_path
 
 FORMAT = "colinear-linear-model-2"
@@ -63,9 +63,8 @@ def read(path: Path) -> tuple[Header, Tensor, Tensor]:
             # tensors of any other type are not even opened: not all have arithmetic
             tensors = {name: file.get_tensor(name) for name in TENSORS} if kinds and kinds <= set(DTYPES) else {}
     except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"model {path} cannot be read ({_reason(error)}). It may be cut short: copy it again."
-        ) from None
+        reason = shorten(" ".join(str(error).split()), 120)  # it quotes the file
+        raise InputError(f"model {path} cannot be read ({reason}). It may be cut short: copy it again.") from None
     header = _parse(path, text)
     if header.get("format") not in (FORMAT, WITHOUT_DIGEST) or names != sorted(TENSORS):
         raise InputError(f"{path} is a safetensors file but no colinear model; expected format {FORMAT}.")
@@ -88,11 +87,6 @@ def digest(header: Header, tensors: dict[str, Tensor]) -> str:
     return found.hexdigest()
 
 
-def _reason(error: Exception) -> str:
-    """What a reader says, in one line of at most 120 characters: it quotes the file."""
-    return shorten(" ".join(str(error).split()), 120)
-
-
 def _canonical(header: Header) -> str:
     return json.dumps(header, sort_keys=True)
 
@@ -102,8 +96,7 @@ def _parse(path: Path, text: str) -> Header:
         header = json.loads(text)
         if not isinstance(header, dict):
             raise ValueError("no JSON object")
-        plain: Header = _plain(header)
-        return plain
+        return dict(_plain(header))
     except (ValueError, RecursionError) as error:  # deep brackets; whole numbers of thousands of digits
         reason = "brackets in brackets" if isinstance(error, RecursionError) else str(error)
         raise InputError(f"model {path} has a damaged header ({reason}). Copy it again.") from None
@@ -117,6 +110,4 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return {_plain(key): _plain(inner, depth + 1) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner, depth + 1) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else plain_number(value)

@@ -106,7 +106,9 @@ def check_output(
         there = target.stat() if target.exists() else None
         if there is not None:
             _refuse_taken(target, there, kind, list(inputs), "" if force else remedy, option)
-        _try_to_write(target)
+        aside = _aside(target)
+        aside.touch()
+        aside.unlink()
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -138,7 +140,8 @@ def _refuse_taken(
             raise InputError(f"{option} {target} is {given} itself, which is read. Pass another {option}.")
     if kind.owns(target):
         return
-    if any(_is_same(folder, folder_there) for folder in inputs for folder_there in _folders(target)):
+    folders = [folder.stat() for folder in Path(os.path.realpath(target)).parents]
+    if any(_is_same(given, folder) for given in inputs for folder in folders):
         raise InputError(f"{option} {target} is part of the data that is read. Pass another {option}.")
     if remedy:
         raise InputError(f"{option} {target} is there and is not {kind.name}. {remedy}")
@@ -152,19 +155,9 @@ def _is_same(given: str | os.PathLike[str], there: os.stat_result) -> bool:
         return False
 
 
-def _folders(target: Path) -> list[os.stat_result]:
-    return [folder.stat() for folder in Path(os.path.realpath(target)).parents]
-
-
 def _aside(target: Path) -> Path:
     """Where a file is written before it takes its name; short, so that every name that fits can be written."""
     return target.with_name(f".colinear-{os.getpid()}.part")
-
-
-def _try_to_write(target: Path) -> None:
-    aside = _aside(target)
-    aside.touch()
-    aside.unlink()
 
 
 def save_whole(target: Path, content: bytes, what: str, remedy: str = "Pass another place.") -> None:

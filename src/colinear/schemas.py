@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,16 +17,6 @@ from colinear.checks import MOST_SEED
 from colinear.texts import shown
 
 DEEPEST = 32  # brackets inside each other; what we write has eight
-NUMBERS: dict[str, Callable[[Any, Any], bool]] = {
-    "minimum": lambda value, bound: value >= bound,
-    "maximum": lambda value, bound: value <= bound,
-    "exclusiveMinimum": lambda value, bound: value > bound,
-    "exclusiveMaximum": lambda value, bound: value < bound,
-}
-WORDS = {
-    "minimum": ">= {}", "maximum": "<= {}", "exclusiveMinimum": "> {}", "exclusiveMaximum": "< {}",
-    "minItems": "at least {} long", "maxItems": "at most {} long",
-}  # fmt: skip
 TYPES: dict[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, dict),
     "array": lambda value: isinstance(value, list),
@@ -35,7 +26,25 @@ TYPES: dict[str, Callable[[Any], bool]] = {
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),  # 1.0 is none: it is no index
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
 }
-NOTES = ("$schema", "$defs", "title", "description", "then", "else")  # that ask for nothing by themselves
+# word -> the type it asks something of, whether a value of that type keeps it, and how that is told
+RULES: dict[str, tuple[str, Callable[[Any, Any], bool], str]] = {
+    "minimum": ("number", operator.ge, "must be >= {wanted}; it is {shown}"),
+    "maximum": ("number", operator.le, "must be <= {wanted}; it is {shown}"),
+    "exclusiveMinimum": ("number", operator.gt, "must be > {wanted}; it is {shown}"),
+    "exclusiveMaximum": ("number", operator.lt, "must be < {wanted}; it is {shown}"),
+    "minItems": ("array", lambda items, least: len(items) >= least, "must be at least {wanted} long; it has {length}"),
+    "maxItems": ("array", lambda items, most: len(items) <= most, "must be at most {wanted} long; it has {length}"),
+    "uniqueItems": (
+        "array",
+        lambda items, _: len({json.dumps(item, sort_keys=True) for item in items}) == len(items),
+        "must have each value once",
+    ),
+    "pattern": (
+        "string",
+        lambda text, form: re.search(form.replace("$", r"\Z"), text) is not None,
+        "must match {wanted}; it is {shown}",
+    ),
+}
 
 
 def parse_json(text: bytes) -> Any:
@@ -93,7 +102,7 @@ def plain_number(value: Any) -> Any:
 
 
 class Schema:
-    """A JSON schema, as far as ours go: see `KEYWORDS`. An integer is an int, as JSON text distinguishes it.
+    """A JSON schema, as far as ours go: an integer is an int, as JSON text distinguishes it.
 
     >>> schema = Schema({"type": "object", "required": ["steps"], "properties": {"steps": {"minimum": 1}}})
     >>> schema.problem({"steps": 0}), schema.problem({}), schema.problem({"steps": 3})
@@ -121,96 +130,41 @@ class Schema:
             if not any(TYPES[kind](value) for kind in kinds):
                 yield f"{place or 'it'} must be of type {' or '.join(kinds)}; it is {shown(value)}"
                 return
-        for word, wanted in schema.items():
-            if word not in NOTES and word not in ("$ref", "type"):
-                yield from KEYWORDS[word](self, value, wanted, schema, place)
+        yield from _own_problems(value, schema, place)
+        for part, inner, where in self._parts(value, schema, place):
+            yield from self._problems(part, inner, where)
+
+    def _parts(self, value: Any, schema: dict[str, Any], place: str) -> Iterator[tuple[Any, dict[str, Any], str]]:
+        """What further schemas inside `schema` are about: (part of the value, its schema, its place)."""
+        if isinstance(value, dict):
+            for name in (name for name in schema.get("properties", {}) if name in value):
+                yield value[name], schema["properties"][name], _inside(place, name)
+        if isinstance(value, list) and "items" in schema:
+            for number, item in enumerate(value):
+                yield item, schema["items"], f"{place}[{number}]"
+        for inner in schema.get("allOf", []):
+            yield value, inner, place
+        if "if" in schema:
+            holds = next(self._problems(value, schema["if"], place), None) is None
+            yield value, schema.get("then" if holds else "else", {}), place
 
 
-def _check_number(word: str) -> Any:
-    def check(_: Schema, value: Any, bound: Any, __: Any, place: str) -> Iterator[str]:
-        if TYPES["number"](value) and not NUMBERS[word](value, bound):
-            yield f"{place or 'it'} must be {WORDS[word].format(bound)}; it is {shown(value)}"
-
-    return check
-
-
-def _check_length(word: str) -> Any:
-    def check(_: Schema, value: Any, bound: int, __: Any, place: str) -> Iterator[str]:
-        if isinstance(value, list) and (len(value) < bound if word == "minItems" else len(value) > bound):
-            yield f"{place or 'it'} must be {WORDS[word].format(bound)}; it has {len(value)}"
-
-    return check
-
-
-def _check_required(_: Schema, value: Any, names: list[str], __: Any, place: str) -> Iterator[str]:
+def _own_problems(value: Any, schema: dict[str, Any], place: str) -> Iterator[str]:
+    """In what `value` itself, its parts aside, breaks `schema`."""
     if isinstance(value, dict):
-        yield from (f"{_inside(place, name)} is missing" for name in names if name not in value)
-
-
-def _check_properties(one: Schema, value: Any, parts: dict[str, Any], _: Any, place: str) -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, schema in parts.items():
-            if name in value:
-                yield from one._problems(value[name], schema, _inside(place, name))
-
-
-def _check_others(_: Schema, value: Any, allowed: bool, schema: dict[str, Any], place: str) -> Iterator[str]:
-    if isinstance(value, dict) and not allowed:
-        known = schema.get("properties", {})
-        yield from (f"{_inside(place, shown(name))} is unknown" for name in value if name not in known)
-
-
-def _check_items(one: Schema, value: Any, schema: dict[str, Any], _: Any, place: str) -> Iterator[str]:
-    if isinstance(value, list):
-        for number, item in enumerate(value):
-            yield from one._problems(item, schema, f"{place}[{number}]")
-
-
-def _check_unique(_: Schema, value: Any, __: Any, ___: Any, place: str) -> Iterator[str]:
-    if isinstance(value, list) and len({json.dumps(item, sort_keys=True) for item in value}) < len(value):
-        yield f"{place or 'it'} must have each value once"
-
-
-def _check_choice(_: Schema, value: Any, choices: list[Any], __: Any, place: str) -> Iterator[str]:
-    if not any(value == choice and isinstance(value, bool) == isinstance(choice, bool) for choice in choices):
+        yield from (f"{_inside(place, name)} is missing" for name in schema.get("required", []) if name not in value)
+        if not schema.get("additionalProperties", True):
+            known = schema.get("properties", {})
+            yield from (f"{_inside(place, shown(name))} is unknown" for name in value if name not in known)
+    for word in (word for word in schema if word in RULES):
+        kind, keeps, rule = RULES[word]
+        if TYPES[kind](value) and not keeps(value, schema[word]):
+            length = len(value) if isinstance(value, list) else None
+            yield f"{place or 'it'} {rule.format(wanted=schema[word], shown=shown(value), length=length)}"
+    choices = [schema["const"]] if "const" in schema else schema.get("enum")
+    if choices and not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in choices):
         yield f"{place or 'it'} must be {' or '.join(map(str, choices))}; it is {shown(value)}"
-
-
-def _check_const(one: Schema, value: Any, wanted: Any, schema: Any, place: str) -> Iterator[str]:
-    yield from _check_choice(one, value, [wanted], schema, place)
-
-
-def _check_pattern(_: Schema, value: Any, pattern: str, __: Any, place: str) -> Iterator[str]:
-    if isinstance(value, str) and re.search(pattern.replace("$", r"\Z"), value) is None:
-        yield f"{place or 'it'} must match {pattern}; it is {shown(value)}"
-
-
-def _check_all(one: Schema, value: Any, schemas: list[dict[str, Any]], _: Any, place: str) -> Iterator[str]:
-    for schema in schemas:
-        yield from one._problems(value, schema, place)
-
-
-def _check_if(one: Schema, value: Any, condition: dict[str, Any], schema: dict[str, Any], place: str) -> Iterator[str]:
-    holds = next(one._problems(value, condition, place), None) is None
-    yield from one._problems(value, schema.get("then" if holds else "else", {}), place)
 
 
 def _inside(place: str, name: str) -> str:
     return f"{place}.{name}" if place else name
-
-
-KEYWORDS: dict[str, Callable[[Schema, Any, Any, dict[str, Any], str], Iterator[str]]] = {
-    **{word: _check_number(word) for word in NUMBERS},
-    "minItems": _check_length("minItems"),
-    "maxItems": _check_length("maxItems"),
-    "required": _check_required,
-    "properties": _check_properties,
-    "additionalProperties": _check_others,
-    "items": _check_items,
-    "uniqueItems": _check_unique,
-    "enum": _check_choice,
-    "const": _check_const,
-    "pattern": _check_pattern,
-    "allOf": _check_all,
-    "if": _check_if,
-}

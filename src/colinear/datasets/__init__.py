@@ -11,14 +11,13 @@ from colinear.datasets.base import (
     split_tail,
 )
 from colinear.datasets.cifar10 import Source, find_cifar10, load_cifar10
-from colinear.datasets.digits import load_digits
 from colinear.datasets.features import Features, Scaling, fit_scaling
 from colinear.datasets.folders import load_folder
 from colinear.datasets.images import read_image
 from colinear.datasets.labels import encode_labels, match_classes
-from colinear.datasets.shots import draw_shots
+from colinear.datasets.sources import load_digits
 from colinear.datasets.splits import open_dataset, open_split
-from colinear.datasets.stratified import split_stratified
+from colinear.datasets.stratified import draw_shots, split_stratified
 from colinear.datasets.tables import load_features, load_table
 
 __all__ = [

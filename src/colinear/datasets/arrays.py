@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 
 from colinear.checks import InputError
 from colinear.datasets.doors import check_file, check_room, reading
-from colinear.datasets.keys import pick_keys
-from colinear.texts import shorten, shown_path
+from colinear.texts import listed, shorten, shown_path
 
 METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}  # the two that numpy writes
+FEATURE_KEYS = ("X", "x", "features", "embeddings", "data")
+LABEL_KEYS = ("y", "Y", "labels", "label", "targets", "target")
 
 
 def open_npy(path: Path) -> NDArray[Any]:
@@ -79,3 +81,23 @@ def _check_size(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], held: 
             f"{shown_path(path)} announces {shorten(dtype)} of shape {shorten(shape)}, "
             f"but holds {held:,} bytes of values. It is damaged or cut short: copy it again."
         )
+
+
+def pick_keys(keys: Collection[str], path: Path, label: str | None) -> tuple[str, str]:
+    """Return (key of the features, key of the labels); `label` names the latter, else the usual names are tried.
+
+    >>> pick_keys(["ids", "X", "species"], Path("a.npz"), "species")
+    ('X', 'species')
+    """
+    features = next((key for key in FEATURE_KEYS if key in keys and key != label), None)
+    labels = label if label is not None else next((key for key in LABEL_KEYS if key in keys), None)
+    if features is None:
+        rest = [key for key in keys if key != labels]
+        features = rest[0] if len(rest) == 1 else None
+    if features is None or labels is None or labels not in keys:
+        wanted = "y, labels, ..." if labels is None else shorten(labels, 30)
+        raise InputError(
+            f"{shown_path(path)} must have features (one of {', '.join(FEATURE_KEYS)}) and labels ({wanted}); "
+            f"it has {listed(keys) or 'nothing'}. Name the labels with --label."
+        )
+    return features, labels

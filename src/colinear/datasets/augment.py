@@ -127,22 +127,16 @@ class AugmentedDataset(DerivedDataset):
     def labels(self) -> Tensor:
         return self.base.labels[self.base_rows]
 
-    @property
-    def n_samples(self) -> int:
-        return self.augmentation.n_copies * self.base.n_samples if self.rows is None else len(self.rows)
-
     def take(self, rows: slice | Tensor) -> Tensor:
         """Raw copies (len(rows), n_features); a slice of the whole is the fast way."""
-        if self.rows is None and isinstance(rows, slice):
+        if self.rows is not None:
+            rows = self.rows[rows]
+        elif isinstance(rows, slice):
             start, stop, step = rows.indices(self.n_samples)
             if step == 1:
                 return self._take_run(start, max(start, stop))
             rows = torch.arange(self.n_samples, device=self.labels.device)[rows]
-        chosen = rows if self.rows is None else self.rows[rows]
-        assert isinstance(chosen, Tensor)
-        if chosen.dtype == torch.bool:
-            chosen = chosen.nonzero().squeeze(1)
-        return self._take_rows(chosen)
+        return self._take_rows(rows)
 
     def subset(self, rows: slice | Tensor) -> AugmentedDataset:
         everything = torch.arange(self.n_samples, device=self.labels.device) if self.rows is None else self.rows

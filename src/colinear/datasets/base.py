@@ -132,13 +132,11 @@ class ArrayDataset:
         if isinstance(rows, Tensor) and rows.dtype == torch.bool:
             rows = rows.nonzero().squeeze(1)
         labels = self.labels[rows]
-        if self.rows is None and isinstance(rows, slice):
-            return replace(self, features=self.features[rows], labels=labels)
         if self.rows is not None:
-            kept = self.rows[rows]
-        else:
-            kept = rows if isinstance(rows, Tensor) else torch.arange(self.n_samples)[rows]
-        return replace(self, labels=labels, rows=kept.to(self.features.device))
+            rows = self.rows[rows]
+        elif isinstance(rows, slice):
+            return replace(self, features=self.features[rows], labels=labels)
+        return replace(self, labels=labels, rows=rows.to(self.features.device))
 
     @property
     def capturable(self) -> bool:

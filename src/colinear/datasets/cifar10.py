@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from colinear.checks import InputError
 from colinear.datasets.base import ArrayDataset, Progress
-from colinear.datasets.cache import check_md5, user_cache
 from colinear.datasets.doors import as_path
-from colinear.datasets.fetch import download, unpack
+from colinear.datasets.fetch import check_md5, download, unpack, user_cache
 from colinear.datasets.unpickle import unpickle
 from colinear.texts import shown_path
 
@@ -93,10 +92,7 @@ def find_cifar10(
             )
         return found
     found = _look_in(user_cache(), source)
-    if found is not None:
-        return found
-    archive = download(source.url, source.archive_md5, user_cache(), progress)
-    return _unpacked(archive, source)
+    return found or _unpacked(download(source.url, source.archive_md5, user_cache(), progress), source)
 
 
 def _look_in(root: Path, source: Source) -> Path | None:

@@ -15,6 +15,7 @@ from colinear.texts import listed, shorten, shown_path
 
 EXACT = 2**24  # whole numbers up to this size are float32 numbers
 LABEL_COLUMNS = ("label", "labels", "y", "target", "class")
+LISTS = ("list<", "large_list<", "fixed_size_list<")  # as pyarrow writes their types
 DENSE_BYTES = 8 << 30  # a sparse file that needs more than this as a dense matrix is not for this program
 
 
@@ -45,7 +46,7 @@ def read_parquet(path: Path, label: str | None) -> tuple[NDArray[Any], RawLabels
             "Drop those rows first."
         )
     rest = table.drop_columns([found])
-    lists = [name for name in rest.column_names if _is_list(rest.schema.field(name).type)]
+    lists = [field.name for field in rest.schema if str(field.type).startswith(LISTS)]
     if len(lists) > 1:
         raise InputError(f"{shown_path(path)} has {len(lists)} columns of lists: {listed(lists)}. Keep one of them.")
     features = _from_lists(rest.column(lists[0]), lists[0], path) if lists else _from_columns(rest, path)
@@ -61,12 +62,6 @@ def _check_cells(metadata: Any, path: Path) -> None:
     check_room(path, max(values, inflated), check_file(path), "the table")
 
 
-def _is_list(kind: Any) -> bool:
-    from pyarrow import types
-
-    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
-
-
 def _is_number(kind: Any) -> bool:
     from pyarrow import types
 
@@ -78,11 +73,9 @@ def _label_values(column: Any) -> RawLabels:
     from pyarrow import types
 
     if _is_number(column.type):
-        numbers: RawLabels = column.to_numpy()
-        return numbers
+        return np.asarray(column.to_numpy())
     if not types.is_dictionary(column.type):
-        plain: RawLabels = column.to_pylist()
-        return plain
+        return list(column.to_pylist())
     values: list[Any] = []
     for chunk in column.chunks:
         words = chunk.dictionary.to_pylist()
@@ -108,8 +101,7 @@ def _from_lists(column: Any, name: str, path: Path) -> NDArray[Any]:
         raise InputError(
             f"{shown_path(path)}: the lists of column {shorten(name)} must be of one length, without gaps; {row}."
         )
-    flat: NDArray[Any] = values.to_numpy()
-    return flat.reshape(len(lengths), -1)
+    return np.asarray(values.to_numpy()).reshape(len(lengths), -1)
 
 
 def _from_columns(table: Any, path: Path) -> NDArray[Any]:

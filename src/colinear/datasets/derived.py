@@ -1,13 +1,16 @@
-"""What a dataset that is made of another one takes over from it."""
+"""Datasets that are made of others: what they take over, and two of them one after the other."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
-from colinear.datasets.base import Dataset, ImageShape, fingerprint
+from colinear.checks import InputError
+from colinear.datasets.base import Dataset, ImageShape, fingerprint, move_together
 
 
 class DerivedDataset(Dataset, Protocol):
@@ -29,6 +32,10 @@ class DerivedDataset(Dataset, Protocol):
         return self.origin.image_shape
 
     @property
+    def n_samples(self) -> int:
+        return len(self.labels)
+
+    @property
     def n_features(self) -> int:
         return self.origin.n_features
 
@@ -47,3 +54,58 @@ class DerivedDataset(Dataset, Protocol):
     @cached_property
     def fingerprint(self) -> str:
         return fingerprint(self)
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedDataset(DerivedDataset):
+    """The rows of `first`, then those of `second`, for a refit or for folds; features and classes must be the same.
+
+    >>> from colinear.datasets import ArrayDataset
+    >>> one = ArrayDataset(torch.eye(2), torch.tensor([0, 1]), ("a", "b"))
+    >>> JoinedDataset(one, one).take(torch.tensor([3, 0]))
+    tensor([[0., 1.],
+            [1., 0.]])
+    """
+
+    first: Dataset
+    second: Dataset
+
+    def __post_init__(self) -> None:
+        mine, theirs = (
+            (part.n_features, part.class_names, part.dtype, part.value_range) for part in (self.first, self.second)
+        )
+        if mine != theirs:
+            raise InputError(
+                f"rows to be joined must be alike; got (features, classes, dtype, range) {mine}, {theirs}."
+            )
+
+    @property
+    def origin(self) -> Dataset:
+        return self.first
+
+    @cached_property
+    def labels(self) -> Tensor:
+        return torch.cat([self.first.labels, self.second.labels])
+
+    def take(self, rows: slice | Tensor) -> Tensor:
+        cut = self.first.n_samples
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(self.n_samples)
+            if step == 1 and stop <= cut:
+                return self.first.take(slice(start, stop))
+            if step == 1 and start >= cut:
+                return self.second.take(slice(start - cut, stop - cut))
+            rows = torch.arange(start, stop, step, device=self.labels.device)
+        early = rows < cut
+        parts = (self.first.take(rows[early]), self.second.take(rows[~early] - cut))
+        taken = parts[0].new_empty(len(rows), self.n_features)
+        taken[early], taken[~early] = parts
+        return taken
+
+    def subset(self, rows: slice | Tensor) -> Dataset:
+        """Not needed by anything that joins rows; say so rather than copy."""
+        raise InputError("a joined dataset has no subsets: take the subset of its parts, then join.")
+
+    def to(self, device: torch.device) -> JoinedDataset:
+        first, second = move_together((self.first, self.second), device)
+        return replace(self, first=first, second=second)

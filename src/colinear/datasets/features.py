@@ -51,13 +51,22 @@ class Scaling:
         """Weights (..., c, d) and bias (..., c), float64, that give raw rows the scores `coef` gives scaled ones.
 
         coef : (..., c, d + 1), or (..., c, d) without a bias column.
+        Raises `InputError` if they are beyond float64.
+
+        >>> scaling = Scaling(torch.tensor([1e300], dtype=torch.float64), torch.zeros(1, dtype=torch.float64))
+        >>> scaling.fold(torch.full((1, 2), 1e9))
+        Traceback (most recent call last):
+        ...
+        colinear.checks.InputError: the weights for raw rows are beyond float64. Scale the features, or ...
         """
         coef = coef.double().cpu()
         weight = coef[..., : len(self.shift)]
-        bias = -weight @ self.shift
+        bias, weight = -weight @ self.shift, weight * self.scale
         if self.bias > 0:
             bias = bias + self.bias * coef[..., -1]
-        return weight * self.scale, bias
+        if not bool(torch.isfinite(weight).all() & torch.isfinite(bias).all()):
+            raise InputError("the weights for raw rows are beyond float64. Scale the features, or regularize more.")
+        return weight, bias
 
 
 def fit_scaling(
@@ -119,12 +128,16 @@ class Features:
     """A dataset seen through a `Scaling`: what solvers and objectives walk over.
 
     Rows come as (b, n_features) of `dtype` on the dataset's device; the buffer is reused, so a chunk is valid
-    until the next one is asked for.
+    until the next one is asked for. n_features counts the bias column.
     """
 
     dataset: Dataset
     scaling: Scaling
     dtype: torch.dtype = torch.float32
+    labels: Tensor = field(init=False, repr=False)
+    n_samples: int = field(init=False, repr=False)
+    n_classes: int = field(init=False, repr=False)
+    n_features: int = field(init=False, repr=False)
     _buffer: Tensor = field(init=False, repr=False)
     _scale: Tensor = field(init=False, repr=False)
     _minus_shift: Tensor = field(init=False, repr=False)
@@ -136,27 +149,12 @@ class Features:
             raise InputError(
                 f"{self.dataset.name} must have {len(self.scaling.shift)} features; got {self.dataset.n_features}."
             )
-        self._scale = self.scaling.scale.to(self.labels.device, self.dtype)
-        self._minus_shift = -self.scaling.shift.to(self.labels.device, self.dtype)
-        self._buffer = self._minus_shift.new_empty(0, self.n_features)
+        self.labels, self.n_samples = self.dataset.labels, self.dataset.n_samples
+        self.n_classes, self.n_features = self.dataset.n_classes, self.scaling.n_outputs
+        self._scale = self.scaling.scale.to(self.device, self.dtype)
+        self._minus_shift = -self.scaling.shift.to(self.device, self.dtype)
+        self._buffer = self._scale.new_empty(0, self.n_features)
         self._as_stored = self.scaling.is_identity
-
-    @property
-    def labels(self) -> Tensor:
-        return self.dataset.labels
-
-    @property
-    def n_samples(self) -> int:
-        return self.dataset.n_samples
-
-    @property
-    def n_classes(self) -> int:
-        return self.dataset.n_classes
-
-    @property
-    def n_features(self) -> int:
-        """Columns after scaling, the bias column included."""
-        return self.scaling.n_outputs
 
     @property
     def device(self) -> torch.device:

@@ -30,7 +30,6 @@ PROGRESS_FILES = 64  # files between two calls of progress
 
 logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def load_folder(

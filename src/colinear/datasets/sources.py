@@ -10,10 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import sklearn.datasets
+import torch
+
 from colinear.checks import InputError
 from colinear.datasets.base import ArrayDataset, Progress
 from colinear.datasets.cifar10 import META_FILE, load_cifar10
-from colinear.datasets.digits import load_digits
 from colinear.datasets.doors import as_path
 from colinear.datasets.folders import find_folder_parts, load_folder, load_folder_parts
 from colinear.datasets.tables import find_table_parts, load_table, load_table_parts
@@ -34,6 +37,27 @@ class Parts:
     def present(self) -> list[ArrayDataset]:
         """The parts that are there."""
         return [part for part in (self.train, self.validation, self.test) if part is not None]
+
+
+def load_digits() -> ArrayDataset:
+    """Return the digits that scikit-learn ships, 8 x 8 grey pixels of 0 to 16: uint8 (1797, 64), classes '0' to '9'.
+
+    Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (its test part).
+
+    >>> data = load_digits()
+    >>> data.n_samples, data.n_features, data.n_classes, data.value_range
+    (1797, 64, 10, 16.0)
+    """
+    pixels, labels = sklearn.datasets.load_digits(return_X_y=True)
+    return ArrayDataset(
+        features=torch.from_numpy(pixels.astype(np.uint8)),
+        labels=torch.from_numpy(labels.astype(np.int64)),
+        class_names=tuple(str(digit) for digit in range(10)),
+        image_shape=(1, 8, 8),
+        name="digits",
+        value_range=16.0,
+        label_kind="int",
+    )
 
 
 def _digits(data_dir: str | Path | None, progress: Progress | None) -> Parts:

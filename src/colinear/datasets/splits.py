@@ -13,6 +13,7 @@ folder a class in each.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -118,10 +119,7 @@ def _deal(parts: Parts, validation: float, test: float, seed: int) -> Split:
                 f"{parts.train.n_classes} classes needs one to train on) for a {what} share of {share:g}. Give more "
                 "rows or a larger share."
             )
-    if held == scored == 0:
-        train: ArrayDataset = parts.train
-    else:
-        train = parts.train.subset(rows[0])
+    train = parts.train if held == scored == 0 else parts.train.subset(rows[0])
     drawn = parts.train.subset(rows[2]) if scored else None
     return Split(train, parts.validation or parts.train.subset(rows[1]), parts.test or drawn)
 
@@ -130,13 +128,5 @@ def _join(pieces: list[ArrayDataset]) -> ArrayDataset:
     """All rows of all pieces; more than one are copied into one matrix."""
     if len(pieces) == 1:
         return pieces[0]
-    first = pieces[0]
-    return ArrayDataset(
-        features=torch.cat([piece.take(slice(0, piece.n_samples)) for piece in pieces]),
-        labels=torch.cat([piece.labels for piece in pieces]),
-        class_names=first.class_names,
-        image_shape=first.image_shape,
-        name=first.name,
-        value_range=first.value_range,
-        label_kind=first.label_kind,
-    )
+    features = torch.cat([piece.take(slice(0, piece.n_samples)) for piece in pieces])
+    return replace(pieces[0], features=features, labels=torch.cat([piece.labels for piece in pieces]), rows=None)

@@ -1,4 +1,4 @@
-"""Rows dealt into parts and folds, every class as evenly as whole rows allow, and the parts themselves too."""
+"""Rows dealt by class: into parts and folds, each as evenly as whole rows allow, and few-shot subsets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from colinear.checks import InputError
+from colinear.checks import InputError, check_count
+from colinear.datasets.base import Dataset
 
 ROUNDING = 1e-9  # a share of rows this close below a whole number is that number: 0.29 * 100 is 28.999999999999996
 
@@ -89,6 +90,37 @@ def deal_folds(labels: Tensor, n_folds: int, seed: int, class_names: Sequence[st
     folds = torch.empty(len(labels), dtype=torch.int64)
     folds[_shuffle_classes(labels.cpu(), seed)] = torch.arange(len(labels)) % n_folds
     return folds.to(labels.device)
+
+
+def draw_shots(dataset: Dataset, shots: int, seed: int) -> Dataset:
+    """Return `shots` rows of every class of `dataset`, drawn without replacement, in their order.
+
+    With one seed fewer shots are a part of more: the five rows of a class are among its ten.
+    shots : >= 1.     seed : draws the rows; the global generator is not touched.
+    Returns  a view of shots * n_classes rows; features are not copied.
+    Raises   `InputError` if a class has fewer rows; the message names the smallest.
+    Cost     one sort of the labels.
+
+    >>> from colinear.datasets import ArrayDataset
+    >>> data = ArrayDataset(torch.arange(12.0).view(6, 2), torch.tensor([0, 1, 0, 1, 1, 0]), ("a", "b"))
+    >>> draw_shots(data, 2, seed=0).labels
+    tensor([0, 1, 1, 0])
+    >>> draw_shots(data, 4, seed=0)
+    Traceback (most recent call last):
+    ...
+    colinear.checks.InputError: --shots must not exceed the training rows of the smallest class; got 4, class 'a' has 3.
+    """
+    check_count("--shots", shots)
+    labels = dataset.labels.cpu()
+    sizes = labels.bincount(minlength=dataset.n_classes)
+    smallest = int(sizes.argmin())
+    if sizes[smallest] < shots:
+        raise InputError(
+            f"--shots must not exceed the training rows of the smallest class; got {shots}, "
+            f"class {dataset.class_names[smallest]!r} has {sizes[smallest]}."
+        )
+    groups = torch.split(_shuffle_classes(labels, seed), sizes.tolist())
+    return dataset.subset(torch.cat([group[:shots] for group in groups]).sort().values)
 
 
 def _shuffle_classes(labels: Tensor, seed: int) -> Tensor:

@@ -116,15 +116,11 @@ def _from_numpy(array: NDArray[Any], path: Path, what: str) -> Tensor:
         raise InputError(
             f"{what} must be numbers; got {shorten(array.dtype)}. Convert text or objects to numbers first."
         )
-    target: type[np.generic]
-    if kind == "f":
-        target = {2: np.float32, 4: np.float32}.get(size, np.float64)
-    else:
-        target = np.uint8 if kind == "u" and size == 1 else np.float64 if needs_float64(array) else np.float32
-    if array.dtype != target:
-        check_memory(path, array.size * np.dtype(target).itemsize, f"the matrix as {np.dtype(target)}")
+    native = np.dtype(np.float64) if kind == "f" and size > 8 else array.dtype.newbyteorder("=")
+    if array.dtype != native:
+        check_memory(path, array.size * native.itemsize, f"the matrix as {native}")
     with np.errstate(over="ignore"):  # a long double beyond float64 is named as infinite, by row and column
-        array = array.astype(target, copy=False)  # also turns foreign byte orders into ours
+        array = array.astype(native, copy=False)
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 

@@ -12,8 +12,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.datasets.arrays import pick_keys
 from colinear.datasets.doors import check_room
-from colinear.datasets.keys import pick_keys
 from colinear.datasets.unpickle import check_opcodes
 from colinear.texts import shorten, shown_path
 

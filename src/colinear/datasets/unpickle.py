@@ -23,7 +23,6 @@ from colinear.checks import InputError
 from colinear.datasets.doors import REASON
 from colinear.texts import shorten, shown_path
 
-PickledValue = dict[str, "PickledValue"] | list[Any] | bytes | str | int | float | None | NDArray[Any]
 PUTS = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
 GETS = ("GET", "BINGET", "LONG_BINGET")
 TUPLES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")

@@ -61,7 +61,8 @@ class LinearClassifier(LinearClassifierBase):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Minimise the objective on rows X (n, d) with labels y (n,).
 
-        sample_weight : None, or (n,) >= 0: weight 2 is the row twice, weight 0 the row removed.
+        sample_weight : None, or (n,) >= 0: weight 2 is the row twice, weight 0 leaves the row out of the mean; its
+            class stays in `classes_`, as in scikit-learn.
         Returns  self.
         Raises   `InputError`, a ValueError, before any work.
         Warns    `CertificateWarning` if the certificate misses `tol`.

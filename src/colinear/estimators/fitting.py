@@ -14,7 +14,7 @@ from colinear.checks import InputError, check_number, open_device
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.features import CHUNK_ROWS, Features, Scaling, fit_scaling
 from colinear.losses import LOSSES
-from colinear.model import fold, rounding_shows
+from colinear.model import rounding_shows
 from colinear.objective import Objective
 from colinear.solvers.sgd import SGD
 from colinear.solvers.solution import Path, PathPoint, Status
@@ -89,7 +89,7 @@ class Fit:
         """Weights (c, d) and intercepts (c,), float64, for raw rows; (1, d) and (1,), the second's minus the first's,
         for two classes.
         """
-        return fold(self.scaling, coef if self.n_classes > 2 else coef[1:] - coef[:1])
+        return self.scaling.fold(coef if self.n_classes > 2 else coef[1:] - coef[:1])
 
     def unfold(self, weight: Tensor, intercept: Tensor) -> Tensor:
         """Weights on scaled rows, (c, d [+ 1]), from weights and intercepts for raw rows: the inverse of `fold`."""

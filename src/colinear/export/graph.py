@@ -79,8 +79,7 @@ def build_graph(model: LinearModel) -> bytes:
         {"class_names": json.dumps(model.class_names), "provenance": json.dumps(model.provenance, sort_keys=True)},
     )
     onnx.checker.check_model(built, full_check=True)
-    content: bytes = built.SerializeToString()
-    return content
+    return bytes(built.SerializeToString())
 
 
 def run_graph(content: bytes, model: LinearModel, rows: Tensor) -> Tensor | None:

@@ -9,8 +9,8 @@ import torch
 
 from colinear.datasets.augment import Augmentation, parse_augment
 from colinear.datasets.base import Dataset, Split
+from colinear.datasets.derived import JoinedDataset
 from colinear.datasets.features import Features, Scaling, fit_scaling
-from colinear.datasets.joined import JoinedDataset
 from colinear.objective import Objective
 from colinear.search.settings import Settings
 from colinear.solvers.path import fit_preconditioner

@@ -14,7 +14,7 @@ from typing import Any
 
 from colinear.checks import InputError
 from colinear.datasets.base import Split
-from colinear.datasets.shots import draw_shots
+from colinear.datasets.stratified import draw_shots
 from colinear.search.device import pick_device
 from colinear.search.listener import Listener, Silent
 from colinear.search.resultsfile import results_json
