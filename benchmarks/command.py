@@ -29,12 +29,12 @@ def run_command(data: str, repeats: int) -> dict[str, Any]:
     reading, scoring, figures and report. imports : seconds of a first run, of the packages that took the most.
     """
     commands = [
-        _measure("import colinear", ("-c", "import colinear"), 0.15, repeats),
-        _measure("colinear --help", (*PROGRAM, "--help"), 0.4, repeats),
+        measure("import colinear", ("-c", "import colinear"), 0.15, repeats),
+        measure("colinear --help", (*PROGRAM, "--help"), 0.4, repeats),
     ]
     for name, options, target in ((data, (), 4.0), (data, HALVING, 4.0), ("digits", (), 6.0)):
         command = " ".join(("colinear tune", name, *options))
-        commands.append(_measure(command, (*PROGRAM, "tune", name, *options, "--quiet"), target, repeats))
+        commands.append(measure(command, (*PROGRAM, "tune", name, *options, "--quiet"), target, repeats))
     return {"commands": commands}
 
 
@@ -49,7 +49,8 @@ def command_table(report: dict[str, Any]) -> Table:
     return table
 
 
-def _measure(command: str, arguments: tuple[str, ...], target: float, repeats: int) -> dict[str, Any]:
+def measure(command: str, arguments: tuple[str, ...], target: float, repeats: int) -> dict[str, Any]:
+    """The entry of one command: `arguments` are those of python; a `tune` among them gets a folder of its own."""
     imports, _ = _run(("-X", "importtime", *arguments))  # it also fills the system's cache of files
     timed = [_run(arguments)[1] for _ in range(repeats)]
     beside = spread([whole - search for whole, search in timed])

@@ -86,8 +86,8 @@ def test_tune_loads_no_scikit_learn_and_predict_no_figures(run: Path) -> None:
     assert loaded(command("export", str(model), "--to", "csv", "--out", str(run / "model.csv"))) == {"numpy", "torch"}
 
 
-def test_the_reader_of_cifar10_loads_no_scikit_learn() -> None:
-    assert loaded("from colinear.datasets import load_cifar10, open_split") == {"numpy", "torch"}
+def test_opening_named_data_loads_no_scikit_learn() -> None:
+    assert loaded("from colinear.datasets import load_cifar10, open_split; open_split('digits')") == {"numpy", "torch"}
 
 
 def test_the_package_shows_its_public_names_and_only_those() -> None:
