@@ -1,4 +1,4 @@
-"""`python -m benchmarks.run [course-search] [path] [memory] [options]`: check, time, print tables, write JSON.
+"""`python -m benchmarks.run [course-search] [path] [memory] [command]`: check, time, print tables, write JSON.
 
 CIFAR-10 is found as the package finds it: COLINEAR_DATA or the user cache.
 """
@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.command import command_table, run_command
 from benchmarks.course_search import SearchOptions, run_course_search, search_table
 from benchmarks.machine import environment, file_name
 from benchmarks.methods.ours import VARIANTS
@@ -63,10 +64,16 @@ def memory(given: argparse.Namespace) -> Report:
     return report, [table]
 
 
+def command(given: argparse.Namespace) -> Report:
+    report = run_command(given.data, given.repeats)
+    return report, [command_table(report)]
+
+
 PROBLEMS: dict[str, Callable[[argparse.Namespace], Report]] = {
     "course-search": course_search,
     "path": path,
     "memory": memory,
+    "command": command,
 }
 
 

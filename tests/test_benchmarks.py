@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks import sameness
+from benchmarks import command, sameness
 from benchmarks.certificates import CERTIFICATES, hinge_certificate, write_rows
 from benchmarks.machine import spread
 from benchmarks.methods.course import course_hinge, course_softmax
@@ -138,6 +138,21 @@ def test_unknown_problems_and_missing_packages_are_told(capsys: pytest.CaptureFi
     assert "choose from course-search, path, memory" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="there is no 'nowhere'"):
         main(["path", "--data", "nowhere", "--out", str(tmp_path)])
+
+
+def test_a_command_is_timed_beside_its_search() -> None:
+    options = ("--loss", "hinge", "--solver", "sgd", "--steps", "5", "--candidates", "2", "--quiet")
+    entry = command.measure("tune", (*command.PROGRAM, "tune", "digits", *options), 6.0, repeats=1)
+    assert 0 < entry["beside_search"]["median"] < entry["whole"]["median"]
+    assert {"torch", "matplotlib"} <= set(entry["imports"])
+    assert sum(entry["imports"].values()) <= 2 * entry["imports"]["all"]
+    start = command.measure("import colinear", ("-c", "import colinear"), 0.15, repeats=1)
+    assert start["beside_search"] == start["whole"]
+    assert "torch" not in start["imports"]
+    table = command.command_table({"commands": [entry, start]})
+    assert [row[0] for row in table.rows] == ["tune", "import colinear"]
+    with pytest.raises(SystemExit, match="ended with status 2"):
+        command.measure("tune", (*command.PROGRAM, "tune", "nothing"), 1.0, repeats=1)
 
 
 def test_spread_states_n() -> None:

@@ -298,11 +298,3 @@ def test_version_and_help(colinear: Program) -> None:
         assert (said.status, said.err) == (0, "")
         assert_fits_a_page(said.out)
     assert all(command in colinear("--help").out for command in ("tune", "fit", "evaluate", "predict", "check", "info"))
-
-
-def test_help_needs_neither_torch_nor_matplotlib() -> None:
-    code = (
-        "import sys; from colinear.cli.app import app; app(['tune', '--help'], standalone_mode=False);"
-        "sys.exit(any(name in sys.modules for name in ('torch', 'matplotlib')))"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn.datasets
 import torch
 from PIL import Image
 
 from colinear.checks import InputError
 from colinear.cli.options import DATA_HELP
-from colinear.datasets import load_digits, open_dataset, open_split
+from colinear.datasets import load_digits, open_dataset, open_split, sources
 from colinear.datasets.sources import NAMED, Parts
 
 
@@ -27,6 +28,14 @@ def table(tmp_path: Path) -> Path:
 
 def numbers(dataset: object) -> list[int]:
     return dataset.take(slice(0, dataset.n_samples))[:, 0].int().tolist()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("place", [sources.DIGITS, "elsewhere.csv.gz"])
+def test_digits_are_those_that_scikit_learn_gives(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "DIGITS", place)
+    data, (pixels, labels) = load_digits(), sklearn.datasets.load_digits(return_X_y=True)
+    assert (data.features.numpy() == pixels).all()
+    assert (data.labels.numpy() == labels).all()
 
 
 def test_digits_are_complete_raw_and_split_by_class() -> None:

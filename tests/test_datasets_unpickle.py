@@ -114,6 +114,15 @@ def test_pickles_that_never_end_are_refused_before_they_start(content: bytes) ->
         unpickle(content, PATH)
 
 
+def test_known_content_is_still_data(tmp_path: Path) -> None:
+    """A digest spares the check of opcodes, and nothing else."""
+    target = tmp_path / "ran"
+    with pytest.raises(InputError, match="asks to run"):
+        unpickle(pickle.dumps({"data": Command(target)}), PATH, known=True)
+    assert not target.exists()
+    assert unpickle(python2_pickle(), PATH, known=True)["labels"] == [1, 0]
+
+
 @given(position=st.integers(0, len(python2_pickle()) - 1), byte=st.integers(0, 127))
 def test_a_damaged_byte_never_escapes_as_another_error(position: int, byte: int) -> None:
     content = bytearray(python2_pickle())

@@ -209,6 +209,17 @@ def test_loss_curves_end_where_a_candidate_left() -> None:
     assert sorted(round(float(line.get_xdata()[-1])) for line in lines) == [30, 99]
 
 
+def test_a_figure_is_drawn_once_and_its_labels_have_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = confusion_figure(np.eye(3, dtype=np.int64), ("a long name", "another name", "c"), "three classes")
+    drawn: list[Figure] = []
+    draw = Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda self, renderer: (drawn.append(self), draw(self, renderer)))
+    to_png(figure)
+    assert drawn == [figure]
+    needed, whole = figure.get_tightbbox(), figure.bbox_inches
+    assert min(needed.x0, needed.y0, whole.x1 - needed.x1, whole.y1 - needed.y1) >= 0
+
+
 def test_figures_leave_no_trace_in_pyplot() -> None:
     import matplotlib
     import matplotlib._pylab_helpers as helpers

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -125,9 +123,3 @@ def test_flags_show_no_type(tmp_path: Path) -> None:
         said = CliRunner().invoke(app.app, [name, "--help"] if name else ["--help"]).output
         assert "Show this message" in said
         assert "<bool>" not in said
-
-
-def test_help_needs_no_torch() -> None:
-    code = "import sys, colinear.cli.app, colinear.search.settings; print({'torch', 'numpy'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"

@@ -6,19 +6,23 @@ Exit status: 0 done, 1 a check failed, 2 a mistake in what was given or a place 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
+import gc
 import os
 import sys
 from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
+from typer.completion import completion_init  # type: ignore[attr-defined]
 from typer.core import TyperCommand, TyperGroup
 
 from colinear.cli import commands
 from colinear.cli.signals import Stopped, exit_status, heeding, leave
 from colinear.texts import cut_middle, printable
 
+OBJECTS = 10_000  # made between two looks for garbage; at Python's 700 these take a sixth of `tune digits`
 LONGEST_LINE = 400  # characters of a line of a complaint: five lines of a terminal
 # click's errors, whichever package holds them: typer carries its own copy of click since 0.26
 USAGE_ERRORS: tuple[type[Exception], ...] = tuple(
@@ -39,12 +43,13 @@ def _plain(kind: Any) -> Any:
     return Plain
 
 
+completion_init()
 app = typer.Typer(
     name="colinear",
     cls=_plain(TyperGroup),
     help="Train and tune multiclass linear classifiers, a whole line-up of settings at once.",
     epilog="Start with: colinear tune digits. COLINEAR_DATA names the folder that holds CIFAR-10.",
-    add_completion=False,
+    add_completion=False,  # no options that write into the shell's own files; `completion_init` is what they need
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -85,6 +90,8 @@ for name, panel in (
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the program and leave with its exit status. `arguments` default to those of the process."""
+    gc.set_threshold(OBJECTS)
+    atexit.register(gc.freeze)  # what is left goes with the process; to take it apart first takes half a second
     _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

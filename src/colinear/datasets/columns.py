@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_svmlight_file
 
 from colinear.checks import InputError
 from colinear.datasets.doors import check_file, check_room
@@ -148,6 +147,8 @@ def read_svmlight(path: Path, label: str | None) -> tuple[NDArray[Any], RawLabel
     """Return (features float32 (n, d), labels); index 0 or 1 first, as scikit-learn's `zero_based="auto"` finds."""
     if label is not None:
         raise InputError(f"{shown_path(path)}: svmlight text has its labels first in each line; leave --label out.")
+    from sklearn.datasets import load_svmlight_file  # a second to import, for this format alone
+
     sparse, labels = load_svmlight_file(str(path), dtype=np.float32)
     needed = 4 * sparse.shape[0] * sparse.shape[1]
     what = f"{sparse.shape[0]} x {sparse.shape[1]} values, made dense,"

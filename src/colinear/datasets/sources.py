@@ -9,11 +9,13 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import sklearn.datasets
 import torch
+from numpy.typing import NDArray
 
 from colinear.checks import InputError
 from colinear.datasets.base import ArrayDataset, Progress
@@ -24,6 +26,7 @@ from colinear.datasets.tables import find_table_parts, load_table, load_table_pa
 from colinear.texts import shown_path
 
 RUN_PART = re.compile(r"figures|report-data|checkpoints|try-\d+")  # folders of a run
+DIGITS = "datasets/data/digits.csv.gz"  # inside scikit-learn: 64 pixels and the label a line
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def load_digits() -> ArrayDataset:
     >>> data.n_samples, data.n_features, data.n_classes, data.value_range
     (1797, 64, 10, 16.0)
     """
-    pixels, labels = sklearn.datasets.load_digits(return_X_y=True)
+    pixels, labels = _read_digits()
     return ArrayDataset(
         features=torch.from_numpy(pixels.astype(np.uint8)),
         labels=torch.from_numpy(labels.astype(np.int64)),
@@ -61,6 +64,19 @@ def load_digits() -> ArrayDataset:
         value_range=16.0,
         label_kind="int",
     )
+
+
+def _read_digits() -> tuple[NDArray[Any], NDArray[Any]]:
+    """Pixels (1797, 64) and labels, from scikit-learn's file: to import scikit-learn takes a second."""
+    home = find_spec("sklearn")
+    path = Path((home and home.origin) or "").parent / DIGITS
+    if path.is_file():
+        table: NDArray[Any] = np.loadtxt(path, delimiter=",")
+        return table[:, :-1], table[:, -1]
+    from sklearn.datasets import load_digits as load_bundled  # a version that keeps its file elsewhere
+
+    pixels, labels = load_bundled(return_X_y=True)
+    return pixels, labels
 
 
 def _digits(data_dir: str | Path | None, progress: Progress | None) -> Parts:

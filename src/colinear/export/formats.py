@@ -17,8 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.svm import LinearSVC
 from torch import Tensor
 
 from colinear.checks import InputError, check_choice, check_features
@@ -125,6 +123,9 @@ def _compare(model: LinearModel, rows: Tensor, scores: Tensor, to: str) -> tuple
 
 
 def _encode_sklearn(model: LinearModel) -> bytes:
+    from sklearn.linear_model import LogisticRegression  # a second to import, for this format alone
+    from sklearn.svm import LinearSVC
+
     weight, bias = model.weight.double().cpu().numpy(), model.bias.double().cpu().numpy()
     if model.n_classes == 2:  # scikit-learn keeps the difference of the two
         weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]

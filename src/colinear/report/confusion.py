@@ -40,6 +40,7 @@ def confusion_figure(counts: NDArray[np.int64], names: tuple[str, ...], title: s
                 va="center",
                 fontsize=9,
                 color=colour,
+                in_layout=False,  # inside the axes: nothing makes room for it, and 100 are measured twice
             )
     axes.set_xlabel("predicted class" if classes <= NAMED else "predicted class (number)")
     axes.set_ylabel("true class" if classes <= NAMED else "true class (number)")

@@ -33,7 +33,7 @@ def write_figures(
     figures/LOSS-templates.png     weights of each class, as images or a heat map
     figures/LOSS-confusion.png     true against predicted classes on test rows, where there are any
 
-    Cost: about 0.5 s a figure.
+    Cost: about 0.2 s a figure.
     """
     names = []
     for name, figure in _figures(runs, split, records or {}):
