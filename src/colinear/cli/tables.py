@@ -87,10 +87,8 @@ def show_run(output: Output, entry: Entry, top: int = 10) -> None:
         output.say(f"The winner is {wording.describe_above(winner['above_optimum'])} for its reg.")
     if entry["solver"] == "exact":
         output.say(f"The winner, reg {as_number(winner['reg'])}, {distance(winner.get('relative_gap'))}.")
-        regs = [trial["reg"] for trial in entry["trials"]]
-        if len(regs) > 2 and winner["reg"] in (min(regs), max(regs)):
-            side = "weakest" if winner["reg"] == min(regs) else "strongest"
-            output.say(f"It is the {side} strength tried: widen --regs to see whether the best lies beyond.")
+    for sentence in wording.describe_range(entry):
+        output.say(sentence)
     output.say(test_sentence(entry), style="bold")
     output.say()
 

@@ -21,12 +21,11 @@ from colinear.cli.signals import Stopped
 from colinear.cli.tables import FINE, as_accuracy, as_number, new_table
 from colinear.datasets.base import Split
 from colinear.search.listener import Listener
-from colinear.search.path_search import default_regs
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.tries import try_name, tune_tries
 from colinear.search.winner import LossRun
-from colinear.search.wording import describe_above
+from colinear.search.wording import describe_above, warn_of_end
 from colinear.solvers.solution import Status
 from colinear.tracking import TensorBoardLog
 
@@ -112,17 +111,16 @@ def show_tries(output: Output, settings: Settings, records: list[dict[str, Any]]
             farthest = max(placed, key=lambda above: math.inf if above[1] is None else above[1])
             output.say(f"{record['loss']}: the farthest winner is {describe_above(farthest)} for its reg.")
         if settings.solver == "exact":
-            _show_ends(output, record["loss"], winners, settings.regs or default_regs(record["loss"]))
+            _show_ends(output, record, automatic=settings.regs is None)
     output.say()
 
 
-def _show_ends(output: Output, loss: str, winners: list[Mapping[str, Any]], regs: tuple[float, ...]) -> None:
-    if len(regs) < 3:
-        return
-    for side, end in (("weakest", min(regs)), ("strongest", max(regs))):
-        count = sum(winner["reg"] == end for winner in winners)
+def _show_ends(output: Output, record: Mapping[str, Any], *, automatic: bool) -> None:
+    """At which end of their strengths tries were best."""
+    for end in ("weakest", "strongest"):
+        count = sum(one["winner_at"] == end for one in record["each"])
         if count:
-            output.say(f"{loss}: {count} of {len(winners)} tries chose the {side} strength tried: widen --regs.")
+            output.say(f"{record['loss']}, {count} of {record['count']} tries: {warn_of_end(end, automatic=automatic)}")
 
 
 def refuse_try(path: Path) -> None:
