@@ -115,7 +115,7 @@ def make_parser() -> argparse.ArgumentParser:
     planted.add_argument("--columns", type=int, default=512)
     planted.add_argument("--classes", type=int, default=100)
     planted.add_argument("--clusters", type=int, default=4, metavar="N", help="of each class")
-    planted.add_argument("--noise", type=float, default=1.0, help="norm of what is added to a centre of norm 1")
+    planted.add_argument("--noise", type=float, default=1.5, help="norm of what is added to a centre of norm 1")
     planted.add_argument("--decay", type=float, default=0.5, metavar="P", help="column j has the scale j^-P")
     peak = parser.add_argument_group("memory")
     peak.add_argument("--memory-steps", type=int, default=300, help="of the tuning process")

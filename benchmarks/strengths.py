@@ -27,7 +27,7 @@ from colinear.solvers.path import fit_preconditioner
 
 MOST_LOST = 0.002  # validation accuracy below the best of the sweep
 NINE = "1e-5:1e-1:9"  # what the softmax tried before ranges found themselves
-SWEEP = "1e-9:1e-1:45"
+SWEEP = "1e-7:1e-1:45"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class RangeOptions:
     columns: int = 512
     classes: int = 100
     clusters: int = 4
-    noise: float = 1.0
+    noise: float = 1.5
     decay: float = 0.5
     loss: str = "softmax"
 

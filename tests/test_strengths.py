@@ -21,13 +21,14 @@ from colinear.report.panels import read_panels
 from colinear.search import Progress
 from colinear.search import strengths as module
 from colinear.search.listener import Silent
-from colinear.search.path_search import PathSearch
+from colinear.search.path_search import PathSearch, Tried
 from colinear.search.regs import parse_regs
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.strengths import choose, default_regs, find_end, go_on, list_missing
-from colinear.search.trials import SearchResult
+from colinear.search.trials import SearchResult, Trial
 from colinear.search.tune import tune
+from colinear.solvers.solution import Status
 from colinear.solvers.spectrum import Spectrum
 
 # half-decades for the digits, whose best is at 3e-5
@@ -142,17 +143,20 @@ def test_strengths_of_no_use_at_all_come_to_an_end(monkeypatch: pytest.MonkeyPat
     assert (told["weaker_added"], told["stronger_added"], told["winner_at"]) == (0, 0, None)
 
 
-def test_a_batch_starts_from_the_nearest_strength_with_the_first_spectrum(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_starts_along_the_path_with_the_first_spectrum(monkeypatch: pytest.MonkeyPatch) -> None:
     fitted: list[Any] = []
     fit = Spectrum.fit
     monkeypatch.setattr(Spectrum, "fit", lambda *args, **kwargs: fitted.append(args) or fit(*args, **kwargs))
-    warm = search(monkeypatch, STRONG)
+    warm = search(monkeypatch, STRONG).trials[:-3]
     assert len(fitted) == 1
-    weakest = warm.trials[0]
-    [cold] = PathSearch("softmax", (weakest.reg,)).run(*parts()).trials
-    assert weakest.passes is not None
-    assert cold.passes is not None
-    assert weakest.passes <= cold.passes
+    cold = PathSearch("softmax", tuple(trial.reg for trial in warm)).run(*parts()).trials
+    assert sum(trial.passes or 0 for trial in warm) < 0.9 * sum(trial.passes or 0 for trial in cold)
+
+
+def test_a_start_is_on_the_line_of_the_two_weakest_or_at_the_strongest() -> None:
+    trials = tuple(Trial(reg, 1.0, 1.0, Status.CONVERGED) for reg in (1e-2, 1e-1, 1.0))
+    coef = tuple(torch.tensor([[value]]) for value in (5.0, 3.0, 2.0))
+    assert Tried(trials, coef, ()).starts((1e-4, 1e-3, 10.0)).flatten().tolist() == pytest.approx([9.0, 7.0, 2.0])
 
 
 def test_strengths_that_are_named_stay_as_they_are() -> None:

@@ -65,11 +65,15 @@ class Tried:
             merge(self.folds, other.folds), self.fold_paths + other.fold_paths,
         )  # fmt: skip
 
-    def nearest(self, regs: tuple[float, ...]) -> Tensor:
-        """The weights of the strength nearest to each, (k, c, d): where a solve of these may start."""
-        return torch.stack(
-            [self.coef[min(range(len(self.coef)), key=lambda n: abs(math.log(self.regs[n] / reg)))] for reg in regs]
-        )
+    def starts(self, regs: tuple[float, ...]) -> Tensor:
+        """Weights (k, c, d) from which strengths beyond the ends may start; these are ascending.
+
+        Weaker ones lie on the line through the weights of the two weakest, in log reg: 60 passes for the strengths of
+        four clusters' rows, where the weights of the weakest take 72 and zeros 81. Stronger ones take the strongest's.
+        """
+        (low, first), (next_low, second) = zip(self.regs[:2], self.coef[:2], strict=True)
+        steps = (math.log(low / reg) / math.log(next_low / low) for reg in regs)
+        return torch.stack([first + step * (first - second) if step > 0 else self.coef[-1] for step in steps])
 
     def details(self) -> dict[str, Any]:
         """What results.json says of the solves."""
@@ -198,7 +202,7 @@ class PathSearch:
             more = go_on(tried.regs, missing, start) if self.regs is None else ()
             if more:
                 done = fits * len(tried.trials)
-                tried = tried.join(attempt(more, tried.nearest(more), done, done + fits * len(more)))
+                tried = tried.join(attempt(more, tried.starts(more), done, done + fits * len(more)))
         end = find_end(tried.regs, tried.accuracies, order[0])
         if self.regs is None:  # at the limit; where accuracy no longer rises, an end is none
             end = next((end for end, count in missing.items() if count), None)
