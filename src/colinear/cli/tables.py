@@ -52,11 +52,12 @@ def trial_table(entry: Entry, top: int = 10) -> Table:
     total = len(entry["trials"])
     exact = entry["solver"] == "exact"
     kind = "strength" if exact else "candidate"
-    title = f"{entry['loss']}: {total} {kind}{'s' * (total != 1)}{', best first' * (total > 1)}"
+    first = "best" if not exact or entry["details"]["choice"]["rule"] == "best" else "winner"
+    title = f"{entry['loss']}: {total} {kind}{'s' * (total != 1)}{f', {first} first' * (total > 1)}"
     own = ("objective", "within", "passes") if exact else ()
     spread = any(trial.get("spread") is not None for trial in trials)
-    first = () if exact else ("learning rate",)
-    columns = (*first, "reg", *own, "train", "validation", *(("±",) if spread else ()), "status")
+    rate = () if exact else ("learning rate",)
+    columns = (*rate, "reg", *own, "train", "validation", *(("±",) if spread else ()), "status")
     table = new_table(title, columns, left=("status",))
     for place, trial in enumerate(trials):
         cells = [] if exact else [as_number(trial.get("learning_rate"))]

@@ -143,7 +143,9 @@ def path_figure(entry: Entry) -> Figure:
     below.plot(x, 100 * np.maximum(gap, 1e-16), "o-", color=INK, markersize=4)
     if np.isfinite(gap).any():
         below.set_yscale("log")
+        below.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         below.yaxis.set_major_formatter("{x:g} %")
+        below.yaxis.set_minor_formatter(NullFormatter())
     below.set_ylabel("relative gap")
     below.set_xlabel("log10(reg)")
     handles, names = above.get_legend_handles_labels()
