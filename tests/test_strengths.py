@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.problems import as_features
 from tests.program import Program
+from tests.test_tries import without_seconds
 
 from colinear.datasets import ArrayDataset, Features, fit_scaling, open_split
 from colinear.objective import Objective
@@ -282,6 +283,8 @@ def test_a_run_stopped_beyond_an_end_goes_on_to_the_same_bytes(monkeypatch: pyte
             tune(settings, DIGITS, folder)
     stopped, whole = ((tmp_path / name / "model-softmax.safetensors").read_bytes() for name in ("stopped", "whole"))
     assert stopped == whole
+    entries = [json.loads((tmp_path / name / "results.json").read_text())["runs"] for name in ("stopped", "whole")]
+    assert without_seconds(entries[0]) == without_seconds(entries[1])
 
 
 def test_the_command_that_repeats_a_run_leaves_the_range_to_itself() -> None:
