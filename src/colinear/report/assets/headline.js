@@ -61,7 +61,7 @@
       C.el("span", { class: "cardline" }, panel.test ? "test accuracy" : "validation accuracy"),
       under.map((text) => C.el("span", { class: "cardnote" }, text)),
       C.el("span", { class: "cardnote strong" }, C.certificate(panel) || "no certificate of optimality"),
-      range && range.warning && C.el("span", { class: "cardnote strong" }, range.warning),
+      range && range.warning && C.el("span", { class: "cardnote warning" }, range.warning),
       C.el("span", { class: "cardnote" }, `${C.setting(trial)} · ${among} ${panel.trials.length} in ${C.duration(panel.seconds)}`));
   };
 
