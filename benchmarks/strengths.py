@@ -40,9 +40,9 @@ class RangeOptions:
     rows: int = 100_000
     columns: int = 512
     classes: int = 100
-    clusters: int = 4
-    noise: float = 1.5
-    decay: float = 0.5
+    clusters: int = 1
+    noise: float = 4.0
+    decay: float = 0.25
     loss: str = "softmax"
 
 

@@ -350,6 +350,15 @@ def test_the_strengths_by_default_follow_the_scale_of_the_features(kind: type, s
     np.testing.assert_allclose(scaled.mean_scores_, plain.mean_scores_, atol=0.02)
 
 
+def test_the_strengths_by_default_leave_the_intercept_free() -> None:
+    X, y = load_wine(return_X_y=True)  # squares of 1e5
+    tops = [
+        SoftmaxClassifierCV(cv=2, tol=0.5, **intercept).fit(X, y).regs_.max()
+        for intercept in ({}, {"intercept_scaling": 10.0}, {"fit_intercept": False})
+    ]
+    assert tops == pytest.approx([0.1, 10.0, 0.1 * 10**2.5])
+
+
 @CROSS
 def test_of_strengths_that_score_alike_the_strongest_wins(kind: type) -> None:
     X = np.repeat([[-1.0], [1.0]], 10, axis=0)

@@ -21,7 +21,7 @@ from colinear.estimators.certificates import warn_uncertified
 from colinear.estimators.fitting import Fit
 from colinear.losses import LOSSES
 from colinear.search.candidates import rank_candidates
-from colinear.search.strengths import default_regs, find_end
+from colinear.search.strengths import REFERENCE, default_regs, find_end
 from colinear.solvers.folds import Rows, batch_splits, cross_validate
 from colinear.solvers.path import fit_preconditioner, solve_path
 
@@ -94,7 +94,9 @@ class LinearClassifierCV(LinearClassifierBase):
         if self.regs is not None:
             return tuple(check_number("regs", plain(reg), above=0) for reg in _as_list("regs", self.regs))
         if self.Cs is None:
-            return default_regs(self._loss, fit.objective.mean_square(), fixed=True)
+            square, bias = fit.objective.mean_square(), fit.scaling.bias
+            # an intercept moves by about bias^2 / (2 reg): rows that are not centred need it, however large they are
+            return default_regs(self._loss, square if bias == 0 else min(square, REFERENCE * bias**2))
         if isinstance(self.Cs, numbers.Integral):
             ends = np.log10(COSTS)
             costs: Sequence[Any] = np.logspace(ends[1], ends[0], check_count("Cs", int(self.Cs))).tolist()
@@ -153,7 +155,8 @@ class SoftmaxClassifierCV(SoftmaxProbabilities, LinearClassifierCV):
     Parameters
     ----------
     regs, Cs : strengths, one of them: a list, or for Cs a whole number of values from 1e-4 to 1e4, log-spaced.
-        Neither: 9 half-decades of reg (hinge: 7) that follow the features' scale, see `default_regs`.
+        Neither: 9 half-decades of reg (hinge: 7) that follow the features' scale, see `default_regs`; with an
+        intercept 1e-1 at most (hinge: 1), times the square of intercept_scaling.
     cv : number of stratified folds; a share in (0, 1) for one stratified hold-out; a scikit-learn splitter; or an
         iterable of (training rows, test rows). Splits whose test sets overlap are solved one after the other.
     The others are those of `SoftmaxClassifier`; the solver is the exact one.

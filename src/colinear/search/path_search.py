@@ -16,7 +16,7 @@ from colinear.datasets.features import Features
 from colinear.datasets.stratified import deal_folds
 from colinear.losses import LOSSES
 from colinear.objective import Objective
-from colinear.search.strengths import START, Rule, choose, default_regs, find_end, go_on, list_missing
+from colinear.search.strengths import N_FIRST, Rule, choose, default_regs, find_end, go_on, list_missing
 from colinear.search.trials import Progress, SearchResult, Trial
 from colinear.search.wording import warn_of_end
 from colinear.solvers.descent import Report
@@ -91,7 +91,7 @@ Attempt = Callable[[tuple[float, ...], Tensor | None, int, int], Tried]  # regs,
 class PathSearch:
     """Solve every strength to `tol`, rank them by accuracy; with `refit_on` train the winner on more rows.
 
-    regs : strengths; None starts with `default_regs` and goes on beyond an end while the winner sits there.
+    regs : strengths; None begins with the strongest of `default_regs` and goes on beyond an end, see `list_missing`.
     tol : largest relative gap; max_passes : limit of passes for one batch of strengths.    rule : see `choose`.
     """
 
@@ -105,7 +105,7 @@ class PathSearch:
     @property
     def n_first(self) -> int:
         """How many strengths are tried before any is added."""
-        return START[self.loss][1] if self.regs is None else len(self.regs)
+        return len(self.regs or default_regs(self.loss)[-N_FIRST:])
 
     def run(
         self,
@@ -194,7 +194,7 @@ class PathSearch:
 
         fits : that one strength takes.
         """
-        start = self.regs or default_regs(self.loss, objective.mean_square())
+        start = self.regs or default_regs(self.loss, objective.mean_square())[-N_FIRST:]
         tried, more = attempt(start, None, 0, fits * len(start)), start
         while more:
             order = tried.choose(self.rule)

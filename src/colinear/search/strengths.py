@@ -12,29 +12,29 @@ from colinear.search.regs import half_decades
 End = Literal["weakest", "strongest"]
 Rule = Literal["best", "1se"]
 
-# Half-decades of reg for CIFAR-10, whose scaled rows have a mean squared distance of 193 from their mean: the weakest,
-# how many. Weak strengths are the dear ones (42 passes where strong ones take 3): a search comes from the strong side.
-START = {"softmax": (-5, 4), "hinge": (-3, 4)}
-FIXED = {"softmax": (-10, 9), "hinge": (-6, 7)}  # of a range that does not go on
+# half-decades of reg for CIFAR-10, whose scaled rows have a mean squared distance of 193 from their mean: first, count
+RANGES = {"softmax": (-10, 9), "hinge": (-6, 7)}
 REFERENCE = 193.0
+N_FIRST = 4  # of a range that finds itself, the strongest: weak ones are dear, 42 passes where strong ones take 3
 LEAST, MOST = -40, 40  # half-decades: what --regs takes, 1e-20 to 1e20
 AHEAD = 2  # strengths on each side of the winner for which accuracy has to have stopped rising
 MOST_ADDED = 12  # beyond an end: six decades
 
 
-def default_regs(loss: str, mean_square: float, *, fixed: bool = False) -> tuple[float, ...]:
-    """The strengths that a search starts with, or all that it compares if `fixed`: half-decades, ascending.
+def default_regs(loss: str, mean_square: float = REFERENCE) -> tuple[float, ...]:
+    """Half-decades of strength, ascending, about the one that is best for features of a usual kind.
 
     mean_square : of the distances of the scaled rows from their mean. A loss sees scores W x, so features s times as
     large with weights 1 / s times as large are the same problem with reg s^2 times as large: strengths follow the
     square, to the nearest half-decade. 0 (or a number that is none) counts as CIFAR-10's.
+    A range that finds itself begins with the strongest four.
 
-    >>> default_regs("softmax", 193.0)
-    (0.00316227766017, 0.01, 0.0316227766017, 0.1)
+    >>> default_regs("softmax")
+    (1e-05, 3.16227766017e-05, 0.0001, 0.000316227766017, 0.001, 0.00316227766017, 0.01, 0.0316227766017, 0.1)
     >>> [f"{reg:.2g}" for reg in default_regs("hinge", 1.0)]
-    ['0.0001', '0.00032', '0.001', '0.0032']
+    ['3.2e-06', '1e-05', '3.2e-05', '0.0001', '0.00032', '0.001', '0.0032']
     """
-    weakest, count = (FIXED if fixed else START)[loss]
+    weakest, count = RANGES[loss]
     known = 0 < mean_square < math.inf
     first = weakest + (round(2 * math.log10(mean_square / REFERENCE)) if known else 0)
     first = min(max(first, LEAST), MOST - count + 1)
