@@ -1,4 +1,4 @@
-"""`python -m benchmarks.run [course-search] [path] [memory] [command]`: check, time, print tables, write JSON.
+"""`python -m benchmarks.run [course-search] [path] [memory] [command] [range] [options]`: check, time, write JSON.
 
 CIFAR-10 is found as the package finds it: COLINEAR_DATA or the user cache.
 """
@@ -22,6 +22,7 @@ from benchmarks.methods.ours import VARIANTS
 from benchmarks.methods.peers import PEERS
 from benchmarks.path import PathOptions, path_tables, run_path
 from benchmarks.problems import WrongAnswerError
+from benchmarks.strengths import RangeOptions, range_table, run_range
 from benchmarks.tables import Table
 from benchmarks.tune_memory import measure_tune
 from colinear.checks import InputError
@@ -69,11 +70,19 @@ def command(given: argparse.Namespace) -> Report:
     return report, [command_table(report)]
 
 
+def strengths_range(given: argparse.Namespace) -> Report:
+    report = run_range(
+        RangeOptions(given.repeats, given.rows, given.columns, given.classes, given.clusters, given.noise, given.decay)
+    )
+    return report, [range_table(report)]
+
+
 PROBLEMS: dict[str, Callable[[argparse.Namespace], Report]] = {
     "course-search": course_search,
     "path": path,
     "memory": memory,
     "command": command,
+    "range": strengths_range,
 }
 
 
@@ -108,6 +117,13 @@ def make_parser() -> argparse.ArgumentParser:
     strengths.add_argument("--all-strengths", action="store_true", help="run the fastest softmax peer at every one")
     strengths.add_argument("--batching", action="store_true", help="also solve 1, 3 and 9 strengths a batch")
     strengths.add_argument("--intelex-python", metavar="PYTHON", help="interpreter that has scikit-learn-intelex")
+    planted = parser.add_argument_group("range")
+    planted.add_argument("--rows", type=int, default=100_000)
+    planted.add_argument("--columns", type=int, default=512)
+    planted.add_argument("--classes", type=int, default=100)
+    planted.add_argument("--clusters", type=int, default=1, metavar="N", help="of each class")
+    planted.add_argument("--noise", type=float, default=4.0, help="norm of what is added to a centre of norm 1")
+    planted.add_argument("--decay", type=float, default=0.25, metavar="P", help="column j has the scale j^-P")
     peak = parser.add_argument_group("memory")
     peak.add_argument("--memory-steps", type=int, default=300, help="of the tuning process")
     peak.add_argument("--fit-rows", type=int, default=0, metavar="N", help="also fit a memory map of N rows (2000000)")

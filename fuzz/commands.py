@@ -27,7 +27,7 @@ GOOD: dict[str, tuple[str, ...]] = {
     "run": ("run", "exact", "few/try-1"),
     "runs": ("run", "exact"),
     "resume": ("run", "begun", "exact", "few"),
-    "regs": ("1e-2", "1e-3:1e-1:3", "0.1,0.2", "dino45"),
+    "regs": ("1e-2", "1e-3:1e-1:3", "0.1,0.2", "dino45", "auto"),
     "lr": ("1e-2", "1e-3:1e-1"),
     "reg": ("1e-3", "1e-2"),
     "tol": ("0.1", "1e-3"),

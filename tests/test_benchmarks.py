@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks import command, sameness
+from benchmarks import command, sameness, strengths
 from benchmarks.certificates import CERTIFICATES, hinge_certificate, write_rows
 from benchmarks.machine import spread
 from benchmarks.methods.course import course_hinge, course_softmax
@@ -130,6 +130,26 @@ def test_k_at_once_is_refused_if_it_differs_from_each_alone(split: Split) -> Non
 def test_narrow_batches_need_more_passes(split: Split) -> None:
     problem = softmax_path(split.train)
     assert solve(problem, 1)[1].passes > solve(problem)[1].passes
+
+
+def test_the_range_is_held_against_named_strengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = strengths.RangeOptions(repeats=1, rows=1500, columns=12, classes=4)
+    report = strengths.run_range(options)
+    assert set(report["times_nine"]) == {"nine of old", "nine about it"}
+    assert all(len(report["searches"][name]["strengths"]) == 9 for name in report["times_nine"])
+    assert len(report["sweep"]["strengths"]) == 45
+    assert strengths.range_table(report).rows[0][-1] == f"{report['searches']['auto']['validation']:.4f}"
+    monkeypatch.setattr(strengths, "MOST_LOST", -1.0)
+    with pytest.raises(WrongAnswerError, match=r"loses .* validation accuracy to the best of the sweep"):
+        strengths.run_range(options)
+
+
+def test_planted_rows_have_norm_one_and_belong_to_their_class() -> None:
+    split = strengths.plant_clusters(strengths.RangeOptions(rows=2000, columns=20, classes=5, clusters=1, noise=0.5))
+    rows, labels = split.train.take(slice(None)), split.train.labels
+    assert torch.allclose(rows.norm(dim=1), torch.ones(len(rows)))
+    means = torch.stack([rows[labels == label].mean(0) for label in range(5)])
+    assert float(((rows @ means.mT).argmax(1) == labels).double().mean()) > 0.9
 
 
 def test_unknown_problems_and_missing_packages_are_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -343,6 +343,10 @@ EXACT: dict[str, Any] = {
     ],
     "best": 1,
     "order": [1, 0],
+    "details": {
+        "range": {"started_with": 1, "weaker_added": 1, "stronger_added": 0, "warning": None},
+        "choice": {"rule": "best"},
+    },
     "test_accuracy": None,
     "confusion_matrix": None,
 }  # fmt: skip
@@ -357,6 +361,7 @@ def test_the_table_of_an_exact_path_says_how_far_each_strength_is_from_its_optim
     assert re.search(r"0\.01\s+1\.75\s+0\.041 %\s+31\s+0\.4500\s+0\.4200\s+converged", shown)
     assert "1 of 2 stopped at the limit of passes before the tolerance. Allow more passes" in shown
     assert "reg 0.01, is within 0.041 % of the optimum" in shown
+    assert "1 strength at first; 1 weaker one was added, until validation accuracy no" in shown
     assert [column.header for column in trial_table(EXACT).columns][:4] == ["reg", "objective", "within", "passes"]
 
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import load_iris, load_wine, make_blobs
+from sklearn.datasets import load_digits, load_iris, load_wine, make_blobs
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import (
     GridSearchCV,
@@ -37,6 +37,7 @@ from colinear.estimators import (
     HingeClassifierCV,
     SoftmaxClassifier,
     SoftmaxClassifierCV,
+    StrengthWarning,
 )
 from colinear.estimators.certificates import warn_uncertified
 from colinear.solvers.solution import PathPoint, Status
@@ -58,6 +59,7 @@ def blobs(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return make_blobs(n, centers=3, n_features=4, cluster_std=4.0, random_state=seed)
 
 
+@pytest.mark.filterwarnings("ignore::colinear.estimators.StrengthWarning")
 @pytest.mark.parametrize(
     "estimator",
     [
@@ -264,6 +266,7 @@ def test_sgd_warns_by_its_certificate() -> None:
 # Cross-validation
 
 
+@pytest.mark.filterwarnings("ignore::colinear.estimators.StrengthWarning")
 @CROSS
 def test_a_fold_is_scored_as_by_a_fit_on_its_rows(kind: type) -> None:
     X, y = blobs()
@@ -278,6 +281,7 @@ def test_a_fold_is_scored_as_by_a_fit_on_its_rows(kind: type) -> None:
     np.testing.assert_allclose(model.spread_, model.scores_.std(1, ddof=1))
 
 
+@pytest.mark.filterwarnings("ignore::colinear.estimators.StrengthWarning")
 @CROSS
 def test_the_winner_is_a_fit_on_all_rows(kind: type) -> None:
     X, y = blobs()
@@ -304,6 +308,7 @@ def test_splits_that_overlap_are_scored_as_by_fits_of_their_own(cv: object) -> N
         np.testing.assert_allclose(model.scores_[number], own)
 
 
+@pytest.mark.filterwarnings("ignore::colinear.estimators.StrengthWarning")
 def test_row_weights_count_in_splits_that_train_on_a_part_of_the_other_rows() -> None:
     X, y = blobs()
     weights = np.random.default_rng(3).choice([0.1, 1.0, 30.0], len(X))
@@ -315,6 +320,7 @@ def test_row_weights_count_in_splits_that_train_on_a_part_of_the_other_rows() ->
             assert model.scores_[number, split] == pytest.approx(own.score(X[test], y[test], weights[test]))
 
 
+@pytest.mark.filterwarnings("ignore::colinear.estimators.StrengthWarning")
 def test_a_split_counts_by_the_weight_of_its_rows() -> None:
     X, y = blobs()
     groups = np.repeat([0, 1, 2], [5, 15, 40])
@@ -325,6 +331,32 @@ def test_a_split_counts_by_the_weight_of_its_rows() -> None:
     held = np.array([weights[groups == g].sum() for g in range(3)])
     weighted = SoftmaxClassifierCV(regs=GRID, cv=splits).fit(X, y, weights)
     np.testing.assert_allclose(weighted.mean_scores_, weighted.scores_ @ (held / held.sum()))
+
+
+@pytest.mark.parametrize(("regs", "end"), [([1e-1, 1, 10], "weakest"), ([1e-7, 1e-6, 1e-5], "strongest")])
+def test_a_best_strength_at_an_end_is_warned_of(regs: list[float], end: str) -> None:
+    X, y = load_digits(return_X_y=True)
+    with pytest.warns(StrengthWarning, match=f"is the {end} of 3 strengths"):
+        SoftmaxClassifierCV(regs=regs, cv=3, standardize=True).fit(X, y)
+
+
+@CROSS
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_the_strengths_by_default_follow_the_scale_of_the_features(kind: type, scale: float) -> None:
+    X, y = load_wine(return_X_y=True)
+    X = (X - X.mean(0)) / X.std(0)
+    plain, scaled = (kind(cv=2, tol=1e-2, fit_intercept=False).fit(rows, y) for rows in (X, X * scale))
+    np.testing.assert_allclose(scaled.regs_, plain.regs_ * scale**2, rtol=1e-9)
+    np.testing.assert_allclose(scaled.mean_scores_, plain.mean_scores_, atol=0.02)
+
+
+def test_the_strengths_by_default_leave_the_intercept_free() -> None:
+    X, y = load_wine(return_X_y=True)  # squares of 1e5
+    tops = [
+        SoftmaxClassifierCV(cv=2, tol=0.5, **intercept).fit(X, y).regs_.max()
+        for intercept in ({}, {"intercept_scaling": 10.0}, {"fit_intercept": False})
+    ]
+    assert tops == pytest.approx([0.1, 10.0, 0.1 * 10**2.5])
 
 
 @CROSS

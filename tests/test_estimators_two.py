@@ -126,6 +126,7 @@ def test_the_two_vectors_of_the_path_are_opposite(kind: type) -> None:
     assert loss_of(kind, model.decision_function(X)).mean() + penalty == pytest.approx(model.objective_, rel=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::colinear.estimators.StrengthWarning")
 @pytest.mark.parametrize("kind", [SoftmaxClassifierCV, HingeClassifierCV])
 def test_cross_validation_has_the_same_c_and_the_same_shapes(kind: type) -> None:
     single = SoftmaxClassifier if kind is SoftmaxClassifierCV else HingeClassifier

@@ -189,13 +189,19 @@ def test_one_candidate_and_only_diverged_ones_can_be_drawn() -> None:
 
 def test_the_path_shows_accuracies_and_gap_over_log_reg() -> None:
     trials = [
-        {"reg": reg, "train_accuracy": 0.5, "val_accuracy": accuracy, "status": "converged", "relative_gap": gap}
-        for reg, accuracy, gap in ((1e-1, 0.3, 1e-4), (1e-3, 0.4, 1e-3), (1e-2, 0.45, 0.0))
-    ]
-    figure = path_figure(make_entry("exact", trials))
+        {"reg": reg, "train_accuracy": 0.5, "val_accuracy": accuracy, "status": "converged", "relative_gap": gap,
+         "val_error": error}
+        for reg, accuracy, gap, error in ((1e-1, 0.3, 1e-4, 0.01), (1e-3, 0.4, 1e-3, 0.02), (1e-2, 0.45, 0.0, 0.03))
+    ]  # fmt: skip
+    details = {"choice": {"rule": "1se", "best": 2, "at_least": 0.42}}
+    figure = path_figure({**make_entry("exact", trials), "details": details})
     above, below = figure.axes
-    validation = next(line for line in above.lines if line.get_label() == "validation")
-    np.testing.assert_allclose(validation.get_xydata(), [[-3, 0.4], [-2, 0.45], [-1, 0.3]])
+    [validation] = above.containers
+    points, _, (bars,) = validation.lines
+    np.testing.assert_allclose(points.get_xydata(), [[-3, 0.4], [-2, 0.45], [-1, 0.3]])
+    np.testing.assert_allclose([bar[:, 1] for bar in bars.get_segments()], [[0.38, 0.42], [0.42, 0.48], [0.29, 0.31]])
+    threshold = next(line for line in above.lines if line.get_label() == "best - one standard error")
+    assert list(threshold.get_ydata()) == [0.42, 0.42]
     assert below.get_xlabel() == "log10(reg)"
     assert "winner: reg 0.01, validation 0.450" in texts(figure)
     assert to_png(figure)

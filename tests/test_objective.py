@@ -373,3 +373,23 @@ def test_a_group_of_one_process_is_no_group(tmp_path: Path) -> None:
         assert solve_path(draw_rows(40, 4, 3), LOSSES["softmax"], [0.1]).points[0].objective == expected
     finally:
         torch.distributed.destroy_process_group()
+
+
+# The size of features
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_the_mean_square_is_the_trace_of_the_covariance(offset: float) -> None:
+    data = draw_rows(90, 5, 3, seed=1)
+    rows = data.features.numpy()
+    features = as_features(replace(data, features=data.features + offset), bias=3.0)
+    assert Objective(features).mean_square() == pytest.approx(np.cov(rows.T, ddof=0).trace(), rel=1e-9)
+    assert Objective(features).mean_square(10) == pytest.approx(np.cov(rows[::9].T, ddof=0).trace(), rel=1e-9)
+
+
+def test_the_mean_square_counts_a_row_of_weight_two_twice() -> None:
+    features = draw_features(30, 4, 3, seed=2)
+    times = torch.arange(30) % 3
+    twice = take(features, torch.arange(30).repeat_interleave(times))
+    weighted = Objective(features, row_weights=times.double())
+    assert weighted.mean_square() == pytest.approx(Objective(twice, chunk_rows=7).mean_square(), rel=1e-12)

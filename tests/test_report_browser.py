@@ -107,6 +107,10 @@ def test_the_card_of_sgd_says_how_far_above_the_optimum_it_is_and_that_of_the_pa
     assert "the optimum lies between" in text_of(browser, ".sheet:not(.away) .facts dt, .sheet:not(.away) dt")
     visit(browser, runs / "exact" / "report.html")
     assert all(re.fullmatch(r"within .* % of the optimum", text) for text in text_of(browser, ".card .strong"))
+    entries = json.loads((runs / "exact" / "results.json").read_text())["runs"]
+    warnings = [entry["details"]["range"]["warning"] for entry in entries]
+    assert text_of(browser, ".card .warning") == [text for text in warnings if text]
+    assert any(warnings)
     visit(browser, runs / "compare.html")
     told = text_of(browser, ".sheet:not(.away) td.text")
     assert set(shown) <= set(told)

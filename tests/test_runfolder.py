@@ -180,6 +180,16 @@ def test_a_checkpoint_comes_back_as_it_went(tmp_path: Path) -> None:
     assert parts[1] == FACTS
 
 
+@pytest.mark.parametrize("length", range(0, 64, 8))
+def test_loaded_tensors_lie_as_new_ones_do_whatever_the_header(tmp_path: Path, length: int) -> None:
+    """Products of floats end with other digits where rows begin at other addresses, and a run goes on to the byte."""
+    folder = RunFolder(tmp_path)
+    folder.save_checkpoint(NAME, (TENSORS, {**FACTS, "note": "x" * length}), IDENTITY)
+    parts = folder.load_checkpoint(NAME, IDENTITY)
+    assert parts is not None
+    assert all(tensor.data_ptr() % 64 == torch.empty(12).data_ptr() % 64 for tensor in parts[0].values())
+
+
 def test_the_same_checkpoint_has_the_same_bytes_in_its_place(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.save_checkpoint("a", ({"w": TENSORS["coef"].mT}, FACTS), IDENTITY)  # not contiguous

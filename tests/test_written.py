@@ -157,6 +157,12 @@ def test_results_that_no_run_writes_are_refused_with_the_place(folder: RunFolder
         write_report(folder.path)
 
 
+def test_a_choice_fits_the_trials(finished: Path) -> None:
+    entry = json.loads((finished / "results.json").read_text())["runs"][0]
+    entry["details"]["choice"]["best"] = len(entry["trials"])
+    assert "choice names no trial with an accuracy" in str(entry_problem(entry))
+
+
 def test_a_rung_and_a_winner_fit_the_trials(finished: Path) -> None:
     entry = json.loads((finished / "results.json").read_text())["runs"][0]
     assert entry_problem(entry) is None

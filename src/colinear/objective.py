@@ -165,6 +165,28 @@ class Objective:
         all_reduce_(sizes, largest=True)
         return sizes
 
+    def mean_square(self, count: int = 1024) -> float:
+        """Weighted mean squared distance of the rows from their mean, the trace of their covariance.
+
+        count : of rows that are looked at, evenly spaced; up to twice as many, all if there are no more.
+        Error    that of a mean of `count` squared norms: 1 % on CIFAR-10.
+        """
+        features = self.features.at(torch.float64)
+        rows = torch.arange(0, features.n_samples, max(1, features.n_samples // count), device=features.device)
+        weights = torch.ones(len(rows), dtype=torch.float64, device=features.device)
+        weights = weights if self.unit_weights is None else self.unit_weights[rows].double()
+        total = self._sampled_weight(rows)
+        mean = torch.zeros(features.n_features, dtype=torch.float64, device=features.device)
+        square = torch.zeros(1, dtype=torch.float64, device=features.device)
+        parts = [slice(first, first + self.chunk_rows) for first in range(0, len(rows), self.chunk_rows)]
+        for part in parts:
+            mean += weights[part] / total @ features.gather(rows[part])
+        all_reduce_(mean)
+        for part in parts:
+            square += weights[part] / total @ (features.gather(rows[part]) - mean).square().sum(1)
+        all_reduce_(square)
+        return float(square)
+
     def accuracy(self, coef: Tensor) -> Tensor:
         """Share of rows that each candidate labels correctly, (k,) float64; ties go to the lowest class."""
         correct = torch.zeros(len(coef), dtype=torch.int64, device=coef.device)

@@ -54,11 +54,12 @@ def trial_table(entry: Entry, top: int = 10) -> Table:
     total = len(entry["trials"])
     exact = entry["solver"] == "exact"
     kind = "strength" if exact else "candidate"
-    title = f"{entry['loss']}: {total} {kind}{'s' * (total != 1)}{', best first' * (total > 1)}"
+    first = "best" if not exact or entry["details"]["choice"]["rule"] == "best" else "winner"
+    title = f"{entry['loss']}: {total} {kind}{'s' * (total != 1)}{f', {first} first' * (total > 1)}"
     own = ("objective", "within", "passes") if exact else ()
     spread = any(trial.get("spread") is not None for trial in trials)
-    first = () if exact else ("learning rate",)
-    columns = (*first, "reg", *own, "train", "validation", *(("±",) if spread else ()), "status")
+    rate = () if exact else ("learning rate",)
+    columns = (*rate, "reg", *own, "train", "validation", *(("±",) if spread else ()), "status")
     table = new_table(title, columns, left=("status",))
     for place, trial in enumerate(trials):
         cells = [] if exact else [as_number(trial.get("learning_rate"))]
@@ -86,10 +87,8 @@ def show_run(output: Output, entry: Entry, top: int = 10) -> None:
         output.say(f"The winner is {wording.describe_above(winner['above_optimum'])} for its reg.")
     if entry["solver"] == "exact":
         output.say(f"The winner, reg {as_number(winner['reg'])}, {distance(winner.get('relative_gap'))}.")
-        regs = [trial["reg"] for trial in entry["trials"]]
-        if len(regs) > 2 and winner["reg"] in (min(regs), max(regs)):
-            side = "weakest" if winner["reg"] == min(regs) else "strongest"
-            output.say(f"It is the {side} strength tried: widen --regs to see whether the best lies beyond.")
+    for sentence in wording.describe_range(entry):
+        output.say(sentence)
     output.say(test_sentence(entry), style="bold")
     output.say()
 

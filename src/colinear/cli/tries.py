@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,11 @@ from colinear.cli.signals import Stopped
 from colinear.cli.tables import as_accuracy, as_number, new_table, say_advice
 from colinear.datasets.base import Split
 from colinear.search.listener import Listener
-from colinear.search.path_search import default_regs
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.tries import try_name, tune_tries
 from colinear.search.winner import LossRun
-from colinear.search.wording import describe_above
+from colinear.search.wording import describe_above, warn_of_end
 from colinear.tracking import TensorBoardLog
 
 
@@ -100,13 +99,17 @@ def show_tries(output: Output, settings: Settings, records: list[dict[str, Any]]
         if placed:
             farthest = max(placed, key=lambda above: math.inf if above[1] is None else above[1])
             output.say(f"{record['loss']}: the farthest winner is {describe_above(farthest)} for its reg.")
-        regs = settings.regs or default_regs(record["loss"])
-        ends = {"weakest": min(regs), "strongest": max(regs)} if settings.solver == "exact" and len(regs) > 2 else {}
-        for side, end in ends.items():
-            if count := sum(winner["reg"] == end for winner in winners):
-                tries = f"{count} of {len(winners)} tries"
-                output.say(f"{record['loss']}: {tries} chose the {side} strength tried: widen --regs.")
+        if settings.solver == "exact":
+            _show_ends(output, record, automatic=settings.regs is None)
     output.say()
+
+
+def _show_ends(output: Output, record: Mapping[str, Any], *, automatic: bool) -> None:
+    """At which end of their strengths tries were best."""
+    for end in ("weakest", "strongest"):
+        count = sum(one["winner_at"] == end for one in record["each"])
+        if count:
+            output.say(f"{record['loss']}, {count} of {record['count']} tries: {warn_of_end(end, automatic=automatic)}")
 
 
 def refuse_try(path: Path) -> None:

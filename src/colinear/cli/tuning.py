@@ -52,7 +52,7 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
             refuse_used(out)
         split = _open(settings, output)
         rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
-        if values["regs"] is not None:
+        if settings.regs is not None:
             settings = replace(settings, regs=parse_regs(values["regs"], rows.n_samples))
         # before a folder is made
         check_memory(settings, split.train.n_classes, split.train.n_features + 1, pick_device(settings.device))

@@ -2,7 +2,7 @@
 
 from colinear.estimators.certificates import CertificateWarning
 from colinear.estimators.classifiers import HingeClassifier, SoftmaxClassifier
-from colinear.estimators.cv import HingeClassifierCV, SoftmaxClassifierCV
+from colinear.estimators.cv import HingeClassifierCV, SoftmaxClassifierCV, StrengthWarning
 
 __all__ = [
     "CertificateWarning",
@@ -10,5 +10,6 @@ __all__ = [
     "HingeClassifierCV",
     "SoftmaxClassifier",
     "SoftmaxClassifierCV",
+    "StrengthWarning",
 ]
 __dir__ = __all__.copy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,11 +21,15 @@ from colinear.estimators.certificates import warn_uncertified
 from colinear.estimators.fitting import Fit
 from colinear.losses import LOSSES
 from colinear.search.candidates import rank_candidates
-from colinear.search.path_search import default_regs
+from colinear.search.strengths import REFERENCE, default_regs, find_end
 from colinear.solvers.folds import Rows, batch_splits, cross_validate
 from colinear.solvers.path import fit_preconditioner, solve_path
 
 COSTS = (1e-4, 1e4)  # ends of the range that a whole number for Cs spans, scikit-learn's
+
+
+class StrengthWarning(UserWarning):
+    """The best strength is an end of those that were compared: a better one may lie beyond."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -49,7 +54,8 @@ class LinearClassifierCV(LinearClassifierBase):
         sample_weight : None, or (n,) >= 0; weighs rows in training and in the accuracies.
         Returns  self.
         Raises   `InputError`, a ValueError, before any work.
-        Warns    `CertificateWarning` if a certificate misses `tol`.
+        Warns    `CertificateWarning` if a certificate misses `tol`; `StrengthWarning` if the best of three strengths or
+                 more is the weakest or the strongest.
         """
         tol = check_number("tol", plain(self.tol), above=0)
         seed, passes = self._seed(), self._passes(EXACT_PASSES)
@@ -71,6 +77,14 @@ class LinearClassifierCV(LinearClassifierBase):
         self.scores_, self.mean_scores_ = found.accuracies.numpy(), found.means.numpy()
         self.spread_ = found.spreads.numpy()
         warn_uncertified([point for path in found.solves for point in path.points], tol)
+        end = find_end(regs, found.means.tolist(), best)
+        if end is not None:
+            warnings.warn(
+                f"the best, reg={regs[best]:.3g}, is the {end} of {len(regs)} strengths: a better one may lie beyond. "
+                f"Give {end.removesuffix('est')}er regs too ({'larger' if end == 'weakest' else 'smaller'} Cs).",
+                StrengthWarning,
+                stacklevel=2,
+            )
         return self
 
     def _strengths(self, fit: Fit) -> tuple[float, ...]:
@@ -80,7 +94,9 @@ class LinearClassifierCV(LinearClassifierBase):
         if self.regs is not None:
             return tuple(check_number("regs", plain(reg), above=0) for reg in _as_list("regs", self.regs))
         if self.Cs is None:
-            return default_regs(self._loss)
+            square, bias = fit.objective.mean_square(), fit.scaling.bias
+            # an intercept moves by about bias^2 / (2 reg): rows that are not centred need it, however large they are
+            return default_regs(self._loss, square if bias == 0 else min(square, REFERENCE * bias**2))
         if isinstance(self.Cs, numbers.Integral):
             ends = np.log10(COSTS)
             costs: Sequence[Any] = np.logspace(ends[1], ends[0], check_count("Cs", int(self.Cs))).tolist()
@@ -139,7 +155,8 @@ class SoftmaxClassifierCV(SoftmaxProbabilities, LinearClassifierCV):
     Parameters
     ----------
     regs, Cs : strengths, one of them: a list, or for Cs a whole number of values from 1e-4 to 1e4, log-spaced.
-        Neither: 1e-5 to 1e-1 in half-decades of reg (hinge: 1e-3 to 1).
+        Neither: 9 half-decades of reg (hinge: 7) that follow the features' scale, see `default_regs`; with an
+        intercept 1e-1 at most (hinge: 1), times the square of intercept_scaling.
     cv : number of stratified folds; a share in (0, 1) for one stratified hold-out; a scikit-learn splitter; or an
         iterable of (training rows, test rows). Splits whose test sets overlap are solved one after the other.
     The others are those of `SoftmaxClassifier`; the solver is the exact one.

@@ -20,7 +20,7 @@ from colinear.report.record import Record, load_record, model_digest, record_nam
 from colinear.report.sprites import MOST_CLASSES, make_sprite, stretch
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
-from colinear.search.wording import describe_above
+from colinear.search.wording import describe_above, describe_range
 from colinear.search.written import read_results
 
 Json = dict[str, Any]
@@ -74,6 +74,7 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
         "order": entry["order"],
         "best": entry["best"],
         "above": _above(entry),
+        "range": describe_range(entry),
         "rungs": entry["rungs"],
         "details": entry["details"],
         "seconds": entry["seconds"],

@@ -123,14 +123,14 @@ def path_figure(entry: Entry) -> Figure:
     x = np.log10([trial["reg"] for trial in trials])
     figure = new_figure(7.2, 5.4)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    for key, name, colour in (("train_accuracy", "training", FAINT), ("val_accuracy", "validation", ACCENTS[0])):
-        above.plot(x, _column(trials, key), "o-", color=colour, label=name, markersize=5)
-    spread = _column(trials, "spread")
-    if np.isfinite(spread).any():
-        middle = _column(trials, "val_accuracy")
-        above.fill_between(
-            x, middle - spread, middle + spread, color=ACCENTS[0], alpha=0.15, linewidth=0, label="± over folds"
-        )
+    above.plot(x, _column(trials, "train_accuracy"), "o-", color=FAINT, label="training", markersize=5)
+    above.errorbar(
+        x, _column(trials, "val_accuracy"), _column(trials, "val_error"), fmt="o-", color=ACCENTS[0], markersize=5,
+        capsize=3, elinewidth=1, label="validation ± one standard error",
+    )  # fmt: skip
+    if entry["details"]["choice"]["rule"] == "1se":
+        least = entry["details"]["choice"]["at_least"]
+        above.axhline(least, color=INK, linewidth=0.8, linestyle=":", label="best - one standard error")
     place = math.log10(winner["reg"])
     chosen = f"winner: reg {winner['reg']:.3g}, validation {winner['val_accuracy']:.3f}"
     for axes in (above, below):
@@ -143,11 +143,13 @@ def path_figure(entry: Entry) -> Figure:
     below.plot(x, 100 * np.maximum(gap, 1e-16), "o-", color=INK, markersize=4)
     if np.isfinite(gap).any():
         below.set_yscale("log")
+        below.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         below.yaxis.set_major_formatter("{x:g} %")
+        below.yaxis.set_minor_formatter(NullFormatter())
     below.set_ylabel("relative gap")
     below.set_xlabel("log10(reg)")
     handles, names = above.get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=9)
+    figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
 
 

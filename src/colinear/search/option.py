@@ -88,9 +88,14 @@ def span(least: float, most: float) -> Kind:
 
 
 def strengths(least: float, most: float) -> Kind:
-    """What `parse_regs` reads; dino45, which depends on the number of rows, as for one row."""
+    """What `parse_regs` reads; dino45, which depends on the number of rows, as for one row; None is auto."""
     rule = partial(_check_each, least=least, most=most)
-    return Kind(str, rule, lambda flag, text: parse_regs(text, 1), lambda regs: ",".join(map(repr, regs)))
+    return Kind(
+        str,
+        rule,
+        lambda flag, text: None if text.strip() == "auto" else parse_regs(text, 1),
+        lambda regs: ",".join(map(repr, regs)),
+    )
 
 
 def parse_range(flag: str, text: str) -> Range:

@@ -7,7 +7,7 @@ import math
 from colinear.checks import InputError, check_count
 from colinear.texts import shown
 
-RULE = "--regs must be LOW:HIGH:COUNT, a comma list of numbers > 0, or dino45"
+RULE = "--regs must be LOW:HIGH:COUNT, a comma list of numbers > 0, dino45 or auto"
 DINO_EXPONENTS = (-6.0, 5.0)  # DINOv2's linear-probe protocol: 45 values of C, log-spaced from 1e-6 to 1e5
 DINO_COUNT = 45
 MOST = 1000  # strengths in a list; more are a mistake in the text
@@ -40,6 +40,15 @@ def parse_regs(text: str, n_samples: int) -> tuple[float, ...]:
     if not regs or not all(0 < reg < math.inf for reg in regs):
         raise InputError(f"{RULE}; got {shown(text)}. Try --regs 1e-5:1e-1:9.")
     return tuple(sorted(set(regs)))
+
+
+def half_decades(first: int, count: int) -> tuple[float, ...]:
+    """`count` numbers of ratio root 10, ascending; the first is 10^(first / 2).
+
+    >>> half_decades(-4, 3)
+    (0.01, 0.0316227766017, 0.1)
+    """
+    return tuple(_log_spaced(first / 2, (first + count - 1) / 2, count))
 
 
 def _range(text: str) -> list[float]:

@@ -93,9 +93,13 @@ class Settings:
         "Search in the principal subspace with this share of variance, as 0.985.", "sgd", "SHARE", search_only=True)
 
     regs: tuple[float, ...] | None = setting(
-        None, "--regs", strengths(**RATES),
-        "Strengths: a log-spaced range, a comma list, or dino45 (45 values of C from 1e-6 to 1e5).", "exact",
-        "LOW:HIGH:COUNT", shown="a range for each loss", search_only=True)
+        "auto", "--regs", strengths(**RATES),
+        "Strengths: a log-spaced range, a comma list, dino45 (45 values of C from 1e-6 to 1e5), or auto: a range that "
+        "follows the features and goes on beyond an end.", "exact", "LOW:HIGH:COUNT", search_only=True)
+    rule: str = setting(
+        "best", "--rule", choice("best", "1se"),
+        "best: the highest accuracy wins. 1se: the strongest within one standard error of it.", "exact",
+        search_only=True)
     tol: float = setting(
         1e-3, "--tol", number(above=0, most=1), "Relative duality gap to reach: 1e-3 is 0.1 % of the optimum.",
         "exact", "GAP")

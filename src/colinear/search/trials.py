@@ -21,7 +21,8 @@ class Trial:
     `loss` is the mean loss of its last minibatches (SGD); `passes` belongs to the exact path, `objective` and
     `relative_gap` to the exact path and to SGD's winner, `above_optimum` to SGD's winner: objective / optimum - 1 lies
     between its two numbers, the second of which may be infinite; `spread` is the standard deviation (n - 1) of the
-    validation accuracy over folds.
+    validation accuracy over folds, and `val_error` its standard error (exact): spread / sqrt(folds), or that of a share
+    of the validation rows, sqrt(share (1 - share) / rows).
     """
 
     reg: float
@@ -35,6 +36,7 @@ class Trial:
     relative_gap: float | None = None
     above_optimum: tuple[float, float] | None = None
     passes: int | None = None
+    val_error: float | None = None
     spread: float | None = None
 
     def to_json(self) -> dict[str, Any]:

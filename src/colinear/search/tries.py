@@ -77,6 +77,7 @@ def summarize(entries: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
     each = [
         {
             "folder": try_name(number), "seed": seed + number - 1, "winner": entry["trials"][entry["best"]],
+            "winner_at": entry["details"].get("range", {}).get("winner_at"),
             "test_accuracy": entry["test_accuracy"], "seconds": entry["seconds"],
         }
         for number, entry in enumerate(entries, 1)

@@ -18,7 +18,7 @@ from colinear.search.device import pick_device
 from colinear.search.listener import Listener, Silent
 from colinear.search.memory import check_memory
 from colinear.search.optimum import place_winner
-from colinear.search.path_search import PathSearch, default_regs
+from colinear.search.path_search import PathSearch
 from colinear.search.position import SearchPosition
 from colinear.search.prepared import Prepared
 from colinear.search.resultsfile import results_json
@@ -108,7 +108,7 @@ class Run:
     def _search_exact(self, loss: str) -> SearchResult:
         rows, settings = self.prepared, self.settings
         search = path_search(loss, settings)
-        total = len(search.regs) * (1 + (settings.cv or 0))
+        total = search.n_first * (1 + (settings.cv or 0))
         self.listener.started(loss, total, "strengths" if settings.cv is None else "fits")
         shared: Any = {"preconditioner": rows.preconditioner, "report": self.listener.progressed}
         if settings.cv is not None:
@@ -164,8 +164,7 @@ def sgd_search(loss: str, settings: Settings) -> SGDSearch:
 
 def path_search(loss: str, settings: Settings) -> PathSearch:
     """The exact path as `settings` describe it."""
-    regs = settings.regs or default_regs(loss)
-    return PathSearch(loss, regs, settings.tol, settings.max_passes, settings.seed)
+    return PathSearch(loss, settings.regs, settings.tol, settings.max_passes, settings.seed, settings.rule)  # type: ignore[arg-type]
 
 
 def _all_diverged(loss: str, settings: Settings) -> str:

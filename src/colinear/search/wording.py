@@ -1,9 +1,10 @@
-"""Shares, and distances above the optimum, in words: the same on the terminal and in the report."""
+"""Shares, distances and ranges of strengths in words: the same on the terminal and in the report."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 FAR = 10.0  # above the optimum: from there on a factor says more than a percentage
 
@@ -40,3 +41,42 @@ def as_percent(share: float) -> str:
     if "e-" in text:
         text = f"{100 * share:.{int(text.split('e-')[1]) + 1}f}".rstrip("0")
     return f"{float(text):g} %" if "e" in text else f"{text} %"
+
+
+def warn_of_end(end: str, *, automatic: bool) -> str:
+    """What to do where the best of some strengths is at an end of them.
+
+    >>> warn_of_end("weakest", automatic=False)
+    'The best is the weakest strength tried, and a better one may lie beyond: widen --regs, or leave it out.'
+    """
+    remedy = f"name {end.removesuffix('est')}er ones with --regs" if automatic else "widen --regs, or leave it out"
+    return f"The best is the {end} strength tried, and a better one may lie beyond: {remedy}."
+
+
+def describe_range(entry: Mapping[str, Any]) -> list[str]:
+    """Sentences about the strengths of an entry of `runs`: what was added, which rule chose, what to be warned of.
+
+    >>> of = {"started_with": 9, "weaker_added": 2, "stronger_added": 0, "warning": None}
+    >>> describe_range({"solver": "exact", "details": {"range": of, "choice": {"rule": "best"}}})
+    ['9 strengths at first; 2 weaker ones were added, until validation accuracy no longer rose.']
+    """
+    if entry["solver"] != "exact":
+        return []
+    tried, choice, said = entry["details"]["range"], entry["details"]["choice"], []
+    added = [
+        f"{tried[f'{side}_added']} {side} one{'s' * (tried[f'{side}_added'] != 1)}"
+        for side in ("weaker", "stronger")
+        if tried[f"{side}_added"]
+    ]
+    if added:
+        until = "" if tried["warning"] else ", until validation accuracy no longer rose"
+        were = "was" if tried["weaker_added"] + tried["stronger_added"] == 1 else "were"
+        first = f"{tried['started_with']} strength{'s' * (tried['started_with'] != 1)} at first"
+        said.append(f"{first}; {' and '.join(added)} {were} added{until}.")
+    if choice["rule"] == "1se":
+        best = entry["trials"][choice["best"]]
+        said.append(
+            f"Chosen as the strongest within one standard error of the best: {best['val_accuracy']:.4f} at "
+            f"reg {best['reg']:.3g}, error {best['val_error']:.4f}."
+        )
+    return said + ([tried["warning"]] if tried["warning"] else [])

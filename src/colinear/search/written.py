@@ -54,8 +54,9 @@ def entry_problem(entry: Any) -> str | None:
     rules = {
         "order does not rank the trials": sorted(entry["order"]) == list(range(count)),
         "best is not the first of order": entry["order"][0] == best,
-        "the winner has no accuracy": best < count
-        and entry["trials"][best]["val_accuracy"] is not None,
+        "the winner has no accuracy": _has_accuracy(entry["trials"], best),
+        "choice names no trial with an accuracy": entry["solver"] != "exact"
+        or _has_accuracy(entry["trials"], entry["details"]["choice"]["best"]),
         "a rung compares candidates that are not there": all(
             len(rung["candidates"]) == len(rung["val_accuracies"]) and max(rung["candidates"], default=0) < count
             for rung in entry["rungs"]
@@ -72,6 +73,10 @@ def entry_problem(entry: Any) -> str | None:
         if not math.isclose(entry["test_accuracy"], share, abs_tol=1e-9):
             found = "test_accuracy is not that of confusion_matrix"
     return None if found is None else f"{entry['loss']}: {found}"
+
+
+def _has_accuracy(trials: list[Json], number: int) -> bool:
+    return number < len(trials) and trials[number]["val_accuracy"] is not None
 
 
 def write_settings(folder: RunFolder, settings: Settings) -> None:

@@ -107,6 +107,7 @@ def cross_validate(
     batches: Sequence[FoldBatch],
     *,
     all_rows_first: bool = False,
+    start: Tensor | None = None,
     relay: Callable[[int], Report] | None = None,
 ) -> CrossValidation:
     """Solve k strengths on all rows and without each split's test rows, and judge by these.
@@ -118,6 +119,7 @@ def cross_validate(
     all_rows_first : solve all rows alone and start every fold from there, so that they have passes and seconds of
     their own to report. Otherwise they are candidates beside the folds, and one solve does for all. Both reach the
     tolerance; passes differ, and weights by no more than the gaps allow.
+    start : (k, c, d) weights from which the first solve starts; zeros by default.
     relay : given the number of fits done, what the next solve reports to.
     Raises   `InputError` if a split holds out no weight, and what `solve_path` raises.
     """
@@ -133,8 +135,8 @@ def cross_validate(
         solves.append(path)
         return path
 
-    whole = run(objective, [-1]) if all_rows_first else None
-    start = None if whole is None else whole.coef
+    whole = run(objective, [-1], start) if all_rows_first else None
+    start = start if whole is None else whole.coef
     correct = torch.empty(len(regs), sum(len(batch.splits) for batch in batches), dtype=torch.float64)
     weights = correct.new_empty(correct.shape[1])
     for batch in batches:

@@ -49,6 +49,8 @@
 
   const card = (panel, number, comparison, choose) => {
     const trial = panel.trials[panel.best];
+    const { range, choice } = panel.details;
+    const among = choice && choice.rule === "1se" ? "chosen from" : "best of";
     const share = panel.test ? panel.test.accuracy : trial.val_accuracy;
     const under = panel.test
       ? [`95 % interval ${C.percent(panel.test.interval[0])} to ${C.percent(panel.test.interval[1])}`]
@@ -59,7 +61,8 @@
       C.el("span", { class: "cardline" }, panel.test ? "test accuracy" : "validation accuracy"),
       under.map((text) => C.el("span", { class: "cardnote" }, text)),
       C.el("span", { class: "cardnote strong" }, C.certificate(panel) || "no certificate of optimality"),
-      C.el("span", { class: "cardnote" }, `${C.setting(trial)} · best of ${panel.trials.length} in ${C.duration(panel.seconds)}`));
+      range && range.warning && C.el("span", { class: "cardnote warning" }, range.warning),
+      C.el("span", { class: "cardnote" }, `${C.setting(trial)} · ${among} ${panel.trials.length} in ${C.duration(panel.seconds)}`));
   };
 
   C.cards = (page, choose) =>

@@ -59,7 +59,8 @@
       const at = points.find((p) => p.number === chosen.number);
       if (at && C.known(read(at.trial))) pen.dot(at.x, read(at.trial), 10, null, pen.colours.accent, 2);
     };
-    const accuracies = points.flatMap((p) => [p.trial.val_accuracy, p.trial.train_accuracy]).filter(C.known);
+    const ends = (trial) => [-1, 1].map((side) => trial.val_accuracy + side * (trial.val_error || 0));
+    const accuracies = points.flatMap((p) => [p.trial.train_accuracy, ...ends(p.trial)]).filter(C.known);
     const val = (trial) => trial.val_accuracy;
     const top = C.chart({
       ...shared,
@@ -71,7 +72,7 @@
         pen.line(line((trial) => trial.train_accuracy), pen.colours.second, 1.75, [5, 4]);
         pen.line(line(val), pen.colours.accent, 2);
         for (const p of points) {
-          if (C.known(p.trial.spread)) pen.line([[p.x, val(p.trial) - p.trial.spread], [p.x, val(p.trial) + p.trial.spread]], pen.colours.accent, 1);
+          if (C.known(p.trial.val_error)) pen.line([[p.x, val(p.trial) - p.trial.val_error], [p.x, val(p.trial) + p.trial.val_error]], pen.colours.accent, 1);
           if (C.known(val(p.trial))) pen.dot(p.x, val(p.trial), p.number === panel.best ? 6 : 3.5, p.number === panel.best ? pen.colours.accent : pen.colours.paper, pen.colours.accent, 2);
         }
         mark(pen, val);
@@ -93,7 +94,7 @@
         mark(pen, gap);
       },
     });
-    const key = C.key([["accent", "validation"], ["second", "training"],
+    const key = C.key([["accent", "validation, ± one standard error"], ["second", "training"],
       ["third", `relative gap: at most so far from the optimum (dashed: the tolerance, ${C.short(panel.settings.tol)})`]]);
     return { charts: [top, low], node: C.el("div", {}, top, low, key) };
   };
@@ -151,7 +152,7 @@
     });
     const note = sgd
       ? "Each mark is one candidate, trained on the same minibatches. Point at a mark for its numbers; choose it for its loss curve and templates."
-      : "Each strength of regularization was solved to a certificate. Point at a mark for its numbers; choose it for its templates.";
+      : ["Each strength of regularization was solved to a certificate. Point at a mark for its numbers; choose it for its templates.", ...panel.range].join(" ");
     return C.section("search", "The search", note, C.el("div", { class: "halves" }, node, detail));
   };
 }
