@@ -63,12 +63,11 @@ def file_name(problem: str, device: torch.device) -> str:
 
     'cpu' alone is a processor with AMX, 'cpu-float' one whose products of images are float32.
     """
+    kind = device_name(device)
     if device.type == "cpu":
-        instructions = (byte_instructions() or "float") if multiplies_bytes() else "float"
-        device_kind = "cpu" if instructions == "AMX" else f"cpu-{instructions}"
-    else:
-        device_kind = device_name(device)
-    return f"{problem}-{re.sub(r'[^a-z0-9]+', '-', device_kind.lower()).strip('-')}.json"
+        instructions = byte_instructions() if multiplies_bytes() else "float"
+        kind = "cpu" if instructions == "AMX" else f"cpu-{instructions}"
+    return f"{problem}-{re.sub(r'[^a-z0-9]+', '-', kind.lower()).strip('-')}.json"
 
 
 def cpu_name() -> str:
