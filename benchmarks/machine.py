@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from colinear.processor import byte_instructions, multiplies_bytes
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("colinear", "torch", "numpy", "scipy", "scikit-learn")
 
@@ -43,6 +45,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "bytes": byte_instructions() if multiplies_bytes() else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in PACKAGES},
@@ -56,9 +59,15 @@ def device_name(device: torch.device) -> str:
 
 
 def file_name(problem: str, device: torch.device) -> str:
-    """<problem>-<device>.json: 'cpu', or the accelerator's name in letters that fit a file name."""
-    name = "cpu" if device.type == "cpu" else re.sub(r"[^a-z0-9]+", "-", device_name(device).lower()).strip("-")
-    return f"{problem}-{name}.json"
+    """<problem>-<device>.json: an accelerator's name in letters that fit a file name, or 'cpu' and how bytes multiply.
+
+    'cpu' alone is a processor with AMX, 'cpu-float' one whose products of images are float32.
+    """
+    kind = device_name(device)
+    if device.type == "cpu":
+        instructions = byte_instructions() if multiplies_bytes() else "float"
+        kind = "cpu" if instructions == "AMX" else f"cpu-{instructions}"
+    return f"{problem}-{re.sub(r'[^a-z0-9]+', '-', kind.lower()).strip('-')}.json"
 
 
 def cpu_name() -> str:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks import command, sameness, strengths
+from benchmarks import command, machine, sameness, strengths
 from benchmarks.certificates import CERTIFICATES, hinge_certificate, write_rows
-from benchmarks.machine import spread
+from benchmarks.machine import file_name, spread
 from benchmarks.methods.course import course_hinge, course_softmax
 from benchmarks.methods.loops import mean_hinge
 from benchmarks.methods.ours import solve
@@ -29,8 +29,19 @@ SEARCH = ("--candidates", "4", "--steps", "12", "--repeats", "1", "--baseline-st
 
 def run(out: Path, *arguments: str) -> dict[str, Any]:
     main([*arguments, "--data", "digits", "--device", "cpu", "--out", str(out)])
-    report: dict[str, Any] = json.loads((out / f"{arguments[0]}-cpu.json").read_text())
+    report: dict[str, Any] = json.loads((out / file_name(arguments[0], torch.device("cpu"))).read_text())
     return report
+
+
+def test_files_of_processors_that_multiply_bytes_otherwise_have_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    for instructions, name in (
+        ("AMX", "path-cpu"),
+        ("AVX-512 VNNI", "path-cpu-avx-512-vnni"),
+        (None, "path-cpu-float"),
+    ):
+        monkeypatch.setattr(machine, "byte_instructions", lambda instructions=instructions: instructions)
+        monkeypatch.setattr(machine, "multiplies_bytes", lambda instructions=instructions: instructions is not None)
+        assert machine.file_name("path", torch.device("cpu")) == f"{name}.json"
 
 
 def test_course_search_reports_every_variant_beside_the_baseline(tmp_path: Path) -> None:

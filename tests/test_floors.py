@@ -15,7 +15,7 @@ import colinear
 FLOORS = (
     ("checks", "outputs", "schemas", "texts"),
     ("datasets", "metrics", "model", "modelfile"),
-    ("curvature", "export", "gradcheck", "losses", "products", "reference", "selfcheck"),
+    ("byteproducts", "curvature", "export", "gradcheck", "losses", "processor", "products", "reference", "selfcheck"),
     ("objective",),
     ("solvers",),
     ("estimators", "search"),

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from colinear import products
+from colinear.byteproducts import MOST_SUMMANDS, ByteProducts, byte_second_moment
 from colinear.datasets import ArrayDataset, Features, Scaling, fit_scaling
 from colinear.losses import Hinge, Softmax
 from colinear.objective import Objective
-from colinear.products import ByteProducts, FloatProducts, Products, pass_products, step_products
+from colinear.products import FloatProducts, Products, pass_products, step_products
 
 CLASSES = 4
 
@@ -23,6 +24,12 @@ def images(n: int = 60, pixels: int = 300, *, seed: int = 0, standardize: bool =
     labels = torch.arange(n) % CLASSES
     data = ArrayDataset(rows, labels, tuple("abcd"), value_range=255.0)
     return Features(data, fit_scaling(data, standardize=standardize, intercept_scaling=bias))
+
+
+def use_bytes(monkeypatch: pytest.MonkeyPatch, there: bool = True, *, fewest: int = 0) -> None:
+    """Let rows be multiplied as bytes on every processor, however few they are; or on none."""
+    monkeypatch.setattr(products, "multiplies_bytes", lambda: there)
+    monkeypatch.setattr(products, "FEWEST_PIXELS", fewest)
 
 
 def products_of(kind: Products, coef: Tensor, slopes: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,7 +128,7 @@ def test_a_fourth_digit_is_for_wide_rows_only() -> None:
 
 
 def test_images_that_centring_leaves_little_of_are_multiplied_as_floats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "has_byte_tiles", lambda: True)
+    use_bytes(monkeypatch)
     generator = torch.Generator().manual_seed(0)
     for low, high, suits in ((0, 256, True), (5, 16, False), (100, 156, True), (240, 256, False)):
         raw = torch.randint(low, high, (40, 300), generator=generator, dtype=torch.uint8)
@@ -133,33 +140,33 @@ def test_images_that_centring_leaves_little_of_are_multiplied_as_floats(monkeypa
 
 
 def test_sums_that_int32_cannot_hold_are_left_to_floats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "has_byte_tiles", lambda: True)
+    use_bytes(monkeypatch)
     white = torch.full((2**17 + 1, 256), 255, dtype=torch.uint8)  # v = 127: sums of v^2 pass 2^31 at 133,153 rows
     white[0] = 0
     data = ArrayDataset(white, torch.zeros(len(white), dtype=torch.int64), ("a", "b"), value_range=255.0)
     unit, shift = torch.tensor(1 / 255, dtype=torch.float64), torch.zeros(256, dtype=torch.float64)
     features = Features(data, Scaling(unit, shift, 0.0))
     seen: list[int] = []
-    real = products.byte_second_moment
+    real = byte_second_moment
     monkeypatch.setattr(
         "colinear.objective.byte_second_moment", lambda f, rows, size: (seen.append(len(rows)), real(f, rows, size))[1]
     )
     objective = Objective(features, chunk_rows=2**14)
-    for count in (products.MOST_SUMMANDS, products.MOST_SUMMANDS + 1):
+    for count in (MOST_SUMMANDS, MOST_SUMMANDS + 1):
         rows = torch.arange(count)
         assert objective.second_moment(rows)[3, 5].item() == pytest.approx((count - 1) / count, rel=1e-4)
-    assert seen == [products.MOST_SUMMANDS]
+    assert seen == [MOST_SUMMANDS]
 
 
 @pytest.mark.parametrize(("classes", "kind"), [(128, ByteProducts), (129, FloatProducts)])
 def test_slopes_of_more_classes_than_a_byte_counts_are_floats(
     classes: int, kind: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(products, "has_byte_tiles", lambda: True)
+    use_bytes(monkeypatch)
     raw = torch.randint(0, 256, (classes, 300), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     data = ArrayDataset(raw, torch.arange(classes), tuple(map(str, range(classes))), value_range=255.0)
     features = Features(data, fit_scaling(data))
-    found = step_products(features, Hinge(), 32)
+    found = step_products(features, Hinge(), 128)
     assert isinstance(found, kind)
     scores = torch.zeros(1, classes, 32)  # all margins are 1: the slope of the true class is 1 - classes
     Hinge().value_and_gradient_(scores, torch.zeros(32, dtype=torch.int64))
@@ -201,14 +208,15 @@ def test_weights_of_zero_have_scores_of_zero() -> None:
 
 
 def test_bytes_are_used_for_plain_images_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "has_byte_tiles", lambda: True)
+    use_bytes(monkeypatch)
     features, coef = images(), torch.zeros(4, 301)
     narrow = images(pixels=64)
     floats = ArrayDataset(torch.randn(8, 300), torch.arange(8) % 2, ("a", "b"))
-    assert isinstance(step_products(features, Hinge(), 32), ByteProducts)
-    assert isinstance(step_products(features, Softmax(), 32), FloatProducts)
-    assert isinstance(step_products(features, Hinge(0.5), 32), FloatProducts)
+    assert isinstance(step_products(features, Hinge(), 128), ByteProducts)
+    assert isinstance(step_products(features, Softmax(), 128), FloatProducts)
+    assert isinstance(step_products(features, Hinge(0.5), 128), FloatProducts)
     assert isinstance(step_products(features, Hinge(), 2**17), FloatProducts)  # int32 would overflow
+    assert isinstance(step_products(features, Hinge(), 127), FloatProducts)
     assert isinstance(pass_products(features, coef), ByteProducts)
     # more columns than int32 can add up
     wide = images(n=8, pixels=2**17)
@@ -220,16 +228,23 @@ def test_bytes_are_used_for_plain_images_only(monkeypatch: pytest.MonkeyPatch) -
         Features(floats, fit_scaling(floats)),
     ):
         assert isinstance(pass_products(other, torch.zeros(1, other.n_features)), FloatProducts)
-    monkeypatch.setattr(products, "has_byte_tiles", lambda: False)
+    use_bytes(monkeypatch, False)
     assert isinstance(pass_products(features, coef), FloatProducts)
 
 
-@pytest.mark.parametrize("tiles", [True, False])
+def test_a_few_rows_are_multiplied_as_floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = images(60, 300)
+    for fewest, suits in ((60 * 300, True), (60 * 300 + 1, False)):
+        use_bytes(monkeypatch, fewest=fewest)
+        assert products.suits_bytes(features) is suits
+
+
+@pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize("bias", [0.0, 2.0])
 def test_the_second_moment_is_that_of_the_scaled_rows(
-    tiles: bool, bias: float, monkeypatch: pytest.MonkeyPatch
+    there: bool, bias: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(products, "has_byte_tiles", lambda: tiles)
+    use_bytes(monkeypatch, there)
     features = images(bias=bias)
     rows = torch.arange(3, 50)
     chunk = features.at(torch.float64).gather(rows)
@@ -244,8 +259,8 @@ def test_an_objective_is_the_same_through_bytes(loss: Softmax | Hinge, monkeypat
     coef = torch.randn(2, CLASSES, features.n_features, generator=torch.Generator().manual_seed(0)) * 0.01
     regs = torch.tensor([1e-2, 1.0], dtype=torch.float64)
     found = []
-    for tiles in (True, False):
-        monkeypatch.setattr(products, "has_byte_tiles", lambda tiles=tiles: tiles)
+    for there in (True, False):
+        use_bytes(monkeypatch, there)
         found.append(Objective(features, chunk_rows=25).evaluate(coef, regs, loss))
     for name in ("objective", "gap", "value", "gradient", "curvature"):
         assert torch.allclose(getattr(found[0], name), getattr(found[1], name), rtol=1e-4, atol=1e-6), name

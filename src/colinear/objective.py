@@ -18,13 +18,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from colinear.byteproducts import MOST_SUMMANDS, byte_second_moment
 from colinear.checks import InputError
 from colinear.datasets.base import Dataset
 from colinear.datasets.features import CHUNK_ROWS, Features
 from colinear.datasets.moments import scaled_by_power
 from colinear.losses import Loss
 from colinear.model import LinearModel
-from colinear.products import MOST_SUMMANDS, byte_second_moment, pass_products, suits_bytes
+from colinear.products import pass_products, suits_bytes
 
 
 @dataclass(frozen=True)
