@@ -104,9 +104,11 @@ class Fit:
     def needs_float64(self, weight: Tensor, intercept: Tensor) -> bool:
         """Whether scores of such rows have to be summed in float64 although the rows are narrower."""
         data = self.objective.features.dataset
+        if data.dtype == torch.float64:
+            return True
         step = max(1, -(-data.n_samples // SAMPLE_ROWS))
         some = data.take(torch.arange(0, data.n_samples, step, device=data.labels.device)).cpu()
-        return some.dtype == torch.float64 or rounding_shows(weight, intercept, some)
+        return rounding_shows(weight, intercept, some)
 
     def run_sgd(
         self, reg: float, passes: int, batch_size: int, learning_rate: float | None, seed: int, start: Tensor | None

@@ -25,7 +25,9 @@ def check_scale(objective: Objective, reg: float = TINY) -> None:
     if features.dataset.dtype == torch.uint8:
         return
     count = min(features.n_samples, ROWS)
-    rows = torch.arange(count, device=features.device) * features.n_samples // count
+    rows: Tensor | slice = slice(0, count)
+    if count < features.n_samples:
+        rows = torch.arange(count, device=features.device) * features.n_samples // count
     sizes = objective.column_sizes(rows)
     name = features.dataset.name
     advice = "Standardize the columns (standardize=True, --standardize) or rescale them."

@@ -22,7 +22,7 @@ from colinear.datasets.features import Features, fit_scaling
 from colinear.losses import Loss
 from colinear.objective import Objective, n_processes, refuse_own_scaling
 from colinear.solvers.arguments import check_scale, check_solve
-from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Finisher, Report
+from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Report
 from colinear.solvers.newton import Newton, suits_newton
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.rowspace import RowSpace, suits_row_space
@@ -87,8 +87,17 @@ def solve_path(
     if space is not None:
         whole, objective, preconditioner = objective, space.objective, None
         start = None if start is None else space.restrict(start)
+    newton = _newton(objective, loss, max_passes, preconditioner, tuning)
+    if newton is not None and newton.comes_first(len(strengths), tol):
+        start = None if loss.kinked else start  # what is inside the boundaries of one problem is not inside another's
+        with one_thread_if(objective.features.device.type == "cpu"):
+            path = newton.path(strengths, start, tol=tol, max_passes=max_passes, held_out=held_out, report=report)
+        if space is None:
+            return path
+        points = _lift(list(path.points), space, whole, loss, held_out, tol)
+        details = {"subspace": {"directions": objective.features.n_features, "of": len(space.basis), "share": 1.0}}
+        return replace(path, points=tuple(points), seconds=time.perf_counter() - started, details=details)
     preconditioner = preconditioner or Preconditioner(Spectrum.fit(objective, seed, tuning))
-    finisher = _finisher(objective, loss, max_passes, tuning)
     setup = time.perf_counter() - started
     k, (c, d) = len(strengths), (objective.features.n_classes, objective.features.n_features)
     work = torch.zeros(k, c, d, dtype=objective.features.dtype, device=objective.features.device)
@@ -100,7 +109,7 @@ def solve_path(
     with one_thread_if(product <= PRODUCT_ALONE and work.device.type == "cpu"):
         for group in _groups(strengths, c * d, tuning):
             descent = Descent(
-                objective, loss, strengths, held_out, tol, max_passes, preconditioner, found, report, finisher,
+                objective, loss, strengths, held_out, tol, max_passes, preconditioner, found, report, newton,
                 tuning.memory,
             )  # fmt: skip
             nearest = _weakest(found)
@@ -162,10 +171,12 @@ def fit_preconditioner(objective: Objective, seed: int = 0, tuning: Tuning = USU
     return None if few else Preconditioner(Spectrum.fit(objective, seed, tuning))
 
 
-def _finisher(objective: Objective, loss: Loss, max_passes: int, tuning: Tuning) -> Finisher | None:
-    """Who takes over what L-BFGS leaves open, if anybody."""
+def _newton(
+    objective: Objective, loss: Loss, max_passes: int, preconditioner: Preconditioner | None, tuning: Tuning
+) -> Newton | None:
+    """Who solves what is small, and takes over what L-BFGS leaves open; if anybody."""
     suits = max_passes >= FEWEST_FOR_BOTH and suits_newton(objective, loss, tuning)
-    return Newton(objective, loss, tuning) if suits else None
+    return Newton(objective, loss, tuning, preconditioner) if suits else None
 
 
 def _as_objective(data: Dataset | Features | Objective, tuning: Tuning) -> Objective:
