@@ -76,15 +76,13 @@ class LinearClassifier(LinearClassifierBase):
         warn_uncertified(path.points, tol)
         return self
 
+    @torch.inference_mode()  # a quarter of a small fit would be autograd's looking on
     def _solve(self, fit: Fit, reg: float, tol: float, seed: int, start: Tensor | None) -> Path:
         if self.solver == "sgd":
             batch_size = check_count("batch_size", plain(self.batch_size))
             return fit.run_sgd(reg, self._passes(SGD_PASSES), batch_size, plain(self.learning_rate), seed, start)
         passes = self._passes(EXACT_PASSES)
-        with torch.inference_mode():  # a quarter of a small fit would be autograd's looking on
-            return solve_path(
-                fit.objective, LOSSES[self._loss], [reg], tol=tol, max_passes=passes, start=start, seed=seed
-            )
+        return solve_path(fit.objective, LOSSES[self._loss], [reg], tol=tol, max_passes=passes, start=start, seed=seed)
 
     def _strength(self, fit: Fit) -> float:
         if self.reg is not None and self.C is not None:

@@ -72,7 +72,8 @@ class LinearClassifierCV(LinearClassifierBase):
         regs = self._strengths(fit)
         labels = fit.objective.features.labels.cpu().numpy()
         splits = deal_splits(self.cv, labels, seed)
-        pre = fit_preconditioner(fit.objective, seed)
+        with torch.inference_mode():
+            pre = fit_preconditioner(fit.objective, seed)
         solve = partial(solve_path, loss=LOSSES[self._loss], tol=tol, max_passes=passes, preconditioner=pre, seed=seed)
         judged = replace(fit.objective, row_weights=weights)
         with torch.inference_mode():  # as in fits of one strength

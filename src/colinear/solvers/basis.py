@@ -37,6 +37,8 @@ class Basis:
         Cost   about 4 n d^2 flops.
         """
         n, d = features.shape
+        if n >= d and _well_conditioned(features):
+            return None
         sizes = features.abs().amax(0)
         sizes = torch.where(sizes > 0, sizes, 1.0)
         scaled = features / sizes
@@ -82,3 +84,11 @@ class Basis:
         eye = torch.eye(len(self.order), dtype=self.triangle.dtype, device=self.triangle.device)
         turned = self.weights(eye)  # row j: the weights of coordinate j
         return turned @ turned.mT
+
+
+def _well_conditioned(features: Tensor) -> bool:
+    """Whether no order of the columns could leave a small diagonal in R: all are <= 1, so none is below their product."""
+    moment = features.mT @ features
+    inverse = moment.diagonal().rsqrt()
+    factor, failed = torch.linalg.cholesky_ex(moment * inverse * inverse.unsqueeze(1))  # R^T, to 1e-8
+    return not int(failed) and float(factor.diagonal().prod()) > 2 * BAD
