@@ -87,7 +87,7 @@ class Basis:
 
 
 def _well_conditioned(features: Tensor) -> bool:
-    """Whether no order of the columns could leave a small diagonal in R: all are <= 1, so none is below their product."""
+    """Whether no order of the columns could leave a small diagonal in R: all are <= 1, none is below their product."""
     moment = features.mT @ features
     inverse = moment.diagonal().rsqrt()
     factor, failed = torch.linalg.cholesky_ex(moment * inverse * inverse.unsqueeze(1))  # R^T, to 1e-8
