@@ -12,6 +12,7 @@ Sources: Mehrotra 1992 (predictor and corrector); Wright, Primal-Dual Interior-P
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,9 +27,29 @@ NEARLY = 0.99  # share of the way to the boundary, and all but mu of it when mu 
 WIDE = 0.03  # relative gap down to which the width follows the objective
 AIM = 0.4  # share of the tolerance that the width may cost
 WIDE_SYSTEM = 200  # weights above which a factor in float32 saves more than its conjugate gradients cost
-EXACT = 1e-3  # share of a right-hand side that these leave
+EXACT = 0.1  # share of a right-hand side that these leave
 MOST_PRODUCTS = 8
 MOST_STEPS = 50  # more is the end of float64
+
+
+@dataclass(frozen=True, eq=False)
+class _Point:
+    """Weights (c, d), slopes a, and slacks u and xi, (c, n); or a change of them all."""
+
+    coef: Tensor
+    a: Tensor
+    u: Tensor
+    xi: Tensor
+
+    def moved(self, length: float, step: _Point) -> _Point:
+        pairs = ((self.coef, step.coef), (self.a, step.a), (self.u, step.u), (self.xi, step.xi))
+        return _Point(*(torch.add(mine, change, alpha=length) for mine, change in pairs))
+
+    def room(self, step: _Point) -> float:
+        """The length of a step that ends at the bounds, 0 < a < 1 and u, xi > 0; infinite if there is none."""
+        slopes = (step.a / (1 - self.a)).maximum(-step.a / self.a)
+        fastest = float(slopes.maximum((-step.u / self.u).maximum(-step.xi / self.xi)).max())
+        return 1 / fastest if fastest > 0 else math.inf if fastest <= 0 else math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,67 +85,85 @@ class Interior:
         Where it is not, rounding ended the method, and the weights are the best so far.
         Cost   2 n c d^2 + (c d)^3 / 3 flops a step.
         """
-        others, share = self.others, self.counted.share
-        coef = self.rows.new_zeros(self.n_classes, self.rows.shape[1])
-        found, steps = (coef, 1.0), 0
-        change = self._change(coef)  # of the margins, 0 for the true class
-        root = 2 * FIRST_MU - 1
-        a = others * (2 * FIRST_MU / (root + (root**2 + 4 * FIRST_MU) ** 0.5) - 0.5) + 0.5  # with m = 1 and mu central
-        xi, u = 1 + others * (FIRST_MU / (1 - a) - 1), 1 + others * (FIRST_MU / a - 1)
-        rows = self.rows.float() if coef.numel() > WIDE_SYSTEM else self.rows
-        width, least, best, gap = tol, float("inf"), 0.0, float("inf")
-        for steps in range(MOST_STEPS):  # noqa: B007
-            b, slopes = 1 - a, others * a * share
-            moment, penalty = self._moment(slopes), reg * float(coef.square().sum())
-            scores = coef @ self.rows.mT
+        here, width, gap = self._start(), tol, math.inf
+        found, least, rows = (here.coef, width), math.inf, self.rows
+        if here.coef.numel() > WIDE_SYSTEM:
+            rows = rows.float()
+        for steps in range(MOST_STEPS):
             if gap > WIDE:
-                value = CurvedHinge(self.counted, width).value_and_slopes(scores)[0] + penalty
-                gap = 1 - (float(slopes.sum()) - float(moment.square().sum()) / (4 * reg)) / value
-                width = max(AIM * tol * value / max(float((slopes * b).sum()), AIM * tol), 1e-12)
-            hinge = CurvedHinge(self.counted, width)
-            value, smooth = hinge.value_and_slopes(scores)
-            value += penalty
-            bound = -value
+                gap, width = self._look(here, width, reg, tol)
             if gap <= WIDE:
-                bound = hinge.dual(scores) - float((smooth @ self.rows).square().sum()) / (4 * reg)
-            if not value - bound < float("inf"):
-                break
-            if value - bound < least or gap > WIDE:
-                found, least, best = (coef, width), value - bound, value
-            if value - bound <= tol * value:
-                break
-            weights = others / (width + xi / b + u / a)
-            lower, scale = self._factor(weights * share, reg, rows)
-            mu = float(((a * u + b * xi) * others * share).sum()) / (2 * self.n_classes - 2)
-            rest = (1 + change - width * a - xi + u) * others
-            force = -(2 * reg * coef + moment)
-            aim, bend = -mu, (0.0, 0.0)
-            for correcting in (False, True):
-                # a u -> aim,  b xi -> aim,  less the products of the predictor's changes
-                first = ((mu + aim if correcting else 0.0) - a * u - bend[0]) * others
-                second = ((mu + aim if correcting else 0.0) - b * xi + bend[1]) * others
-                known = (first / a - second / b + rest) * weights
-                right = force - self._moment(known * share)
-                refined = self._refine(lower, scale, right, weights * share, reg)
-                if refined is None:
-                    rows = self.rows
-                    lower, scale = self._factor(weights * share, reg, rows)
-                step = _apart(lower, scale, right) if refined is None else refined
-                da = weights * self._change(step) + known
-                du, dxi = (first - u * da) / a, (second + xi * da) / b
-                fastest = max(float(((-da / a).maximum(da / b)).max()), float((-du / u).maximum(-dxi / xi).max()))
-                if correcting:
+                relative = self._certify(here, width, reg)
+                if relative < least:
+                    found, least = (here.coef, width), relative
+                if not relative > tol:
                     break
-                length = min(1.0, 1 / fastest) if fastest > 0 else 1.0
-                ahead = (a + length * da) * (u + length * du) + (b - length * da) * (xi + length * dxi)
-                later = float((ahead * others * share).sum()) / (2 * self.n_classes - 2)
-                aim, bend = (later / mu) ** 4 * mu - mu, (da * du, da * dxi)
-            length = min(1.0, max(NEARLY, 1 - mu) / fastest) if fastest > 0 else 1.0
-            if not length > 0:
+            length, step, rows = self._direction(here, width, reg, rows)
+            if not (length > 0 and gap < math.inf):
                 break
-            coef, a, u, xi = coef + length * step, a + length * da, u + length * du, xi + length * dxi
-            change = self._change(coef)
-        return *found, steps, least <= tol * best
+            here = here.moved(length, step)
+        return *found, steps, least <= tol
+
+    def _start(self) -> _Point:
+        """Weights of 0, where every margin is 1, and slopes and slacks whose products are all FIRST_MU."""
+        coef, root = self.rows.new_zeros(self.n_classes, self.rows.shape[1]), 2 * FIRST_MU - 1
+        slope = 2 * FIRST_MU / (root + (root**2 + 4 * FIRST_MU) ** 0.5)
+        a = torch.where(self.others > 0, slope, 0.5)  # of the true class anything inside the bounds, and it stays
+        return _Point(coef, a, FIRST_MU / a, FIRST_MU / (1 - a))
+
+    def _look(self, here: _Point, width: float, reg: float, tol: float) -> tuple[float, float]:
+        """The relative gap of the slopes at hand, and the width whose smoothing is AIM of the tolerance there."""
+        slopes, scores = self.others * here.a * self.counted.share, here.coef @ self.rows.mT
+        value = CurvedHinge(self.counted, width).value_and_slopes(scores)[0] + reg * float(here.coef.square().sum())
+        dual = float(slopes.sum()) - float(self._moment(slopes).square().sum()) / (4 * reg)
+        lost = float((slopes * (1 - here.a)).sum())  # objective over width
+        return 1 - dual / value, max(AIM * tol * value / max(lost, AIM * tol), 1e-12)
+
+    def _certify(self, here: _Point, width: float, reg: float) -> float:
+        """The relative gap of the slopes that the hinge smoothed over the width has at these weights."""
+        hinge, scores = CurvedHinge(self.counted, width), here.coef @ self.rows.mT
+        value, slopes = hinge.value_and_slopes(scores)
+        value += reg * float(here.coef.square().sum())
+        return 1 - (hinge.dual(scores) - float((slopes @ self.rows).square().sum()) / (4 * reg)) / value
+
+    def _direction(self, here: _Point, width: float, reg: float, rows: Tensor) -> tuple[float, _Point, Tensor]:
+        """How far to go, in which direction, and the rows to make factors of from now on.
+
+        The predictor goes for mu = 0; from how far it gets follow the mu that the corrector goes for and what products
+        of changes have to be made up for.
+        """
+        a, b, u, xi, share = here.a, 1 - here.a, here.u, here.xi, self.counted.share
+        weights = self.others / (width + xi / b + u / a)
+        lower, scale = self._factor(weights * share, reg, rows)
+        rest = (1 + self._change(here.coef) - width * a - xi + u) * self.others
+        force = -(2 * reg * here.coef + self._moment(self.others * a * share))
+        mu = self._mean(a * u + b * xi)
+
+        def toward(aim: float, ahead: _Point | None) -> _Point:
+            nonlocal rows, lower, scale
+            first, second = aim - a * u, aim - b * xi
+            if ahead is not None:
+                first, second = first - ahead.a * ahead.u, second + ahead.a * ahead.xi
+            first, second = first * self.others, second * self.others
+            known = (first / a - second / b + rest) * weights
+            right = force - self._moment(known * share)
+            # the predictor only sets the aim, and may be rough
+            refined = None if ahead is None else self._refine(lower, scale, right, weights * share, reg)
+            if ahead is not None and refined is None:
+                rows = self.rows
+                lower, scale = self._factor(weights * share, reg, rows)
+            step = _apart(lower, scale, right) if refined is None else refined
+            slopes = weights * self._change(step) + known
+            return _Point(step, slopes, (first - u * slopes) / a, (second + xi * slopes) / b)
+
+        ahead = toward(0.0, None)
+        there = here.moved(min(1.0, here.room(ahead)), ahead)
+        later = self._mean(there.a * there.u + (1 - there.a) * there.xi)
+        step = toward((later / mu) ** 4 * mu, ahead)
+        return min(1.0, max(NEARLY, 1 - mu) * here.room(step)), step, rows
+
+    def _mean(self, products: Tensor) -> float:
+        return float((products * self.others * self.counted.share).sum()) / (2 * self.n_classes - 2)
 
     def _refine(self, lower: Tensor, scale: Tensor, right: Tensor, weights: Tensor, reg: float) -> Tensor | None:
         """The step (c, d) of a right-hand side; a factor in float32 is the preconditioner of conjugate gradients."""
