@@ -86,10 +86,10 @@ class Interior:
         Cost   2 n c d^2 + (c d)^3 / 3 flops a step.
         """
         here, width, gap = self._start(), tol, math.inf
-        found, least, rows = (here.coef, width), math.inf, self.rows
+        found, least, steps, rows = (here.coef, width), math.inf, 0, self.rows
         if here.coef.numel() > WIDE_SYSTEM:
             rows = rows.float()
-        for steps in range(MOST_STEPS):
+        while steps < MOST_STEPS:
             if gap > WIDE:
                 gap, width = self._look(here, width, reg, tol)
             if gap <= WIDE:
@@ -101,7 +101,7 @@ class Interior:
             length, step, rows = self._direction(here, width, reg, rows)
             if not (length > 0 and gap < math.inf):
                 break
-            here = here.moved(length, step)
+            here, steps = here.moved(length, step), steps + 1
         return *found, steps, least <= tol
 
     def _start(self) -> _Point:
