@@ -4,7 +4,8 @@ Preconditioned L-BFGS serves every strength with one pass over the rows; a stren
 leaves the batch. The work is done in the features' precision; then one pass in float64 computes every
 certificate anew, and a strength that fails there goes on in float64. The hinge is smoothed with a width that
 shrinks as its optimum nears, and certified on the hinge itself; where a Hessian is cheap, Newton's method finishes
-the strengths that L-BFGS leaves open. With clearly fewer rows than columns all of it happens in the space of the rows.
+the strengths that L-BFGS leaves open, and where the whole problem is small, it is all there is. With clearly fewer
+rows than columns all of it happens in the space of the rows.
 """
 
 from __future__ import annotations
@@ -54,13 +55,16 @@ def solve_path(
 
     data : an `Objective` (weights, folds), `Features`, or a `Dataset`, which is centred and given a bias column.
     regs : k strengths > 0.    held_out : (k,) fold that each leaves out, -1 for none (needs an Objective with folds).
-    start : (c, d) or (k, c, d) weights to start from; zeros by default.    seed : of the spectrum's row sample.
+    start : (c, d) or (k, c, d) weights to start from; zeros by default, and for small hinges, which begin inside their
+    bounds.    seed : of the spectrum's row sample.
     preconditioner : of the same or similar rows, from `fit_preconditioner`; without it, made here.
     max_passes : limit of passes for each batch of strengths, certification included; however small, every strength
     takes one step at least. A problem that suits Newton's method (see `suits_newton`) gets two thirds of them, a hinge
     150 at most; then every strength that is open takes Newton steps from where it is, each of which counts as a pass,
     until its own passes are `max_passes`.
-    report : called after every pass with (strengths finished, strengths, passes, largest relative gap still open).
+    Small problems (see `Tuning`) begin there: a softmax with Newton steps, a hinge with the interior point method.
+    report : called after every pass, there after every strength, with (strengths finished, strengths, passes, largest
+    relative gap still open).
     tuning : limits and sizes, see `Tuning`.
 
     Returns a `Path`. A point that did not reach tol says so in its status, with the gap it has.
