@@ -92,8 +92,9 @@ def solve_path(
         whole, objective, preconditioner = objective, space.objective, None
         start = None if start is None else space.restrict(start)
     newton = _newton(objective, loss, max_passes, preconditioner, tuning)
-    if newton is not None and newton.comes_first(len(strengths), tol):
-        start = None if loss.kinked else start  # what is inside the boundaries of one problem is not inside another's
+    sound = start is None or bool(torch.isfinite(start.double().square().sum()))  # one that is not has to be told
+    if newton is not None and sound and newton.comes_first(len(strengths), tol):
+        start = None if loss.kinked else start  # what is inside the bounds of one problem is not inside another's
         with one_thread_if(objective.features.device.type == "cpu"):
             path = newton.path(strengths, start, tol=tol, max_passes=max_passes, held_out=held_out, report=report)
         if space is None:
