@@ -90,15 +90,16 @@ class Interior:
         if here.coef.numel() > WIDE_SYSTEM:
             rows = rows.float()
         while steps < MOST_STEPS:
+            change = self._change(here.coef)  # of the margins, which are all that a loss sees of scores
             if gap > WIDE:
-                gap, width = self._look(here, width, reg, tol)
+                gap, width = self._look(here, change, width, reg, tol)
             if gap <= WIDE:
-                relative = self._certify(here, width, reg)
+                relative = self._certify(here, change, width, reg)
                 if relative < least:
                     found, least = (here.coef, width), relative
                 if not relative > tol:
                     break
-            length, step, rows = self._direction(here, width, reg, rows)
+            length, step, rows = self._direction(here, change, width, reg, rows)
             if not (length > 0 and gap < math.inf):
                 break
             here, steps = here.moved(length, step), steps + 1
@@ -111,22 +112,24 @@ class Interior:
         a = torch.where(self.others > 0, slope, 0.5)  # of the true class anything inside the bounds, and it stays
         return _Point(coef, a, FIRST_MU / a, FIRST_MU / (1 - a))
 
-    def _look(self, here: _Point, width: float, reg: float, tol: float) -> tuple[float, float]:
+    def _look(self, here: _Point, change: Tensor, width: float, reg: float, tol: float) -> tuple[float, float]:
         """The relative gap of the slopes at hand, and the width whose smoothing is AIM of the tolerance there."""
-        slopes, scores = self.others * here.a * self.counted.share, here.coef @ self.rows.mT
-        value = CurvedHinge(self.counted, width).value_and_slopes(scores)[0] + reg * float(here.coef.square().sum())
+        slopes = self.others * here.a * self.counted.share
+        value = CurvedHinge(self.counted, width).value_and_slopes(change)[0] + reg * float(here.coef.square().sum())
         dual = float(slopes.sum()) - float(self._moment(slopes).square().sum()) / (4 * reg)
         lost = float((slopes * (1 - here.a)).sum())  # objective over width
         return 1 - dual / value, max(AIM * tol * value / max(lost, AIM * tol), 1e-12)
 
-    def _certify(self, here: _Point, width: float, reg: float) -> float:
+    def _certify(self, here: _Point, change: Tensor, width: float, reg: float) -> float:
         """The relative gap of the slopes that the hinge smoothed over the width has at these weights."""
-        hinge, scores = CurvedHinge(self.counted, width), here.coef @ self.rows.mT
-        value, slopes = hinge.value_and_slopes(scores)
+        hinge = CurvedHinge(self.counted, width)
+        value, slopes = hinge.value_and_slopes(change)
         value += reg * float(here.coef.square().sum())
-        return 1 - (hinge.dual(scores) - float((slopes @ self.rows).square().sum()) / (4 * reg)) / value
+        return 1 - (hinge.dual(change) - float((slopes @ self.rows).square().sum()) / (4 * reg)) / value
 
-    def _direction(self, here: _Point, width: float, reg: float, rows: Tensor) -> tuple[float, _Point, Tensor]:
+    def _direction(
+        self, here: _Point, change: Tensor, width: float, reg: float, rows: Tensor
+    ) -> tuple[float, _Point, Tensor]:
         """How far to go, in which direction, and the rows to make factors of from now on.
 
         The predictor goes for mu = 0; from how far it gets follow the mu that the corrector goes for and what products
@@ -135,7 +138,7 @@ class Interior:
         a, b, u, xi, share = here.a, 1 - here.a, here.u, here.xi, self.counted.share
         weights = self.others / (width + xi / b + u / a)
         lower, scale = self._factor(weights * share, reg, rows)
-        rest = (1 + self._change(here.coef) - width * a - xi + u) * self.others
+        rest = (1 + change - width * a - xi + u) * self.others
         force = -(2 * reg * here.coef + self._moment(self.others * a * share))
         mu = self._mean(a * u + b * xi)
 
