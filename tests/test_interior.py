@@ -39,11 +39,22 @@ def test_it_ends_certified_within_thirty_steps(classes: int, reg: float) -> None
 def test_a_factor_in_float32_leads_to_the_same_end_or_is_made_anew(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     objective = Objective(draw_features(150, 5, 4))
     exact = interior_of(objective).solve(1e-3, 1e-5)
+    made, factor = [], Interior._factor
+
+    def noting(
+        self: Interior, weights: torch.Tensor, reg: float, rows: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        made.append(rows.dtype)
+        return factor(self, weights, reg, rows)
+
+    monkeypatch.setattr(Interior, "_factor", noting)
     monkeypatch.setattr(interior, "WIDE_SYSTEM", 0)
     monkeypatch.setattr(interior, "MOST_PRODUCTS", most)
     narrow = interior_of(objective).solve(1e-3, 1e-5)
     assert_close(narrow[0], exact[0], rtol=0, atol=1e-2 * float(exact[0].abs().max()))
     assert abs(narrow[2] - exact[2]) <= 2
+    assert made[0] == torch.float32
+    assert made.count(torch.float64) == (0 if most else narrow[2])  # beside the first, which did not do
 
 
 def test_a_small_hinge_begins_with_it_and_needs_a_fraction_of_the_passes() -> None:
