@@ -17,7 +17,7 @@ from colinear.datasets import Dataset
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 CHUNK = 2048
-WIDTHS, ROUNDS = 12, 3  # smoothings tried at once for the hinge's dual point, and how often they are refined
+WIDTHS, ROUNDS = 24, 3  # smoothings tried at once for the hinge's dual point, and how often they are refined
 MIXING_STEPS = 200
 
 
@@ -67,8 +67,8 @@ def hinge_certificate(rows: Floats, labels: Labels, coef: npt.ArrayLike, reg: fl
     """(objective, relative gap) of weights (c, d) for the Weston-Watkins hinge.
 
     Any a in [0, 1] gives a lower bound of the optimum, mean_i sum_j a_ij - |U|^2 / (4 reg) with
-    U = -(1/n) sum_i sum_j a_ij (e_j - e_y) x_i^T. Tried: a = clip(margin / width, 0, 1) for 12 widths from 1 down
-    by halves, then twice 12 more around the best so far, and the best mixture of each dozen; the best bound counts.
+    U = -(1/n) sum_i sum_j a_ij (e_j - e_y) x_i^T. Tried: a = clip(margin / width, 0, 1) for 24 widths from 1 down
+    by halves, then twice 24 more around the best so far, and the best mixture of each 24; the best bound counts.
     """
     weights = np.asarray(coef, dtype=np.float64)
     objective, bound, best, octaves = 0.0, -np.inf, 1.0, np.arange(0.0, -WIDTHS, -1)

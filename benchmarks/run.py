@@ -1,4 +1,4 @@
-"""`python -m benchmarks.run [course-search] [path] [memory] [command] [range] [options]`: check, time, write JSON.
+"""`python -m benchmarks.run [problem]... [options]`: check, time, print tables, write JSON.
 
 CIFAR-10 is found as the package finds it: COLINEAR_DATA or the user cache.
 """
@@ -22,6 +22,7 @@ from benchmarks.methods.ours import VARIANTS
 from benchmarks.methods.peers import PEERS
 from benchmarks.path import PathOptions, path_tables, run_path
 from benchmarks.problems import WrongAnswerError
+from benchmarks.small import RANDOM, run_small, small_tables
 from benchmarks.strengths import RangeOptions, range_table, run_range
 from benchmarks.tables import Table
 from benchmarks.tune_memory import measure_tune
@@ -77,12 +78,18 @@ def strengths_range(given: argparse.Namespace) -> Report:
     return report, [range_table(report)]
 
 
+def small(given: argparse.Namespace) -> Report:
+    report = run_small(given.small_repeats, given.random_tables)
+    return report, small_tables(report)
+
+
 PROBLEMS: dict[str, Callable[[argparse.Namespace], Report]] = {
     "course-search": course_search,
     "path": path,
     "memory": memory,
     "command": command,
     "range": strengths_range,
+    "small": small,
 }
 
 
@@ -128,6 +135,11 @@ def make_parser() -> argparse.ArgumentParser:
     peak.add_argument("--memory-steps", type=int, default=300, help="of the tuning process")
     peak.add_argument("--fit-rows", type=int, default=0, metavar="N", help="also fit a memory map of N rows (2000000)")
     peak.add_argument("--fit-columns", type=int, default=512, metavar="D")
+    tables = parser.add_argument_group("small")
+    tables.add_argument("--small-repeats", type=int, default=31, metavar="N", help="of every fit (31)")
+    tables.add_argument(
+        "--random-tables", type=int, default=RANDOM, metavar="N", help="beside the four of scikit-learn"
+    )
     return parser
 
 

@@ -18,9 +18,12 @@ from benchmarks.methods.loops import mean_hinge
 from benchmarks.methods.ours import solve
 from benchmarks.problems import CourseSearch, WrongAnswerError, hinge_path, softmax_path
 from benchmarks.run import main
+from benchmarks.small import REAL, small_problems
 from benchmarks.tune_memory import peak_of
 
+from colinear import SoftmaxClassifier
 from colinear.datasets import Features, Split, fit_scaling
+from colinear.estimators.certificates import CertificateWarning
 from colinear.losses import LOSSES
 from colinear.reference import hinge_loops, softmax_loops
 
@@ -166,7 +169,7 @@ def test_planted_rows_have_norm_one_and_belong_to_their_class() -> None:
 def test_unknown_problems_and_missing_packages_are_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         main(["speed"])
-    assert "choose from course-search, path, memory" in capsys.readouterr().err
+    assert "choose from course-search, path, memory, small" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="there is no 'nowhere'"):
         main(["path", "--data", "nowhere", "--out", str(tmp_path)])
 
@@ -184,6 +187,23 @@ def test_a_command_is_timed_beside_its_search() -> None:
     assert [row[0] for row in table.rows] == ["tune", "import colinear"]
     with pytest.raises(SystemExit, match="ended with status 2"):
         command.measure("tune", (*command.PROGRAM, "tune", "nothing"), 1.0, repeats=1)
+
+
+def test_small_tables_are_checked_before_they_are_timed(tmp_path: Path) -> None:
+    report = run(tmp_path, "small", "--small-repeats", "1", "--random-tables", "1")
+    for loss, peers in (("softmax", 1), ("hinge", 2)):
+        assert [fit["name"] for fit in report[loss]["runs"]] == [*REAL, "random 0"]
+        assert all(fit["independent_relative_gap"] <= 1.01e-4 for fit in report[loss]["runs"])
+        assert len(report[loss]["ratios"]) == peers
+    problem = small_problems(0)[0]
+    model = SoftmaxClassifier().fit(problem.rows, problem.labels)
+    model.coef_ = model.coef_ * 1.1
+    with pytest.raises(WrongAnswerError, match="iris, softmax: objective"):
+        problem.check("softmax", model)
+    with pytest.warns(CertificateWarning):
+        model = SoftmaxClassifier(max_iter=2).fit(problem.rows, problem.labels)
+    with pytest.raises(WrongAnswerError, match="iris, softmax: relative gap"):
+        problem.check("softmax", model)
 
 
 def test_spread_states_n() -> None:

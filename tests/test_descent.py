@@ -15,9 +15,10 @@ from colinear.datasets import Features
 from colinear.losses import LOSSES, Hinge, Softmax
 from colinear.objective import Evaluation, Objective
 from colinear.solvers import Status, Tuning, solve_path
+from colinear.solvers.candidate import Candidate
 from colinear.solvers.descent import Descent, Entrant
 from colinear.solvers.lbfgs import History, LineSearch
-from colinear.solvers.newton import Newton, _Candidate
+from colinear.solvers.newton import Newton
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import PathPoint
 from colinear.solvers.spectrum import Spectrum
@@ -71,7 +72,7 @@ def test_eigenvectors_are_computed_once_for_a_point_and_never_where_nobody_turns
 def test_a_narrower_width_is_entered_with_the_value_of_the_hinge_itself() -> None:
     """Which bounds that of every width: the value of the old one is too low, and steps would be refused."""
     features, reg = draw_features(90, 6, 4), 1e-2
-    candidate = _Candidate(Newton(Objective(features)), reg, None, 1e-9, 100)
+    candidate = Candidate(Newton(Objective(features)), reg, None, 1e-9, 100)
     solved = candidate._settle(torch.zeros(4, 7).double(), candidate.curved(1.0))[0]
     regs, width = (torch.tensor([number], dtype=torch.float64) for number in (reg, 1.0))
     before: Evaluation = Objective(features).evaluate(solved.unsqueeze(0), regs, Hinge(width))
@@ -96,10 +97,11 @@ def test_strengths_that_float32_cannot_certify_begin_in_float64(name: str, monke
     monkeypatch.setattr(Objective, "evaluate", noting)
     rows = draw_rows(90, 6, 4)
     large = as_features(replace(rows, features=(rows.features * 1e5).float()))
-    solve_path(large, LOSSES[name], [1e6, 1e-4], tol=1e-2)
+    lbfgs = Tuning(newton_first=0, interior_first=0)
+    solve_path(large, LOSSES[name], [1e6, 1e-4], tol=1e-2, tuning=lbfgs)
     assert [count for dtype, count in seen if dtype == torch.float32] == [1] * seen.count((torch.float32, 1)) != []
     seen.clear()
-    solve_path(large, LOSSES[name], [1e-4], tol=1e-2)
+    solve_path(large, LOSSES[name], [1e-4], tol=1e-2, tuning=lbfgs)
     assert {dtype for dtype, _ in seen} == {torch.float64}
 
 

@@ -19,10 +19,12 @@ from colinear.datasets import ArrayDataset, Features, fit_scaling, load_digits
 from colinear.losses import Hinge, Loss, Softmax
 from colinear.objective import Evaluation, Objective
 from colinear.solvers.basis import Basis
-from colinear.solvers.newton import SLACK, Newton, _Candidate, _factor, solve_newton, suits_newton
+from colinear.solvers.candidate import SLACK, Candidate
+from colinear.solvers.newton import Newton, solve_newton, suits_newton
 from colinear.solvers.path import solve_path
 from colinear.solvers.roots import FLAT, rising_root
 from colinear.solvers.solution import Status
+from colinear.solvers.systems import factor
 
 
 def wine(*, standardize: bool, folds: torch.Tensor | None = None) -> Objective:
@@ -84,8 +86,8 @@ def test_one_pass_is_the_certificate_of_the_start() -> None:
 both = pytest.mark.parametrize("loss", [Softmax(), Hinge()], ids=["softmax", "hinge"])
 
 
-def candidate_of(features: Features, loss: Loss, reg: float) -> _Candidate:
-    return _Candidate(Newton(Objective(features), loss), reg, None, 1e-3, 100)
+def candidate_of(features: Features, loss: Loss, reg: float) -> Candidate:
+    return Candidate(Newton(Objective(features), loss), reg, None, 1e-3, 100)
 
 
 @both
@@ -130,12 +132,12 @@ def test_a_newton_step_solves_the_system_of_the_whole_hessian(loss: Loss) -> Non
     curved, scores = candidate.curved(1.0), coef @ candidate.rows.mT
     gradient = curved.value_and_slopes(scores)[1] @ candidate.rows + 0.2 * coef
     hessian = candidate._hessian(curved.pairs(scores), 3).view(15, 15) + 0.2 * torch.eye(15).double()
-    step = candidate._direction(coef, gradient, curved, scores)
+    step = candidate._direction(coef, candidate._look(coef, curved), curved)
     assert_close(hessian @ step.flatten(), -gradient.flatten())
 
 
 def along(
-    candidate: _Candidate, loss: Loss, coef: torch.Tensor, direction: torch.Tensor, width: float
+    candidate: Candidate, loss: Loss, coef: torch.Tensor, direction: torch.Tensor, width: float
 ) -> tuple[float, float]:
     """Value of the smoothed objective at coef, and its slope along the direction."""
     regs, widths = (torch.tensor([number]).double() for number in (candidate.reg, width))
@@ -151,8 +153,7 @@ def test_every_line_search_ends_where_the_slope_is_zero_and_never_higher(loss: L
         candidate = candidate_of(draw_features(40, 4, 3, seed), loss, 10.0 ** -(seed % 7))
         coef, curved = torch.randn(3, 5, generator=generator).double(), candidate.curved(width)
         scores = coef @ candidate.rows.mT
-        gradient = curved.value_and_slopes(scores)[1] @ candidate.rows + 2 * candidate.reg * coef
-        direction = candidate._direction(coef, gradient, curved, scores)
+        direction = candidate._direction(coef, candidate._look(coef, curved), curved)
         direction *= 10.0 ** (seed % 5 - 2)  # the full step: too short, too far
         step = candidate._line_search(coef, direction, scores, curved)
         before, downhill = along(candidate, loss, coef, direction, width)
@@ -288,14 +289,14 @@ def sized(size: float) -> Objective:
 
 def test_the_best_certificate_of_all_widths_is_the_one_that_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
     gaps: list[float] = []
-    certify = _Candidate._certify
+    certify = Candidate._certify
 
-    def noting(self: _Candidate, *rest: torch.Tensor) -> Evaluation:
+    def noting(self: Candidate, *rest: torch.Tensor) -> Evaluation:
         there = certify(self, *rest)  # type: ignore[arg-type]
         gaps.append(float(there.gap[0]))
         return there
 
-    monkeypatch.setattr(_Candidate, "_certify", noting)
+    monkeypatch.setattr(Candidate, "_certify", noting)
     point = solve_newton(sized(1e13), [1e-2], tol=1e-9).points[0]
     assert gaps[-1] > min(gaps)
     assert point.gap == min(gaps)
@@ -303,8 +304,8 @@ def test_the_best_certificate_of_all_widths_is_the_one_that_is_returned(monkeypa
 
 def test_a_matrix_that_rounding_left_singular_is_factorized_with_a_small_ridge() -> None:
     ones = torch.ones(4, 4, dtype=torch.float64)
-    factor = _factor(ones.clone())
-    assert_close(factor @ factor.mT, ones, rtol=0, atol=1e-9)
-    assert float(factor.diagonal().min()) > 0
+    lower = factor(ones.clone())
+    assert_close(lower @ lower.mT, ones, rtol=0, atol=1e-9)
+    assert float(lower.diagonal().min()) > 0
     identity = torch.eye(4, dtype=torch.float64)
-    assert torch.equal(_factor(identity.clone()), identity)
+    assert torch.equal(factor(identity.clone()), identity)

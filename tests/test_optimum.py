@@ -95,7 +95,9 @@ def test_a_problem_that_the_exact_path_refuses_keeps_what_sgd_made_of_it(
 def test_fewer_rows_than_columns_need_no_spectrum_of_the_columns(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     few = split.train.subset(torch.arange(30))
     train, columns, fit = Features(few, fit_scaling(few)), [], Spectrum.fit
-    monkeypatch.setattr(Spectrum, "fit", lambda o, *how: columns.append(o.features.n_features) or fit(o, *how))
+    monkeypatch.setattr(
+        Spectrum, "fit", lambda o, *how, **more: columns.append(o.features.n_features) or fit(o, *how, **more)
+    )
     result = place(SEARCH.run(train, train), train)
     assert result.details["optimum"]["passes"] > 0
     assert columns == [30]

@@ -39,7 +39,7 @@ def test_memory_and_chunks_reach_the_solver(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(History, "push", pushing)
     monkeypatch.setattr(Objective, "_total_weight", weighing)
     for data in (draw_features(90, 6, 4), draw_features(90, 6, 4).dataset):
-        solve_path(data, Softmax(), [1e-2], tuning=Tuning(memory=3, chunk_rows=30))
+        solve_path(data, Softmax(), [1e-2], tuning=Tuning(memory=3, chunk_rows=30, newton_first=0))
     assert seen == {"memory": {3}, "chunk": {30}}
 
 

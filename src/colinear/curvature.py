@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Protocol
 
 import torch
@@ -19,6 +20,34 @@ from torch import Tensor
 
 Slope = Callable[[float], tuple[float, float]]  # step -> first and second derivative
 Pair = tuple[int, int, Tensor | slice, Tensor]  # classes a < b, rows (m,), weights (m,) share included
+
+
+@dataclass(frozen=True, eq=False)
+class AllPairs:
+    """w_iab = share_i p_ia p_ib: probabilities (c, n), share (n,)."""
+
+    probabilities: Tensor
+    share: Tensor
+
+    @cached_property
+    def weighted(self) -> Tensor:
+        """share_i p_ia, (c, n)."""
+        return self.probabilities * self.share
+
+    def to(self, dtype: torch.dtype) -> AllPairs:
+        return AllPairs(self.probabilities.to(dtype), self.share.to(dtype))
+
+    def roots(self) -> Tensor:
+        """(c, n): w_iab = roots_ia roots_ib."""
+        return self.probabilities * self.share.sqrt()
+
+    def times(self, change: Tensor) -> Tensor:
+        """A_i change_i, share included, (c, n)."""
+        return self.weighted * (change - (self.probabilities * change).sum(0))
+
+    def mean(self) -> Tensor:
+        """Mean of A_i over the rows, (c, c)."""
+        return torch.diag(self.weighted.sum(1)) - self.weighted @ self.probabilities.mT
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +76,8 @@ class Curved(Protocol):
         """Mean of the dual value, -conjugate of the original loss at the slopes."""
         ...
 
-    def pairs(self, scores: Tensor) -> Iterator[Pair]:
-        """The pairs of classes that have curvature."""
+    def pairs(self, scores: Tensor) -> AllPairs | Iterator[Pair]:
+        """The pairs of classes that have curvature: all at once where every pair has it in every row."""
         ...
 
     def line(self, scores: Tensor, change: Tensor) -> Slope:
@@ -73,12 +102,8 @@ class CurvedSoftmax:
     def dual(self, scores: Tensor) -> float:
         return float(torch.special.entr(scores.softmax(0)).sum(0) @ self.rows.share)
 
-    def pairs(self, scores: Tensor) -> Iterator[Pair]:
-        shares = scores.softmax(0)
-        weighted = shares * self.rows.share
-        for a in range(len(scores)):
-            for b in range(a + 1, len(scores)):
-                yield a, b, slice(None), weighted[a] * shares[b]
+    def pairs(self, scores: Tensor) -> AllPairs:
+        return AllPairs(scores.softmax(0), self.rows.share)
 
     def line(self, scores: Tensor, change: Tensor) -> Slope:
         right = float(change.gather(0, self.rows.true).squeeze(0) @ self.rows.share)

@@ -157,11 +157,13 @@ class Objective:
         all_reduce_(largest, largest=True)
         return scaled_by_power(self.row_weights, largest)
 
-    def column_sizes(self, rows: Tensor) -> Tensor:
+    def column_sizes(self, rows: Tensor | slice) -> Tensor:
         """Largest magnitude in each column over the given rows, (d,) float64."""
         sizes = torch.zeros(self.features.n_features, dtype=torch.float64, device=self.features.device)
-        for start in range(0, len(rows), self.chunk_rows):
-            chunk = self.features.gather(rows[start : start + self.chunk_rows])
+        count = rows.stop if isinstance(rows, slice) else len(rows)
+        for start in range(0, count, self.chunk_rows):
+            part = slice(start, min(start + self.chunk_rows, count))
+            chunk = self.features.gather(part if isinstance(rows, slice) else rows[part])
             sizes = torch.maximum(sizes, torch.maximum(chunk.amax(0), -chunk.amin(0)))
         all_reduce_(sizes, largest=True)
         return sizes

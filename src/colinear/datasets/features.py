@@ -93,17 +93,21 @@ def fit_scaling(
     for start in range(0, dataset.n_samples, CHUNK_ROWS):
         raw = dataset.take(slice(start, start + CHUNK_ROWS))
         check_finite(raw, f"features of {dataset.name}", start)
+        if not (center or standardize):
+            continue
         if whole:
             moments.add_whole(room[: len(raw)].copy_(raw))
         else:
             moments.add(raw, None if weights is None else weights[start : start + CHUNK_ROWS])
+    scale = torch.tensor(1.0 / dataset.value_range, dtype=torch.float64)
+    if not (center or standardize):
+        return Scaling(scale, torch.zeros(dataset.n_features, dtype=torch.float64), intercept_scaling)
     mean, spread = moments.mean / dataset.value_range, moments.spread / dataset.value_range
     if dataset.image_shape is not None and not standardize:
         channels = dataset.image_shape[0]
         mean = mean.view(channels, -1).mean(1, keepdim=True).expand(channels, mean.numel() // channels).reshape(-1)
     if not center:
         mean = torch.zeros_like(mean)
-    scale = torch.tensor(1.0 / dataset.value_range, dtype=torch.float64)
     if standardize:
         spread = _check_spread(dataset, spread, moments.mean / dataset.value_range)
         scale, mean = scale / spread, mean / spread

@@ -91,6 +91,7 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
                 )
         return out.numpy()
 
+    @torch.inference_mode()
     def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[Fit, Tensor | None]:
         """The objective of a fit and the sample weights; learns classes_ and the features' number and names."""
         bias = 0.0
@@ -111,6 +112,7 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.classes_ = classes
         return fit, weights
 
+    @torch.inference_mode()
     def _learn(self, fit: Fit, path: Path, point: PathPoint) -> None:
         """Take over one point of a path as the fitted weights."""
         weight, intercept = fit.fold(point.coef)

@@ -63,10 +63,12 @@ class LinearClassifierCV(LinearClassifierBase):
         regs = self._strengths(fit)
         labels = fit.objective.features.labels.cpu().numpy()
         splits = deal_splits(self.cv, labels, seed)
-        pre = fit_preconditioner(fit.objective, seed)
+        with torch.inference_mode():
+            pre = fit_preconditioner(fit.objective, seed)
         solve = partial(solve_path, loss=LOSSES[self._loss], tol=tol, max_passes=passes, preconditioner=pre, seed=seed)
         judged = replace(fit.objective, row_weights=weights)
-        found = cross_validate(solve, fit.objective, judged, regs, batch_splits(splits, len(labels)))
+        with torch.inference_mode():  # as in fits of one strength
+            found = cross_validate(solve, fit.objective, judged, regs, batch_splits(splits, len(labels)))
         setup = 0.0 if pre is None else pre.spectrum.seconds
         total, seconds = sum(path.passes for path in found.solves), sum(path.seconds for path in found.solves)
         path = replace(found.path, passes=total, setup_seconds=setup, seconds=seconds + setup)

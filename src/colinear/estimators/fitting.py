@@ -102,8 +102,8 @@ class Fit:
 
     def needs_float64(self, weight: Tensor, intercept: Tensor) -> bool:
         """Whether scores of such rows have to be summed in float64 although the rows are narrower."""
-        some = some_rows(self.objective.features.dataset).cpu()
-        return some.dtype == torch.float64 or rounding_shows(weight, intercept, some)
+        data = self.objective.features.dataset
+        return data.dtype == torch.float64 or rounding_shows(weight, intercept, some_rows(data).cpu())
 
     def run_sgd(
         self, reg: float, passes: int, batch_size: int, learning_rate: float | None, seed: int, start: Tensor | None

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from colinear.checks import InputError
 
+PLAIN = "biuU"  # booleans, whole numbers, text: one-dimensional labels of these kinds need no further look
 KEPT = (torch.uint8, torch.float32, torch.float64)  # computed in float32, float32 and float64
 
 
@@ -132,8 +133,9 @@ def encode_classes(y: Any, n_samples: int) -> tuple[Tensor, NDArray[Any]]:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise InputError("labels must be finite; y contains NaN or infinity. Drop these rows first.")
     try:
-        check_classification_targets(values)
-        values = column_or_1d(values, warn=True)
+        if values.ndim != 1 or values.dtype.kind not in PLAIN:
+            check_classification_targets(values)
+            values = column_or_1d(values, warn=True)
         classes, codes = np.unique(values, return_inverse=True)
     except (TypeError, ValueError) as error:
         raise InputError(

@@ -25,13 +25,14 @@ def check_scale(objective: Objective, reg: float = TINY) -> None:
     if features.dataset.dtype == torch.uint8:
         return
     count = min(features.n_samples, ROWS)
-    rows = torch.arange(count, device=features.device) * features.n_samples // count
+    rows: Tensor | slice = slice(0, count)
+    if count < features.n_samples:
+        rows = torch.arange(count, device=features.device) * features.n_samples // count
     sizes = objective.column_sizes(rows)
     name = features.dataset.name
     advice = "Standardize the columns (standardize=True, --standardize) or rescale them."
-    bad = (~(sizes <= LARGEST)).nonzero()
-    if len(bad):
-        column = int(bad[0])
+    if not bool((sizes <= LARGEST).all()):
+        column = int((~(sizes <= LARGEST)).nonzero()[0])
         raise InputError(
             f"features must be at most {LARGEST:g} in size, or their squares overflow; column {column} of {name} has "
             f"{float(sizes[column]):.2g}. {advice}"

@@ -37,20 +37,30 @@ class Basis:
         Cost   about 4 n d^2 flops.
         """
         n, d = features.shape
+        if n >= d and _well_conditioned(features):
+            return None
         sizes = features.abs().amax(0)
         sizes = torch.where(sizes > 0, sizes, 1.0)
-        sizes, order = sizes.sort(descending=True, stable=True)
-        scaled = features[:, order] / sizes
-        length = torch.linalg.vector_norm(scaled, dim=0).clamp(min=1.0)
-        if n < d or not bool(torch.isfinite(scaled).all()):
+        scaled = features / sizes
+        moment = scaled.mT @ scaled
+        length = moment.diagonal().sqrt().clamp(min=1.0)
+        if n < d or not bool(torch.isfinite(length).all()):
             return None
-        triangle = torch.linalg.qr(scaled / length, mode="r").R
+        sizes, order = sizes.sort(descending=True, stable=True)
+        length = length[order]
+        moment = moment[order][:, order] / (length * length.unsqueeze(1))
+        moment.diagonal().add_((moment.diagonal() == 0).to(moment))  # of columns of zeros: they are no trouble
+        factor, failed = torch.linalg.cholesky_ex(moment)  # R^T, to 1e-8; a fifth of the time of a QR decomposition
+        if not int(failed) and bool((factor.diagonal() > 2 * BAD).all()):
+            return None
+        scaled = scaled[:, order] / length
+        triangle = torch.linalg.qr(scaled, mode="r").R
         diagonal = triangle.diagonal().abs()
         negligible = diagonal <= NEGLIGIBLE
         if not bool((~negligible & (diagonal < BAD)).any()):
             return None
         triangle.diagonal().copy_(torch.where(negligible, 1.0, triangle.diagonal()))
-        rows = torch.linalg.solve_triangular(triangle, scaled / length, upper=True, left=False)
+        rows = torch.linalg.solve_triangular(triangle, scaled, upper=True, left=False)
         return cls(rows, sizes * length, triangle, order)
 
     def coordinates(self, coef: Tensor) -> Tensor:
@@ -74,3 +84,11 @@ class Basis:
         eye = torch.eye(len(self.order), dtype=self.triangle.dtype, device=self.triangle.device)
         turned = self.weights(eye)  # row j: the weights of coordinate j
         return turned @ turned.mT
+
+
+def _well_conditioned(features: Tensor) -> bool:
+    """Whether no order of the columns could leave a small diagonal in R: all are <= 1, none is below their product."""
+    moment = features.mT @ features
+    inverse = moment.diagonal().rsqrt()
+    factor, failed = torch.linalg.cholesky_ex(moment * inverse * inverse.unsqueeze(1))  # R^T, to 1e-8
+    return not int(failed) and float(factor.diagonal().prod()) > 2 * BAD

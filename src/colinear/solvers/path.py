@@ -4,7 +4,8 @@ Preconditioned L-BFGS serves every strength with one pass over the rows; a stren
 leaves the batch. The work is done in the features' precision; then one pass in float64 computes every
 certificate anew, and a strength that fails there goes on in float64. The hinge is smoothed with a width that
 shrinks as its optimum nears, and certified on the hinge itself; where a Hessian is cheap, Newton's method finishes
-the strengths that L-BFGS leaves open. With clearly fewer rows than columns all of it happens in the space of the rows.
+the strengths that L-BFGS leaves open, and where the whole problem is small, it is all there is. With clearly fewer
+rows than columns all of it happens in the space of the rows.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from colinear.datasets.features import Features, fit_scaling
 from colinear.losses import Loss
 from colinear.objective import Objective, n_processes, refuse_own_scaling
 from colinear.solvers.arguments import check_scale, check_solve
-from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Finisher, Report
+from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Report
 from colinear.solvers.newton import Newton, suits_newton
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.rowspace import RowSpace, suits_row_space
@@ -54,13 +55,16 @@ def solve_path(
 
     data : an `Objective` (weights, folds), `Features`, or a `Dataset`, which is centred and given a bias column.
     regs : k strengths > 0.    held_out : (k,) fold that each leaves out, -1 for none (needs an Objective with folds).
-    start : (c, d) or (k, c, d) weights to start from; zeros by default.    seed : of the spectrum's row sample.
+    start : (c, d) or (k, c, d) weights to start from; zeros by default, and for small hinges, which begin inside their
+    bounds.    seed : of the spectrum's row sample.
     preconditioner : of the same or similar rows, from `fit_preconditioner`; without it, made here.
     max_passes : limit of passes for each batch of strengths, certification included; however small, every strength
     takes one step at least. A problem that suits Newton's method (see `suits_newton`) gets two thirds of them, a hinge
     150 at most; then every strength that is open takes Newton steps from where it is, each of which counts as a pass,
     until its own passes are `max_passes`.
-    report : called after every pass with (strengths finished, strengths, passes, largest relative gap still open).
+    Small problems (see `Tuning`) begin there: a softmax with Newton steps, a hinge with the interior point method.
+    report : called after every pass, there after every strength, with (strengths finished, strengths, passes, largest
+    relative gap still open).
     tuning : limits and sizes, see `Tuning`.
 
     Returns a `Path`. A point that did not reach tol says so in its status, with the gap it has.
@@ -87,8 +91,18 @@ def solve_path(
     if space is not None:
         whole, objective, preconditioner = objective, space.objective, None
         start = None if start is None else space.restrict(start)
+    newton = _newton(objective, loss, max_passes, preconditioner, tuning)
+    sound = start is None or bool(torch.isfinite(start.double().square().sum()))  # one that is not has to be told
+    if newton is not None and sound and newton.comes_first(len(strengths), tol):
+        start = None if loss.kinked else start  # what is inside the bounds of one problem is not inside another's
+        with one_thread_if(objective.features.device.type == "cpu"):
+            path = newton.path(strengths, start, tol=tol, max_passes=max_passes, held_out=held_out, report=report)
+        if space is None:
+            return path
+        points = _lift(list(path.points), space, whole, loss, held_out, tol)
+        details = {"subspace": {"directions": objective.features.n_features, "of": len(space.basis), "share": 1.0}}
+        return replace(path, points=tuple(points), seconds=time.perf_counter() - started, details=details)
     preconditioner = preconditioner or Preconditioner(Spectrum.fit(objective, seed, tuning))
-    finisher = _finisher(objective, loss, max_passes, tuning)
     setup = time.perf_counter() - started
     k, (c, d) = len(strengths), (objective.features.n_classes, objective.features.n_features)
     work = torch.zeros(k, c, d, dtype=objective.features.dtype, device=objective.features.device)
@@ -100,7 +114,7 @@ def solve_path(
     with one_thread_if(product <= PRODUCT_ALONE and work.device.type == "cpu"):
         for group in _groups(strengths, c * d, tuning):
             descent = Descent(
-                objective, loss, strengths, held_out, tol, max_passes, preconditioner, found, report, finisher,
+                objective, loss, strengths, held_out, tol, max_passes, preconditioner, found, report, newton,
                 tuning.memory,
             )  # fmt: skip
             nearest = _weakest(found)
@@ -162,10 +176,12 @@ def fit_preconditioner(objective: Objective, seed: int = 0, tuning: Tuning = USU
     return None if few else Preconditioner(Spectrum.fit(objective, seed, tuning))
 
 
-def _finisher(objective: Objective, loss: Loss, max_passes: int, tuning: Tuning) -> Finisher | None:
-    """Who takes over what L-BFGS leaves open, if anybody."""
+def _newton(
+    objective: Objective, loss: Loss, max_passes: int, preconditioner: Preconditioner | None, tuning: Tuning
+) -> Newton | None:
+    """Who solves what is small, and takes over what L-BFGS leaves open; if anybody."""
     suits = max_passes >= FEWEST_FOR_BOTH and suits_newton(objective, loss, tuning)
-    return Newton(objective, loss, tuning) if suits else None
+    return Newton(objective, loss, tuning, preconditioner) if suits else None
 
 
 def _as_objective(data: Dataset | Features | Objective, tuning: Tuning) -> Objective:

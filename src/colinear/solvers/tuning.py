@@ -21,6 +21,9 @@ class Tuning:
     newton_weights, newton_values, newton_flops : the largest c d, n max(c, d) and flops of a Hessian that Newton's
     method takes on; 1500 weights are a Hessian of 18 MB and a factor of 1 Gflop. More pays for tolerances below 1e-6; a
     newton_weights of 0 leaves everything to L-BFGS.
+    newton_first : flops of all its steps, a millionth of a second counted as 20,000, up to which Newton's method takes
+    a softmax from the start. Less pays where operators are fast beside products; 0 begins with L-BFGS always.
+    interior_first : the same for a hinge and the interior point method, a thousandth of a second a step beside them.
     rows_per_feature, fewest_rows : the sample whose second moment preconditions: rows_per_feature r rows for r
     eigenvectors, fewest_rows at least. More saves passes, and each takes 2 d^2 flops; 6 was fastest on CIFAR-10.
     double_up_to : columns up to which the spectrum is computed in float64; above, in the features' precision.
@@ -40,6 +43,8 @@ class Tuning:
     newton_weights: int = 1500
     newton_values: int = 4_000_000
     newton_flops: int = 500_000_000
+    newton_first: int = 400_000_000
+    interior_first: int = 10_000_000_000
     rows_per_feature: int = 6
     fewest_rows: int = 10_000
     double_up_to: int = 1024
@@ -62,5 +67,5 @@ class Tuning:
 
 
 LARGEST = 2**62
-MAY_BE_NONE = ("newton_weights", "double_up_to", "eigh_up_to")
+MAY_BE_NONE = ("newton_weights", "newton_first", "interior_first", "double_up_to", "eigh_up_to")
 USUAL = Tuning()

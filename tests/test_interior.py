@@ -1,0 +1,86 @@
+"""The interior point method for the hinge: certified by slopes of its own width, whatever the rows count for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.problems import draw_features
+from torch.testing import assert_close
+
+from colinear.losses import Hinge
+from colinear.objective import Objective
+from colinear.solvers import interior
+from colinear.solvers.candidate import Candidate
+from colinear.solvers.interior import Interior
+from colinear.solvers.newton import Newton, solve_newton
+from colinear.solvers.path import solve_path
+from colinear.solvers.solution import Status
+from colinear.solvers.tuning import Tuning
+
+
+def interior_of(objective: Objective) -> Interior:
+    candidate = Candidate(Newton(objective, Hinge()), 1.0, None, 1e-4, 100)
+    return Interior.of(candidate.rows, candidate.counts, objective.features.n_classes)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+@pytest.mark.parametrize("reg", [1e-4, 1e-2, 10.0])
+def test_it_ends_certified_within_thirty_steps(classes: int, reg: float) -> None:
+    objective = Objective(draw_features(150, 5, classes))
+    coef, width, steps, reached = interior_of(objective).solve(reg, 1e-5)
+    assert reached
+    assert steps < 30
+    there = objective.evaluate(coef.unsqueeze(0), torch.tensor([reg]).double(), Hinge(torch.tensor([width]).double()))
+    assert float(there.relative_gap) <= 1e-5
+    assert float(coef.sum(0).abs().max()) <= 1e-12 * float(coef.abs().max())
+
+
+@pytest.mark.parametrize("most", [0, 8])
+def test_a_factor_in_float32_leads_to_the_same_end_or_is_made_anew(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    objective = Objective(draw_features(150, 5, 4))
+    exact = interior_of(objective).solve(1e-3, 1e-5)
+    made, factor = [], Interior._factor
+
+    def noting(
+        self: Interior, weights: torch.Tensor, reg: float, rows: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        made.append(rows.dtype)
+        return factor(self, weights, reg, rows)
+
+    monkeypatch.setattr(Interior, "_factor", noting)
+    monkeypatch.setattr(interior, "WIDE_SYSTEM", 0)
+    monkeypatch.setattr(interior, "MOST_PRODUCTS", most)
+    narrow = interior_of(objective).solve(1e-3, 1e-5)
+    assert_close(narrow[0], exact[0], rtol=0, atol=1e-2 * float(exact[0].abs().max()))
+    assert abs(narrow[2] - exact[2]) <= 2
+    assert made[0] == torch.float32
+    assert made.count(torch.float64) == (0 if most else narrow[2])  # beside the first, which did not do
+
+
+def test_a_small_hinge_begins_with_it_and_needs_a_fraction_of_the_passes() -> None:
+    objective = Objective(draw_features(200, 8, 5))
+    fast = solve_path(objective, Hinge(), [1e-3], tol=1e-4)
+    slow = solve_path(objective, Hinge(), [1e-3], tol=1e-4, tuning=Tuning(interior_first=0))
+    assert fast.points[0].status is slow.points[0].status is Status.CONVERGED
+    assert fast.points[0].objective == pytest.approx(slow.points[0].objective, rel=1e-4)
+    assert 2 * fast.passes < slow.passes
+
+
+@pytest.mark.parametrize("tol", [1e-4, 1e-7, 1e-8, 1e-10])
+def test_every_tolerance_that_float64_allows_is_reached(tol: float) -> None:
+    point = solve_newton(Objective(draw_features(100, 4, 3)), [1e-2], tol=tol).points[0]
+    assert point.status is Status.CONVERGED
+
+
+def test_rows_that_are_held_out_or_weigh_nothing_are_as_rows_that_are_not_there() -> None:
+    features = draw_features(90, 4, 3)
+    kept = torch.arange(90) % 3 != 1
+    folds = (~kept).long()
+    alone = Objective(type(features)(features.dataset.subset(kept), features.scaling, torch.float64))
+    expected = solve_path(alone, Hinge(), [1e-2], tol=1e-8).points[0]
+    held = Objective(features, folds=folds)
+    weighed = Objective(features, row_weights=kept.double())
+    for objective, out in ((held, torch.tensor([1])), (weighed, None)):
+        point = solve_path(objective, Hinge(), [1e-2], tol=1e-8, held_out=out).points[0]
+        assert_close(point.coef, expected.coef, rtol=0, atol=1e-4)
+        assert point.objective == pytest.approx(expected.objective, rel=1e-7)
