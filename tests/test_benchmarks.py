@@ -147,7 +147,7 @@ def test_narrow_batches_need_more_passes(split: Split) -> None:
 
 
 def test_the_range_is_held_against_named_strengths(monkeypatch: pytest.MonkeyPatch) -> None:
-    options = strengths.RangeOptions(repeats=1, rows=1500, columns=12, classes=4)
+    options = strengths.RangeOptions(repeats=1, rows=1500, columns=12, classes=4, noise=0.5)
     report = strengths.run_range(options)
     assert set(report["times_nine"]) == {"nine of old", "nine about it"}
     assert all(len(report["searches"][name]["strengths"]) == 9 for name in report["times_nine"])
