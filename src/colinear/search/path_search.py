@@ -100,14 +100,16 @@ class PathSearch:
             self._solver(objective, preconditioner), objective, Objective(plain), self.regs,
             [FoldBatch(folds, tuple(range(n_folds)))], all_rows_first=True, relay=lambda n: _Relay(report, n, total),
         )  # fmt: skip
-        whole, parts = found.solves
+        whole, parts = found.path, found.solves[1:]
+        points = [point for part in parts for point in part.points]
         accuracies = found.means.tolist()
         trials = self._trials(whole, objective, accuracies, found.spreads.tolist())
         details = self._details(whole)
         details["folds"] = {
-            "count": n_folds, "val_accuracies": found.accuracies.tolist(), "passes": parts.passes,
-            "seconds": parts.seconds, "largest_relative_gap": max(point.relative_gap for point in parts.points),
-            "not_converged": sum(point.status.name != "CONVERGED" for point in parts.points),
+            "count": n_folds, "val_accuracies": found.accuracies.tolist(),
+            "passes": sum(part.passes for part in parts), "seconds": sum(part.seconds for part in parts),
+            "largest_relative_gap": max(point.relative_gap for point in points),
+            "not_converged": sum(point.status.name != "CONVERGED" for point in points),
         }  # fmt: skip
         seconds = time.perf_counter() - started
         order = tuple(rank_candidates(accuracies, self.regs))
