@@ -1,4 +1,4 @@
-"""`python -m benchmarks.run [course-search] [path] [memory] [options]`: check, time, print tables, write JSON.
+"""`python -m benchmarks.run [course-search] [path] [classes] [memory] [options]`: check, time, print, write JSON.
 
 CIFAR-10 is found as the package finds it: COLINEAR_DATA or the user cache.
 """
@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.classes import ClassesOptions, classes_table, run_classes
 from benchmarks.course_search import SearchOptions, run_course_search, search_table
 from benchmarks.machine import environment, file_name
 from benchmarks.methods.ours import VARIANTS
@@ -48,6 +49,11 @@ def path(given: argparse.Namespace) -> Report:
     return report, path_tables(report)
 
 
+def classes(given: argparse.Namespace) -> Report:
+    report = run_classes(ClassesOptions(given.class_rows, given.class_columns, given.classes), given.repeats)
+    return report, [classes_table(report)]
+
+
 def memory(given: argparse.Namespace) -> Report:
     """Peak of the tuning process; and of a fit on a memory-mapped file if --fit-rows says how large."""
     report: dict[str, Any] = {"tune": measure_tune(given.data, given.memory_steps)}
@@ -66,6 +72,7 @@ def memory(given: argparse.Namespace) -> Report:
 PROBLEMS: dict[str, Callable[[argparse.Namespace], Report]] = {
     "course-search": course_search,
     "path": path,
+    "classes": classes,
     "memory": memory,
 }
 
@@ -101,6 +108,10 @@ def make_parser() -> argparse.ArgumentParser:
     strengths.add_argument("--all-strengths", action="store_true", help="run the fastest softmax peer at every one")
     strengths.add_argument("--batching", action="store_true", help="also solve 1, 3 and 9 strengths a batch")
     strengths.add_argument("--intelex-python", metavar="PYTHON", help="interpreter that has scikit-learn-intelex")
+    many = parser.add_argument_group("classes")
+    many.add_argument("--class-rows", type=int, default=ClassesOptions.rows, metavar="N")
+    many.add_argument("--class-columns", type=int, default=ClassesOptions.columns, metavar="D")
+    many.add_argument("--classes", type=int, default=ClassesOptions.classes, metavar="C")
     peak = parser.add_argument_group("memory")
     peak.add_argument("--memory-steps", type=int, default=300, help="of the tuning process")
     peak.add_argument("--fit-rows", type=int, default=0, metavar="N", help="also fit a memory map of N rows (2000000)")
