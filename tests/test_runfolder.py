@@ -134,7 +134,6 @@ def test_json_that_is_none_is_damaged_and_nan_is_never_written(tmp_path: Path) -
     assert not (tmp_path / "settings.json").exists()
 
 
-@pytest.mark.parametrize("fails", ["fsync", "replace", "write"])
 def test_lists_of_numbers_are_one_line_and_texts_stay_as_they_are(tmp_path: Path) -> None:
     value = {
         "counts": [[0] * 1000] * 1000, "order": [2, -1.5, 3e-9, None, True], "none": [], "both": [1, "a"],
@@ -151,6 +150,7 @@ def test_lists_of_numbers_are_one_line_and_texts_stay_as_they_are(tmp_path: Path
         assert folder.read_json("results.json") == value
 
 
+@pytest.mark.parametrize("fails", ["fsync", "replace", "write"])
 def test_a_full_disk_is_a_clear_error_and_leaves_the_last_good_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
