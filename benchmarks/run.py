@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.classes import ClassesOptions, classes_table, run_classes
 from benchmarks.command import command_table, run_command
 from benchmarks.course_search import SearchOptions, run_course_search, search_table
 from benchmarks.machine import environment, file_name
@@ -51,6 +52,11 @@ def path(given: argparse.Namespace) -> Report:
     return report, path_tables(report)
 
 
+def classes(given: argparse.Namespace) -> Report:
+    report = run_classes(ClassesOptions(given.class_rows, given.class_columns, given.classes), given.repeats)
+    return report, [classes_table(report)]
+
+
 def memory(given: argparse.Namespace) -> Report:
     """Peak of the tuning process; and of a fit on a memory-mapped file if --fit-rows says how large."""
     report: dict[str, Any] = {"tune": measure_tune(given.data, given.memory_steps)}
@@ -73,7 +79,7 @@ def command(given: argparse.Namespace) -> Report:
 
 def strengths_range(given: argparse.Namespace) -> Report:
     report = run_range(
-        RangeOptions(given.repeats, given.rows, given.columns, given.classes, given.clusters, given.noise, given.decay)
+        RangeOptions(given.repeats, given.rows, given.columns, given.range_classes, given.clusters, given.noise, given.decay)
     )
     return report, [range_table(report)]
 
@@ -86,6 +92,7 @@ def small(given: argparse.Namespace) -> Report:
 PROBLEMS: dict[str, Callable[[argparse.Namespace], Report]] = {
     "course-search": course_search,
     "path": path,
+    "classes": classes,
     "memory": memory,
     "command": command,
     "range": strengths_range,
@@ -127,10 +134,14 @@ def make_parser() -> argparse.ArgumentParser:
     planted = parser.add_argument_group("range")
     planted.add_argument("--rows", type=int, default=100_000)
     planted.add_argument("--columns", type=int, default=512)
-    planted.add_argument("--classes", type=int, default=100)
+    planted.add_argument("--range-classes", type=int, default=100)
     planted.add_argument("--clusters", type=int, default=1, metavar="N", help="of each class")
     planted.add_argument("--noise", type=float, default=4.0, help="norm of what is added to a centre of norm 1")
     planted.add_argument("--decay", type=float, default=0.25, metavar="P", help="column j has the scale j^-P")
+    many = parser.add_argument_group("classes")
+    many.add_argument("--class-rows", type=int, default=ClassesOptions.rows, metavar="N")
+    many.add_argument("--class-columns", type=int, default=ClassesOptions.columns, metavar="D")
+    many.add_argument("--classes", type=int, default=ClassesOptions.classes, metavar="C")
     peak = parser.add_argument_group("memory")
     peak.add_argument("--memory-steps", type=int, default=300, help="of the tuning process")
     peak.add_argument("--fit-rows", type=int, default=0, metavar="N", help="also fit a memory map of N rows (2000000)")

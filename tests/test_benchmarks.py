@@ -80,6 +80,17 @@ def test_path_reports_recomputed_gaps_ratios_and_stopped_peers(
     assert "stopped at the limit" in capsys.readouterr().out
 
 
+def test_classes_report_what_the_passes_take_beside_their_products(tmp_path: Path) -> None:
+    sizes = ("--class-rows", "300", "--class-columns", "6", "--classes", "4", "--repeats", "1")
+    report = run(tmp_path, "classes", *sizes)
+    assert (report["rows"], report["columns"], report["classes"], len(report["points"])) == (300, 7, 4, 7)
+    assert all(point["independent_relative_gap"] <= 1.001e-3 for point in report["points"])
+    assert report["passes"] == sum(point["passes"] for point in report["points"])
+    products = report["products"]
+    assert products["of_all_passes"] == pytest.approx(report["passes"] * products["median"])
+    assert report["ratio"] == pytest.approx(report["median"] / products["of_all_passes"])
+
+
 def test_memory_reads_the_peak_of_the_program_itself() -> None:
     asked, refused = peak_of(["--version"]), peak_of(["tune", "--nonsense"])
     assert (asked["status"], refused["status"]) == (0, 2)

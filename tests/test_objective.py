@@ -88,8 +88,8 @@ def test_gradient_and_mean_curvature_agree_with_autograd(loss: Loss) -> None:
     # one shift of all rows' scores sees the mean of their Hessians
     shift = torch.zeros(1, 4, 1, dtype=torch.float64)
     hessian = torch.autograd.functional.hessian(lambda s: losses((coef.detach() @ x.mT)[1:2] + s)[0], shift)
-    excess = found.curvature[1] - hessian.view(4, 4)  # the hinge has a bound from above in the Hessian's place
-    assert float(torch.linalg.eigvalsh(excess).min()) >= -1e-12
+    excess = found.curvature[1] - hessian.view(4, 4).diagonal()  # the hinge has a bound from above in its place
+    assert float(excess.min()) >= -1e-12
     if isinstance(loss, Softmax):
         assert float(excess.abs().max()) <= 1e-12
 

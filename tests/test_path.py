@@ -23,7 +23,7 @@ from colinear.estimators import CertificateWarning
 from colinear.losses import LOSSES, Hinge, Softmax
 from colinear.objective import Objective
 from colinear.solvers import Status, Tuning
-from colinear.solvers.path import solve_path
+from colinear.solvers.path import FARTHEST, _extrapolate, _groups, solve_path
 from colinear.solvers.solution import PathPoint
 from colinear.solvers.threads import one_thread_if
 
@@ -228,6 +228,48 @@ def test_groups_are_as_wide_in_float32_as_the_float64_end_allows() -> None:
     features, regs = draw_features(90, 6, 4, dtype=torch.float32), [1e-2, 1.0, 2e-2]
     grouped = solve_path(features, Softmax(), regs, tuning=TWO_A_GROUP)
     assert grouped.passes == max(grouped.points[1].passes, grouped.points[2].passes) + grouped.points[0].passes
+
+
+@pytest.mark.parametrize(
+    ("strengths", "shape", "product", "started", "sizes"),
+    [
+        (9, (10, 3073), 1.3e8, False, [9]),
+        (45, (10, 3073), 1.3e8, False, [9] * 5),
+        (7, (1000, 513), 2.1e9, False, [1] * 7),
+        (7, (1000, 513), 2.1e9, True, [4, 3]),  # as many as memory holds: each has its start
+        (45, (1000, 2049), 8.4e9, True, [1] * 45),
+        (45, (50, 10), 1e6, False, [45]),  # small: a pass takes no longer for all
+    ],
+)
+def test_groups_are_as_wide_as_products_gain_by_it_and_memory_holds(
+    strengths: int, shape: tuple[int, int], product: float, started: bool, sizes: list[int]
+) -> None:
+    regs = torch.logspace(-5, -1, strengths, dtype=torch.float64)
+    groups = _groups(regs, shape, product, started, Tuning())
+    assert [len(group) for group in groups] == sizes
+    assert [number for group in groups for number in group] == list(range(strengths))[::-1]
+
+
+def test_a_strength_starts_on_the_line_through_the_two_weakest_before_it_of_its_rows() -> None:
+    def point(reg: float, weight: float, status: Status = Status.CONVERGED) -> PathPoint:
+        return PathPoint(reg, torch.full((2, 3), weight, dtype=torch.float64), 1.0, 0.0, 1, status)
+
+    def start(found: list[PathPoint | None], held_out: list[int] | None = None, number: int = 3) -> float | None:
+        coef = _extrapolate(number, regs, None if held_out is None else torch.tensor(held_out), found)
+        assert coef is None or bool((coef == coef[0, 0]).all())
+        return None if coef is None else pytest.approx(float(coef[0, 0]))
+
+    regs = torch.tensor([1e-1, 1e-2, 1e-3, 1e-4], dtype=torch.float64)
+    one, two, lost = point(1e-1, 1.0), point(1e-2, 3.0), point(1e-3, torch.nan, Status.DIVERGED)
+    assert start([None, None, None, None]) is None
+    assert start([one, None, None, None]) == 1.0
+    assert start([one, two, None, None], number=2) == 5.0
+    assert start([one, two, lost, None]) == 7.0
+    assert start([one, one, None, None]) == 1.0  # one strength twice
+    assert start([one, two, point(1e-3, 0.0), None], held_out=[0, 0, 1, 0]) == 7.0
+    assert start([one, two, None, None], held_out=[0, 0, 1, 1]) == 7.0  # better than nothing
+    regs[3] = 1e-30
+    assert start([one, two, None, None]) == 3.0 + 2 * FARTHEST
 
 
 @every_loss

@@ -134,6 +134,22 @@ def test_json_that_is_none_is_damaged_and_nan_is_never_written(tmp_path: Path) -
     assert not (tmp_path / "settings.json").exists()
 
 
+def test_lists_of_numbers_are_one_line_and_texts_stay_as_they_are(tmp_path: Path) -> None:
+    value = {
+        "counts": [[0] * 1000] * 1000, "order": [2, -1.5, 3e-9, None, True], "none": [], "both": [1, "a"],
+        "names": ["[1,\n 2]", "[\n  1, 2\n]", "\u2028[ 1 ]"],
+    }  # fmt: skip
+    with RunFolder(tmp_path / "run") as folder:
+        path = folder.write_json("results.json", value)
+        assert folder.read_json("results.json") == value
+        lines = path.read_text().splitlines()
+        assert sum(set(line) <= set("0,[] ") and line.count("0") == 1000 for line in lines) == 1000
+        assert '  "order": [2,-1.5,3e-09,null,true],' in lines
+        assert path.stat().st_size < 2.1e6
+        path.write_text(json.dumps(value, indent=2))  # as earlier versions wrote it
+        assert folder.read_json("results.json") == value
+
+
 @pytest.mark.parametrize("fails", ["fsync", "replace", "write"])
 def test_a_full_disk_is_a_clear_error_and_leaves_the_last_good_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str

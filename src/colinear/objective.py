@@ -35,8 +35,8 @@ class Evaluation:
     objective (k,) float64, of the original loss;   gap (k,) float64: its duality gap, an upper bound on
     objective - optimum.
     value (k,) float64 and gradient (k, c, d), of the loss as smoothed;   value_gap (k,) float64: the same bound for it.
-    curvature (k, c, c): mean Hessian of the smoothed loss with respect to the scores of one row; (k, 0, 0) unless asked
-    for.
+    curvature (k, c): diagonal of the mean Hessian of the smoothed loss with respect to the scores of one row; (k, 0)
+    unless asked for.
     """
 
     objective: Tensor
@@ -89,7 +89,7 @@ class Objective:
 
         coef : (k, c, d) in the precision to work in.   regs : (k,) float64, > 0.
         held_out : (k,) int64, the fold each candidate leaves out, -1 for none.
-        curvature : whether the result has it; it costs k c^2 n flops.
+        curvature : whether the result has it; it costs 3 k c n flops.
 
         gap = original + reg |W|^2 - dual + |U|^2 / (4 reg), with U the data part of the gradient; for the loss whose
         gradient was taken this is exactly |gradient|^2 / (4 reg).
@@ -104,7 +104,7 @@ class Objective:
         features = self.features.at(coef.dtype)
         flat = coef.reshape(k * c, d)
         sums = torch.zeros(4, k, dtype=torch.float64, device=coef.device)  # value, original, dual, weight
-        gradient, bent = torch.zeros_like(coef), coef.new_zeros(k, *((c, c) if curvature else (0, 0)))
+        gradient, bent = torch.zeros_like(coef), coef.new_zeros(k, c if curvature else 0)
         products = pass_products(features, flat)
         for rows in features.ranges(self.chunk_rows):
             weights = self._weights(rows, held_out, coef.dtype)
@@ -127,7 +127,7 @@ class Objective:
         value_gap = squared_norm(gradient) / (4 * regs)
         # without smoothing both gaps are one number, and the squared norm has no cancellation
         gap = original + penalty - dual if loss.smoothed else value_gap
-        return Evaluation(original + penalty, gap, value + penalty, value_gap, gradient, bent / mean)
+        return Evaluation(original + penalty, gap, value + penalty, value_gap, gradient, bent / mean.squeeze(-1))
 
     def dual_value(
         self, coef: Tensor, regs: Tensor, loss: Loss, held_out: Tensor | None = None, *, on: Features

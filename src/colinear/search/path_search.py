@@ -171,10 +171,10 @@ class PathSearch:
                 solve, objective, judge, regs, [FoldBatch(folds, tuple(range(n_folds)))], all_rows_first=True,
                 start=start, relay=lambda more: _relay(report, done + more, total),
             )  # fmt: skip
-            whole, parts = found.solves
+            whole, parts = found.path, found.solves[1:]
             errors = (found.spreads / math.sqrt(n_folds)).tolist()
             tried = self._tried(whole, objective, found.means.tolist(), errors, found.spreads.tolist())
-            return replace(tried, folds=tuple(map(tuple, found.accuracies.tolist())), fold_paths=(parts,))
+            return replace(tried, folds=tuple(map(tuple, found.accuracies.tolist())), fold_paths=parts)
 
         tried, order, details = self._explore(objective, attempt, fits=1 + n_folds)
         points = [point for path in tried.fold_paths for point in path.points]

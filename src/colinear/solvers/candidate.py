@@ -187,7 +187,7 @@ class Candidate:
 
     def _conjugate(self, here: _Look, pairs: AllPairs) -> Tensor | None:
         newton, regs = self.newton, torch.tensor([self.reg], dtype=torch.float64, device=self.rows.device)
-        inverse = newton.preconditioner.at(pairs.mean().unsqueeze(0), regs)
+        inverse = newton.preconditioner.at(pairs.mean().diagonal().unsqueeze(0), regs)
         rows, pairs = newton.narrow, pairs.to(newton.narrow.dtype)
         gradient = _without_common(here.gradient)
         aimed = 4 * self.reg * SMOOTH_AIM * self.tol * here.value  # of the squared gradient

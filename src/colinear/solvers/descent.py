@@ -157,7 +157,7 @@ class Descent:
         )  # fmt: skip
         lineup.search.here = self._evaluate(lineup, coef)
         self._narrow(lineup)
-        self._aim(lineup, torch.ones(k, dtype=torch.bool, device=device))
+        self._aim(lineup, ~(lineup.search.here.relative_gap <= self.tol))
         return lineup
 
     def _evaluate(self, lineup: _Lineup, coef: Tensor) -> Evaluation:

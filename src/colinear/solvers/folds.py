@@ -16,6 +16,7 @@ from colinear.solvers.descent import Report
 from colinear.solvers.solution import Path
 
 Rows = tuple[NDArray[np.int64], NDArray[np.int64]]  # training and test rows of one split
+HELD_BYTES = 2**29  # weights of folds that wait, in float64, for the judgement of their strengths
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ class CrossValidation:
 
     path : every strength on all rows; its passes and seconds are those of the solve it was part of.
     correct (k, splits) float64 : weight of held-out rows labelled right;   weights (splits,) float64 : of them all.
-    solves : the path of every solve, in order, its points as [strength][fold, then all rows].
+    solves : the path of every solve, in order, its points as [strength][fold, then all rows], without their weights.
     """
 
     path: Path
@@ -118,35 +119,44 @@ def cross_validate(
     judged : the same rows with the weights that accuracies count, once each where `objective` holds further copies.
     all_rows_first : solve all rows alone and start every fold from there, so that they have passes and seconds of
     their own to report. Otherwise they are candidates beside the folds, and one solve does for all. Both reach the
-    tolerance; passes differ, and weights by no more than the gaps allow.
+    tolerance; passes differ, and weights by no more than the gaps allow. Where the weights of all folds exceed
+    HELD_BYTES, all rows come first too, and the folds of some strengths are solved and judged before the next.
     start : (k, c, d) weights from which the first solve starts; zeros by default.
     relay : given the number of fits done, what the next solve reports to.
     Raises   `InputError` if a split holds out no weight, and what `solve_path` raises.
     """
     solves: list[Path] = []
+    features = objective.features
+    fits = max(len(batch.splits) for batch in batches) * features.n_classes * features.n_features  # weights of one reg
+    width = max(1, HELD_BYTES // (8 * fits))
 
-    def run(over: Objective, held: list[int], start: Tensor | None = None) -> Path:
-        held_out = torch.tensor(held * len(regs), device=over.features.device)
+    def run(
+        over: Objective, held: list[int], few: slice = slice(None), begin: Sequence[Tensor] | Tensor | None = None
+    ) -> Path:
+        strengths = [reg for reg in regs[few] for _ in held]
+        held_out = torch.tensor(held * len(regs[few]), device=over.features.device)
+        start = None if begin is None else torch.stack([coef.to(features.dtype) for coef in begin[few]])
         path = solve(
-            over, regs=[reg for reg in regs for _ in held], held_out=None if over.folds is None else held_out,
-            start=None if start is None else start.to(over.features.dtype).repeat_interleave(len(held), 0),
+            over, regs=strengths, held_out=None if over.folds is None else held_out,
+            start=None if start is None else start.repeat_interleave(len(held), 0),
             report=None if relay is None else relay(sum(len(path.points) for path in solves)),
         )  # fmt: skip
-        solves.append(path)
+        solves.append(replace(path, points=tuple(replace(point, coef=point.coef[:0].clone()) for point in path.points)))
         return path
 
-    whole = run(objective, [-1], start) if all_rows_first else None
-    start = start if whole is None else whole.coef
+    whole = run(objective, [-1], begin=start) if all_rows_first or width < len(regs) else None
+    begin = start if whole is None else [point.coef for point in whole.points]
     correct = torch.empty(len(regs), sum(len(batch.splits) for batch in batches), dtype=torch.float64)
     weights = correct.new_empty(correct.shape[1])
     for batch in batches:
-        members = list(batch.splits)
+        members, over = list(batch.splits), batch.mask(objective)
         beside = [-1] if whole is None and batch.trained is None else []
-        path = run(batch.mask(objective), [*range(len(members)), *beside], start)
-        if beside:
-            whole = replace(path, points=path.points[len(members) :: len(members) + 1])
-        coef = path.coef.view(len(regs), -1, *path.coef.shape[1:])[:, : len(members)]
-        correct[:, members], weights[members] = (sums.cpu() for sums in _judge(judged, batch.folds, coef))
+        for few in (slice(first, first + width) for first in range(0, len(regs), width)):
+            path = run(over, [*range(len(members)), *beside], few, begin)
+            if beside:
+                whole = replace(path, points=path.points[len(members) :: len(members) + 1])
+            coef = path.coef.view(len(regs[few]), -1, *path.coef.shape[1:])[:, : len(members)]
+            correct[few, members], weights[members] = (sums.cpu() for sums in _judge(judged, batch.folds, coef))
     whole = whole or run(objective, [-1])  # no split trains on all other rows
     return CrossValidation(whole, correct, weights, tuple(solves))
 
