@@ -78,9 +78,8 @@ def command(given: argparse.Namespace) -> Report:
 
 
 def strengths_range(given: argparse.Namespace) -> Report:
-    report = run_range(
-        RangeOptions(given.repeats, given.rows, given.columns, given.range_classes, given.clusters, given.noise, given.decay)
-    )
+    shape = (given.rows, given.columns, given.range_classes, given.clusters)
+    report = run_range(RangeOptions(given.repeats, *shape, given.noise, given.decay))
     return report, [range_table(report)]
 
 
