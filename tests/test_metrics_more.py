@@ -47,7 +47,9 @@ def test_top_k_is_scikit_learns(shape: tuple[int, int], seed: int) -> None:
         classes = np.arange(shape[1])
         given_scores = scores[:, 1].numpy() if shape[1] == 2 else scores.numpy()
         if shape[1] == 2:
-            given_scores = (scores[:, 1] - scores[:, 0]).numpy()
+            given_scores = np.sign(
+                (scores[:, 1] - scores[:, 0]).numpy()
+            )  # numbers in [0, 1] are taken as probabilities
         expected = sk.top_k_accuracy_score(labels.numpy(), given_scores, k=k, labels=classes)
         assert metrics.top_k_accuracy(scores, labels, k) == pytest.approx(expected)
     assert metrics.top_k_accuracy(scores, labels, shape[1]) == 1.0

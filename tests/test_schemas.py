@@ -141,12 +141,17 @@ def test_the_end_of_a_pattern_is_the_end_of_the_text() -> None:
 def results() -> dict[str, Any]:
     """One small results.json of each kind, made by hand."""
     trial = {"reg": 0.1, "train_accuracy": 0.5, "val_accuracy": 0.4, "status": "converged", "objective": 1.0,
-             "relative_gap": 0.01, "passes": 3}  # fmt: skip
+             "relative_gap": 0.01, "passes": 3, "val_error": None}  # fmt: skip
     drawn = {"reg": 0.1, "train_accuracy": 0.5, "val_accuracy": None, "status": "diverged", "learning_rate": 0.1,
              "steps": 5, "loss": None}  # fmt: skip
     details = {
         "tol": 0.1, "passes": 3, "solve_seconds": 0.1,
         "spectrum": {"eigenvectors": 1, "of": 2, "rows": 3, "seconds": 0.1},
+        "range": {
+            "automatic": True, "started_with": 2, "weaker_added": 0, "stronger_added": 0, "winner_at": None,
+            "warning": None,
+        },
+        "choice": {"rule": "best", "best": 1, "at_least": 0.4},
     }  # fmt: skip
     run = {
         "loss": "hinge", "solver": "exact", "trials": [trial, trial], "best": 1, "order": [1, 0], "rungs": [],
@@ -160,7 +165,8 @@ def results() -> dict[str, Any]:
         "device": "auto", "standardize": False, "intercept_scaling": 1.0, "augment": None, "candidates": 50,
         "learning_rates": [1e-4, 0.1], "reg_range": [1e-3, 1.0], "steps": 5000, "batch_size": None, "momentum": 0.0,
         "schedule": "constant", "averaging": 0.0, "precision": "highest", "eta": None, "subspace": None, "regs": [0.1],
-        "tol": 1e-3, "max_passes": 300, "refit": False, "cv": None, "shots": None, "tries": 5,
+        "tol": 1e-3, "max_passes": 300, "refit": False, "cv": None, "rule": "best", "shots": None,
+        "tries": 5,
     }  # fmt: skip
     whole = {
         "schema": 1,
@@ -175,7 +181,7 @@ def results() -> dict[str, Any]:
         },
         "runs": [run],
     }  # fmt: skip
-    one = {"folder": "try-1", "seed": 0, "winner": trial, "test_accuracy": 0.5, "seconds": 0.1}
+    one = {"folder": "try-1", "seed": 0, "winner": trial, "winner_at": None, "test_accuracy": 0.5, "seconds": 0.1}
     tries = {
         "loss": "hinge", "solver": "exact", "count": 1, "val_accuracy": 0.4, "val_spread": None, "test_accuracy": 0.5,
         "test_spread": None, "each": [one],

@@ -255,7 +255,7 @@ def test_ends(accuracies: list[float], winner: int, end: str | None) -> None:
     assert find_end([10.0**number for number in range(len(accuracies))], accuracies, winner) == end
 
 
-@pytest.mark.parametrize(("regs", "end"), [("1e-2,1e-1,1", "weakest"), ("1e-6,1e-5,3e-5", "strongest")])
+@pytest.mark.parametrize(("regs", "end"), [("1e-2,1e-1,1", "weakest"), ("1e-7,1e-6,1e-5", "strongest")])
 def test_a_named_range_whose_end_wins_is_told_everywhere(
     colinear: Program, without_figures: None, tmp_path: Path, regs: str, end: str
 ) -> None:
