@@ -141,7 +141,7 @@ def test_the_end_of_a_pattern_is_the_end_of_the_text() -> None:
 def results() -> dict[str, Any]:
     """One small results.json of each kind, made by hand."""
     trial = {"reg": 0.1, "train_accuracy": 0.5, "val_accuracy": 0.4, "status": "converged", "objective": 1.0,
-             "relative_gap": 0.01, "passes": 3, "val_error": None}  # fmt: skip
+             "relative_gap": 0.01, "passes": 3, "val_error": 0.1}  # fmt: skip
     drawn = {"reg": 0.1, "train_accuracy": 0.5, "val_accuracy": None, "status": "diverged", "learning_rate": 0.1,
              "steps": 5, "loss": None}  # fmt: skip
     details = {
