@@ -11,7 +11,7 @@ from torch.nn.functional import unfold
 
 SIZE = 6  # pixels a side
 CONTRAST, WHITENING = 10.0, 0.1  # added to the variance of a patch, and of a direction
-FITTED_ON, ROUNDS = 100_000, 12  # patches for k-means, and its rounds
+FITTED_ON, OF_EACH, ROUNDS = 100_000, 10, 12  # patches for k-means, of each image, and its rounds
 BLOCK = 8  # images whose activations are in the cache together
 
 
@@ -39,10 +39,10 @@ def _patches(images: Tensor) -> Tensor:
 
 def _dictionary(images: Tensor, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Mean (p,), whitener (p, p) and centres (count, p) of k-means on sampled patches, whitened by ZCA."""
-    chosen = torch.randperm(len(images), generator=generator)[: FITTED_ON // 10]
-    all_patches = _patches(images[chosen])
-    picks = torch.randint(all_patches.shape[1], (len(chosen), 10), generator=generator)
-    sample = all_patches[torch.arange(len(chosen)).unsqueeze(1), picks].flatten(0, 1)
+    chosen = torch.randperm(len(images), generator=generator)[: FITTED_ON // OF_EACH].split(BLOCK)
+    positions = (images.shape[-1] - SIZE + 1) ** 2
+    picks = [torch.randint(positions, (OF_EACH,), generator=generator) for _ in chosen]
+    sample = torch.cat([_patches(images[few])[:, pick].flatten(0, 1) for few, pick in zip(chosen, picks, strict=True)])
     mean = sample.mean(0)
     values, vectors = torch.linalg.eigh(torch.cov(sample.mT))
     whitener = vectors / (values + WHITENING).sqrt() @ vectors.mT
