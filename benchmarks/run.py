@@ -27,6 +27,7 @@ from benchmarks.small import RANDOM, run_small, small_tables
 from benchmarks.strengths import RangeOptions, range_table, run_range
 from benchmarks.tables import Table
 from benchmarks.tune_memory import measure_tune
+from benchmarks.wide import WideOptions, run_wide, wide_table
 from colinear.checks import InputError
 from colinear.datasets import Split, open_split
 
@@ -55,6 +56,11 @@ def path(given: argparse.Namespace) -> Report:
 def classes(given: argparse.Namespace) -> Report:
     report = run_classes(ClassesOptions(given.class_rows, given.class_columns, given.classes), given.repeats)
     return report, [classes_table(report)]
+
+
+def wide(given: argparse.Namespace) -> Report:
+    report = run_wide(_open(given).train, WideOptions(given.patches), given.repeats)
+    return report, [wide_table(report)]
 
 
 def memory(given: argparse.Namespace) -> Report:
@@ -92,6 +98,7 @@ PROBLEMS: dict[str, Callable[[argparse.Namespace], Report]] = {
     "course-search": course_search,
     "path": path,
     "classes": classes,
+    "wide": wide,
     "memory": memory,
     "command": command,
     "range": strengths_range,
@@ -141,6 +148,8 @@ def make_parser() -> argparse.ArgumentParser:
     many.add_argument("--class-rows", type=int, default=ClassesOptions.rows, metavar="N")
     many.add_argument("--class-columns", type=int, default=ClassesOptions.columns, metavar="D")
     many.add_argument("--classes", type=int, default=ClassesOptions.classes, metavar="C")
+    dictionary = parser.add_argument_group("wide")
+    dictionary.add_argument("--patches", type=int, default=WideOptions.patches, metavar="N", help="in the dictionary")
     peak = parser.add_argument_group("memory")
     peak.add_argument("--memory-steps", type=int, default=300, help="of the tuning process")
     peak.add_argument("--fit-rows", type=int, default=0, metavar="N", help="also fit a memory map of N rows (2000000)")

@@ -80,6 +80,13 @@ def test_path_reports_recomputed_gaps_ratios_and_stopped_peers(
     assert "stopped at the limit" in capsys.readouterr().out
 
 
+def test_a_dictionary_of_patches_is_solved_with_both_samples(tmp_path: Path) -> None:
+    report = run(tmp_path, "wide", "--patches", "10", "--repeats", "1")
+    assert (report["columns"], len(report["points"])) == (40, 7)
+    assert all(point["independent_relative_gap"] <= 1.01e-3 for point in report["points"])
+    assert report["ratio"] == report["long"]["median"] / report["alike"]["median"]
+
+
 def test_classes_report_what_the_passes_take_beside_their_products(tmp_path: Path) -> None:
     sizes = ("--class-rows", "300", "--class-columns", "6", "--classes", "4", "--repeats", "1")
     report = run(tmp_path, "classes", *sizes)
@@ -180,7 +187,7 @@ def test_planted_rows_have_norm_one_and_belong_to_their_class() -> None:
 def test_unknown_problems_and_missing_packages_are_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(SystemExit):
         main(["speed"])
-    assert "choose from course-search, path, classes, memory" in capsys.readouterr().err
+    assert "choose from course-search, path, classes, wide, memory" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="there is no 'nowhere'"):
         main(["path", "--data", "nowhere", "--out", str(tmp_path)])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from tests.problems import as_features, draw_coef, draw_features, draw_rows, matrix, reference_of
@@ -10,9 +12,10 @@ from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features, Scaling
 from colinear.losses import LOSSES, Softmax
 from colinear.objective import Objective
+from colinear.solvers import spectrum
 from colinear.solvers.path import solve_path
 from colinear.solvers.preconditioner import Preconditioner
-from colinear.solvers.spectrum import Spectrum, Subspace, sample_rows
+from colinear.solvers.spectrum import RowSample, Spectrum, Subspace, sample_rows
 from colinear.solvers.tuning import Tuning
 
 
@@ -67,6 +70,58 @@ def test_a_sample_of_rows_is_drawn_by_seed() -> None:
     assert one.n_rows == 30  # six rows per feature
     assert torch.equal(one.values, same.values)
     assert not torch.equal(one.values, other.values)
+
+
+def heavy_tailed(n: int = 4000, d: int = 20, weights: bool = False) -> Objective:
+    """Rows of normal numbers, one in a hundred of which is long."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(n, d, generator=generator, dtype=torch.float64)
+    rows[::100] *= 30
+    data = ArrayDataset(rows, (rows[:, 0] > 0).long(), ("a", "b"))
+    return Objective(as_features(data, bias=0), 1 + torch.arange(n) % 3 if weights else None)
+
+
+def test_long_rows_are_always_in_the_sample_which_still_has_its_size() -> None:
+    sample = RowSample.draw(heavy_tailed(), 200, seed=1)
+    assert sample.long.tolist() == list(range(0, 4000, 100))
+    assert len(sample.drawn) == 160
+    assert not set(sample.drawn.tolist()) & set(sample.long.tolist())
+    assert sample.share == 40 / 4000
+
+
+def test_rows_of_like_lengths_and_a_sample_of_all_are_drawn_as_ever() -> None:
+    objective = Objective(low_rank())
+    assert torch.equal(RowSample.draw(objective, 40, seed=1).drawn, sample_rows(300, 40, 1))
+    everything = RowSample.draw(heavy_tailed(), 4000, seed=1)
+    assert (len(everything.drawn), len(everything.long), everything.share) == (4000, 0, 0.0)
+
+
+def test_no_more_than_half_of_a_sample_are_long_rows() -> None:
+    rows = torch.ones(1000, 3, dtype=torch.float64)
+    rows[:100] *= torch.arange(10, 110).unsqueeze(1)
+    objective = Objective(as_features(ArrayDataset(rows, torch.arange(1000) % 2, ("a", "b")), bias=0))
+    sample = RowSample.draw(objective, 60, seed=1)
+    assert sample.long.tolist() == list(range(70, 100))  # the longest
+    assert len(sample.drawn) == 30
+
+
+@pytest.mark.parametrize("weights", [False, True])
+def test_long_rows_count_for_no_more_than_their_weight(weights: bool) -> None:
+    objective = heavy_tailed(weights=weights)
+    sample = RowSample.draw(objective, 2000, seed=0)
+    moment = sample.average(objective.second_moment)
+    whole = objective.second_moment(torch.arange(4000), torch.float64)
+    assert (moment - whole).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("rank", [20, 10])
+def test_long_rows_in_the_sample_save_passes(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tuning = Tuning(fewest_rows=200, rows_per_feature=1, newton_first=0, eigh_up_to=rank, nystroem_rank=rank)
+    passes = []
+    for least in (spectrum.LONG, math.inf):
+        monkeypatch.setattr(spectrum, "LONG", least)
+        passes.append(solve_path(heavy_tailed(), Softmax(), [1e-4], tuning=tuning, tol=1e-6).passes)
+    assert passes[0] < passes[1]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

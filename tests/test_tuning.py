@@ -49,3 +49,10 @@ def test_newton_takes_over_within_its_patience_where_its_limits_allow() -> None:
     assert Newton(objective, Softmax()).patience == float("inf")
     for limit in ("newton_weights", "newton_values", "newton_flops"):
         assert not suits_newton(objective, Hinge(), Tuning(**{limit: 1}))
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_weights", "pairs"), [(2000, 100, 10), (5000, 100, 20), (10**6, 100, 40), (10**6, 1_500_000, 18)]
+)
+def test_more_pairs_are_kept_of_many_rows_as_far_as_memory_allows(n_samples: int, n_weights: int, pairs: int) -> None:
+    assert _pairs(n_weights, n_samples, Tuning()) == pairs

@@ -168,6 +168,11 @@ class Objective:
         all_reduce_(sizes, largest=True)
         return sizes
 
+    def row_squares(self, rows: Tensor | None = None) -> Tensor:
+        """Squared norms of the given rows, or of all, (m,) float64; infinite beyond the features' precision."""
+        given = self.features.ranges(self.chunk_rows) if rows is None else torch.split(rows, self.chunk_rows)
+        return torch.cat([self.features.gather(part).square().sum(1, dtype=torch.float64) for part in given])
+
     def mean_square(self, count: int = 1024) -> float:
         """Weighted mean squared distance of the rows from their mean, the trace of their covariance.
 

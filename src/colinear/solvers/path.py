@@ -37,6 +37,7 @@ FEWEST_FOR_BOTH = 6  # passes in all, below which there is no use in sharing the
 ROUNDING = 1e-13  # of an objective, relative, for each column: what the solver promises
 FARTHEST = 10.0  # 45 strengths of CIFAR-10's every twelfth row: 1171 passes from the nearest, 938 at 3, 732 at 10
 PRODUCT_ALONE = 1e8  # flops of the product of weights and a chunk up to which one thread does: about 2 ms
+ROWS_OF_A_PAIR = 250  # 40 pairs beside 10,000 rows take a few hundredths of a pass
 
 
 def solve_path(
@@ -115,7 +116,7 @@ def solve_path(
         for group in _groups(strengths, shape, product, start is not None, tuning):
             descent = Descent(
                 objective, loss, strengths, held_out, tol, max_passes, preconditioner, found, report, newton,
-                tuning.memory,
+                _pairs(len(group) * shape[0] * shape[1], features.n_samples, tuning),
             )  # fmt: skip
             if start is None:
                 known = [_extrapolate(number, strengths, held_out, found) for number in group]
@@ -214,6 +215,12 @@ def _groups(regs: Tensor, shape: tuple[int, int], product: float, started: bool,
     order = regs.argsort(descending=True, stable=True).tolist()
     size = math.ceil(len(order) / math.ceil(len(order) / width))
     return [order[i : i + size] for i in range(0, len(order), size)]
+
+
+def _pairs(n_weights: int, n_samples: int, tuning: Tuning) -> int:
+    """Pairs that L-BFGS keeps: up to four times tuning.memory where they cost nothing beside the rows, and fit."""
+    room = tuning.batch_bytes // (16 * n_weights) - 4
+    return max(tuning.memory, min(4 * tuning.memory, n_samples // ROWS_OF_A_PAIR, room))
 
 
 def _extrapolate(number: int, regs: Tensor, held_out: Tensor | None, found: list[PathPoint | None]) -> Tensor | None:

@@ -16,8 +16,8 @@ class Tuning:
     serve more strengths with each pass; fewer let more of them start near their optimum, from the groups before. In 300
     classes seven strengths take 502 passes in all as one group, 82 one by one; 45 of images in 10, 1,427 and 732.
     batch_bytes : history and work arrays of such a group, at most, where memory is short.
-    memory : pairs that L-BFGS keeps. More saves passes where they are dear (many rows) and takes 2 k c d numbers each;
-    Nocedal & Wright 7.2 recommend 3 to 20.
+    memory : pairs that L-BFGS keeps, and four times as many of 10,000 rows and more, whose passes are dear, where
+    batch_bytes holds them: each is 2 k c d numbers. Nocedal & Wright 7.2 recommend 3 to 20.
     patience : least and most passes after which Newton's method takes over a hinge. Less pays where columns have very
     unequal scales; more where a Hessian is dear. Between the two it grows with the flops of a Newton step.
     newton_weights, newton_values, newton_flops : the largest c d, n max(c, d) and flops of a Hessian that Newton's
