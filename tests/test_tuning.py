@@ -12,6 +12,7 @@ from colinear.objective import Objective
 from colinear.solvers import Tuning, solve_path, suits_newton
 from colinear.solvers.lbfgs import History
 from colinear.solvers.newton import Newton
+from colinear.solvers.path import _pairs
 
 
 @pytest.mark.parametrize(
