@@ -1,4 +1,4 @@
-"""The figures of a run, as PNG files."""
+"""The figures of a run, as PNG files, and the one of which classes are taken for which."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from colinear.datasets.base import Split
-from colinear.report.canvas import to_png
-from colinear.report.confusion import confusion_figure
+from colinear.report.canvas import INK, label_text, new_figure, to_png
 from colinear.report.images import is_picture, sample_figure, template_figure
 from colinear.report.record import Record
 from colinear.report.search_plots import loss_figure, path_figure, search_figure
 from colinear.search.curves import Curve, smooth_curve, thin_curve
 from colinear.search.winner import LossRun
 
+NAMED = 20  # classes whose cells in the confusion can still be read
 Write = Callable[[str, bytes], object]
 
 
@@ -74,3 +75,41 @@ def _run_figures(run: LossRun, record: Record | None) -> Iterator[tuple[str, Fig
         counts = np.array(entry["confusion_matrix"], dtype=np.int64)
         title = f"{loss}: test accuracy {entry['test_accuracy']:.4f} on {counts.sum():,} rows"
         yield f"{loss}-confusion", confusion_figure(counts, run.model.class_names, title)
+
+
+def confusion_figure(counts: NDArray[np.int64], names: tuple[str, ...], title: str) -> Figure:
+    """Per cent of the rows of each true class (c, c); numbers in the cells up to 20 classes, a heat map beyond."""
+    totals = counts.sum(1, keepdims=True)
+    share = 100 * counts / np.maximum(totals, 1)
+    classes = len(names)
+    side = 2.2 + 0.46 * classes if classes <= NAMED else 6.5
+    side = max(side, 4.2)
+    figure = new_figure(side + 0.9, side)
+    axes = figure.add_subplot()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
+    if classes <= NAMED:
+        shown = [label_text(name, 14) for name in names]
+        long = max(map(len, shown)) > 3
+        axes.set_xticks(
+            range(classes), shown, rotation=45 if long else 0, ha="right" if long else "center",
+            rotation_mode="anchor" if long else "default", parse_math=False,
+        )  # fmt: skip
+        axes.set_yticks(range(classes), shown, parse_math=False)
+        for row, column in np.ndindex(classes, classes):
+            value = share[row, column]
+            colour = "white" if value > 55 else INK if value >= 0.5 else "#b5b5b5"
+            axes.text(
+                column,
+                row,
+                f"{value:.0f}" if counts[row, column] else "·",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color=colour,
+                in_layout=False,  # inside the axes: nothing makes room for it, and 100 are measured twice
+            )
+    axes.set_xlabel("predicted class" if classes <= NAMED else "predicted class (number)")
+    axes.set_ylabel("true class" if classes <= NAMED else "true class (number)")
+    axes.set_title(title, fontsize=11, parse_math=False)
+    figure.colorbar(image, ax=axes, label="% of the true class", fraction=0.046, pad=0.03)
+    return figure

@@ -19,8 +19,7 @@ from typing import Any
 
 from colinear.checks import InputError
 from colinear.outputs import MARK, PAGE, check_output, save_whole
-from colinear.report.pairs import compare_winners
-from colinear.report.panels import read_panels
+from colinear.report.panels import compare_winners, read_panels
 from colinear.texts import printable
 
 SCRIPTS = (

@@ -1,10 +1,12 @@
-"""From a run's folder to what the page shows of it: one JSON-able panel a loss."""
+"""From the folders of runs to what the page shows: a JSON-able panel for each loss, and the winners' paired tests."""
 
 from __future__ import annotations
 
 import base64
 import math
 import os
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +14,19 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.metrics import calibration_error, class_table
+from colinear.metrics import calibration_error, class_table, mcnemar
 from colinear.model import LinearModel
-from colinear.report.command import repeat_command
 from colinear.report.images import is_picture
 from colinear.report.record import Record, load_record, model_digest, record_name
 from colinear.report.sprites import MOST_CLASSES, make_sprite, stretch
+from colinear.search.option import write_options
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.wording import describe_above, describe_range
 from colinear.search.written import read_results
 
 Json = dict[str, Any]
+Run = tuple[Path, list[Json]]  # a folder and its panels
 CANDIDATE_LEVELS = 64
 MOST_TEMPLATES = 100  # classes; more would be too small to see
 MOST_CELLS = 40  # classes a confusion matrix is shown for; above, the commonest confusions are listed
@@ -181,3 +184,48 @@ def _rounded(values: Tensor, digits: int = 4) -> list[float | None]:
 
 def _base64(values: Tensor) -> str:
     return base64.b64encode(values.contiguous().numpy().astype("<f4").tobytes()).decode()
+
+
+def repeat_command(settings: Settings) -> str:
+    """A shell line with every setting that is not the default, and with the solver and seed in any case.
+
+    >>> repeat_command(Settings(data="my data.npy", solver="sgd", steps=300, losses=("hinge",)))
+    "colinear tune 'my data.npy' --loss hinge --solver sgd --steps 300 --seed 0"
+    """
+    return shlex.join(["colinear", "tune", settings.data, *write_options(settings)])
+
+
+def compare_winners(runs: Sequence[Run]) -> Json:
+    """The paired test of every two winners that were scored on the same test rows.
+
+    runs : folders and what `read_panels` makes of them.
+    Returns pairs [{first, second, only_first, only_second, difference, p_value}], first < second numbers of panels
+    counted through all runs, and untested, how many pairs share no test rows.
+    """
+    panels = [panel for _, those in runs for panel in those]
+    correct = [_correct(path, panel) for path, those in runs for panel in those]
+    pairs, untested = [], 0
+    for second, theirs in enumerate(correct):
+        for first in range(second):
+            mine = correct[first]
+            same = panels[first].get("test_fingerprint") == panels[second].get("test_fingerprint")
+            if mine is None or theirs is None or not same or len(mine) != len(theirs):
+                untested += 1
+                continue
+            test = mcnemar(torch.ones_like(mine), mine, theirs)
+            pairs.append(
+                {
+                    "first": first,
+                    "second": second,
+                    "only_first": test.only_first,
+                    "only_second": test.only_second,
+                    "difference": (test.only_first - test.only_second) / len(mine),
+                    "p_value": test.p_value,
+                }
+            )
+    return {"pairs": pairs, "untested": untested}
+
+
+def _correct(path: Path, panel: Json) -> Tensor | None:
+    record = load_record(RunFolder(path), panel["loss"])
+    return None if record is None or panel.get("test_fingerprint") is None else record.get("correct")
