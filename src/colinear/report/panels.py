@@ -18,7 +18,7 @@ from colinear.metrics import calibration_error, class_table, mcnemar
 from colinear.model import LinearModel
 from colinear.report.images import is_picture
 from colinear.report.record import Record, load_record, model_digest, record_name
-from colinear.report.sprites import MOST_CLASSES, make_sprite, stretch
+from colinear.report.sprites import MOST_CLASSES, make_sprite, shrink_templates
 from colinear.search.option import write_options
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
@@ -119,16 +119,12 @@ def _confusion(entry: Json) -> Json:
 
 def _winner(model: LinearModel) -> Json:
     """Templates and embedded weights of an image model; the largest weights of any other."""
-    if model.image_shape is None or not is_picture(model.image_shape):
+    if not is_picture(model.image_shape):
         return {"largest": _largest(model)}
     shape, weight = model.image_shape, model.weight.cpu()
-    pictures = weight[:MOST_TEMPLATES].reshape(-1, *shape)
-    factor = math.ceil(math.sqrt(pictures.numel() / MOST_PIXEL_BYTES))
-    if factor > 1:
-        pictures = torch.nn.functional.avg_pool2d(pictures, factor, ceil_mode=True)
+    [pictures] = shrink_templates(weight.unsqueeze(0), shape, MOST_PIXEL_BYTES, MOST_TEMPLATES)
     grey = shape[0] == 1
-    shown = stretch(pictures.flatten(1), symmetric=grey).view(pictures.shape)
-    panel: Json = {"templates": make_sprite(shown, signed=grey), "signed": grey}
+    panel: Json = {"templates": make_sprite(pictures, signed=grey), "signed": grey}
     if weight.numel() * 4 <= MOST_WEIGHT_BYTES:
         panel["weights"] = {
             "shape": list(shape),

@@ -171,12 +171,11 @@ class Recorder(Everyone):
 
 def _of_search(result: SearchResult, model: LinearModel, folder: RunFolder, split: Split) -> dict[str, Tensor]:
     tensors = {}
-    shape = model.image_shape
-    if shape is not None and is_picture(shape):
+    if is_picture(model.image_shape):
         coef = result.coef.cpu()[..., : model.n_features].float()
         if read_settings(folder).standardize:  # else one scale for all pixels: the same picture
             coef = coef * fit_scaling(split.train, standardize=True).scale.float()
-        tensors["templates"] = shrink_templates(coef, shape)
+        tensors["templates"] = shrink_templates(coef, model.image_shape)
     if result.history is not None:
         tensors["history"], tensors["steps"] = decimate(result.history.cpu())
     return tensors
@@ -200,7 +199,7 @@ def _of_test(model: LinearModel, test: Dataset) -> dict[str, Tensor]:
     wrong = (~correct).nonzero().squeeze(1)
     worst = wrong[confidence[wrong].argsort(descending=True, stable=True)[:MISTAKES]]
     tensors["mistakes"] = torch.stack([labels[worst], predicted[worst], confidence[worst]], 1).double()
-    if model.image_shape is not None and is_picture(model.image_shape) and len(worst):
+    if is_picture(model.image_shape) and len(worst):
         raw = test.take(worst.to(test.labels.device)).cpu().float()
         grey_levels = (raw * (255 / test.value_range)).round().clamp(0, 255)
         tensors["pixels"] = grey_levels.to(torch.uint8).view(len(worst), *model.image_shape)
