@@ -1,19 +1,25 @@
-"""How a run is watched: a bar on a terminal, a few lines in a log."""
+"""Who follows a run: a bar on a terminal or a few lines in a log, and TensorBoard's event files if they are wanted."""
 
 from __future__ import annotations
 
 import math
 import signal
-from contextlib import ExitStack
-from typing import Self
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from pathlib import Path
+from typing import NoReturn, Self
 
+import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from colinear.cli.console import Output
-from colinear.cli.signals import Stopped, heeding
+from colinear.cli.signals import Stopped, exit_status, heeding
 from colinear.cli.tables import as_percent, show_run
 from colinear.search import trials
+from colinear.search.listener import Listener
+from colinear.search.runfolder import RunFolder
+from colinear.search.settings import Settings
 from colinear.search.winner import LossRun
+from colinear.tracking import Everyone, TensorBoardLog
 
 LOG_SHARES = 4  # lines a loss gets in a log
 
@@ -117,6 +123,29 @@ class Watcher:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def open_log(folder: Path | None, settings: Settings) -> AbstractContextManager[TensorBoardLog | None]:
+    """Event files in `folder`, which begin with the settings; nothing if `folder` is None."""
+    if folder is None:
+        return nullcontext()
+    log = TensorBoardLog(folder)
+    log.settings(settings.to_json())
+    return log
+
+
+def heard(watcher: Watcher, log: TensorBoardLog | None) -> Listener:
+    """A listener that tells both."""
+    return watcher if log is None else Everyone(watcher, log)
+
+
+def stop(watcher: Watcher, folder: RunFolder, kept: str, error: BaseException) -> NoReturn:
+    """After a signal, which `error` has: say what is kept and how to go on, and leave."""
+    watcher.__exit__(None, None, None)
+    with suppress(OSError):  # the terminal may be what has gone
+        watcher.output.note(f"\nStopped. Finished and kept in {folder.path}: {kept}.".lstrip())
+        watcher.output.note(f"Go on with: colinear tune --resume {folder.path}")
+    raise typer.Exit(exit_status(error))
 
 
 class Transfer:

@@ -12,8 +12,7 @@ from typing import Any
 
 from colinear.checks import InputError, check_number
 from colinear.cli.console import Output
-from colinear.cli.following import heard, open_log, stop
-from colinear.cli.progress import Transfer, Watcher
+from colinear.cli.progress import Transfer, Watcher, heard, open_log, stop
 from colinear.cli.signals import Stopped
 from colinear.cli.tries import refuse_try, run_tries
 from colinear.datasets import draw_shots, open_split
