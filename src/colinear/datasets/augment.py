@@ -106,10 +106,7 @@ class AugmentedDataset(DerivedDataset):
             raise InputError(f"augmenting needs images; {self.base.name} is a table. Leave augment out.")
         if self.augmentation.shift >= min(shape[1:]):
             raise InputError(f"shift must be less than the images' {shape[1]} x {shape[2]} pixels; got {self.shift}.")
-
-    @property
-    def origin(self) -> Dataset:
-        return self.base
+        self.take_over(self.base)
 
     @cached_property
     def augmentation(self) -> Augmentation:

@@ -65,8 +65,24 @@ class Dataset(Protocol):
         ...
 
 
+class Counted:
+    """What every kind of dataset says of itself by its rows and names."""
+
+    @property
+    def n_samples(self: Dataset) -> int:
+        return len(self.labels)
+
+    @property
+    def n_classes(self: Dataset) -> int:
+        return len(self.class_names)
+
+    @cached_property
+    def fingerprint(self: Dataset) -> str:
+        return fingerprint(self)
+
+
 @dataclass(frozen=True, eq=False)
-class ArrayDataset:
+class ArrayDataset(Counted):
     """A dataset over one tensor, in memory or memory-mapped.
 
     features : (n, d) uint8, float32 or float64.       labels : (n,) int64 in [0, len(class_names)).
@@ -106,16 +122,8 @@ class ArrayDataset:
                 )
 
     @property
-    def n_samples(self) -> int:
-        return len(self.labels)
-
-    @property
     def n_features(self) -> int:
         return self.features.shape[1]
-
-    @property
-    def n_classes(self) -> int:
-        return len(self.class_names)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -150,10 +158,6 @@ class ArrayDataset:
         """The same rows of `features`, which are those of this dataset on some device."""
         rows = None if self.rows is None else self.rows.to(features.device)
         return replace(self, features=features, labels=self.labels.to(features.device), rows=rows)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        return fingerprint(self)
 
 
 def fingerprint(dataset: Dataset) -> str:
