@@ -47,8 +47,8 @@ def count_units(number: int, unit: str) -> str:
 class Watcher:
     """Tells how a run goes, as `search.listener.Listener` asks for; shows each loss's table when it is finished."""
 
-    def __init__(self, output: Output, *, top: int = 10) -> None:
-        self.output, self.top = output, top
+    def __init__(self, output: Output) -> None:
+        self.output = output
         self.finished_losses: list[str] = []
         self.stopping = False
         self.signal: int = signal.SIGINT  # the one that stops it
@@ -113,7 +113,7 @@ class Watcher:
     def finished(self, run: LossRun) -> None:
         self._close()
         self.finished_losses.append(run.loss)
-        show_run(self.output, run.entry, self.top)
+        show_run(self.output, run.entry)
 
     def mute(self) -> None:
         """Let a log have no lines about the progress of this search."""

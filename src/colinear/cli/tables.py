@@ -14,6 +14,7 @@ from colinear.search import wording
 from colinear.solvers.solution import Status
 
 Entry = Mapping[str, Any]
+TRIALS_SHOWN = 10  # of a loss, best first
 FINE = (Status.COMPLETED, Status.CONVERGED, Status.DROPPED)
 
 
@@ -48,9 +49,9 @@ def as_percent(share: float | None) -> str:
     return "> 100 %" if share > 1 else wording.as_percent(share)
 
 
-def trial_table(entry: Entry, top: int = 10) -> Table:
-    """The `top` candidates of one loss, best first; the columns are those that its solver fills."""
-    trials = [entry["trials"][number] for number in entry["order"][:top]]
+def trial_table(entry: Entry) -> Table:
+    """The ten candidates of one loss, best first; the columns are those that its solver fills."""
+    trials = [entry["trials"][number] for number in entry["order"][:TRIALS_SHOWN]]
     total = len(entry["trials"])
     exact = entry["solver"] == "exact"
     kind = "strength" if exact else "candidate"
@@ -75,10 +76,10 @@ def trial_table(entry: Entry, top: int = 10) -> Table:
     return table
 
 
-def show_run(output: Output, entry: Entry, top: int = 10) -> None:
+def show_run(output: Output, entry: Entry) -> None:
     """The table of one loss, what needs advice, and the winner's score on test."""
-    output.show(trial_table(entry, top))
-    more = len(entry["trials"]) - top
+    output.show(trial_table(entry))
+    more = len(entry["trials"]) - TRIALS_SHOWN
     if more > 0:
         output.say(f"... and {more} more in results.json")
     say_advice(output, entry["trials"])
