@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -37,19 +38,11 @@ def write_figures(
     Cost: about 0.2 s a figure.
     """
     names = []
-    for name, figure in _figures(runs, split, records or {}):
+    figures = [("samples", sample_figure(split.train))] if is_picture(split.train.image_shape) else []
+    for name, figure in chain(figures, *(_run_figures(run, (records or {}).get(run.loss)) for run in runs)):
         names.append(f"figures/{name}.png")
         write(names[-1], to_png(figure))
     return names
-
-
-def _figures(
-    runs: Sequence[LossRun], split: Split, records: Mapping[str, Record | None]
-) -> Iterator[tuple[str, Figure]]:
-    if is_picture(split.train.image_shape):
-        yield "samples", sample_figure(split.train)
-    for run in runs:
-        yield from _run_figures(run, records.get(run.loss))
 
 
 def _curves(run: LossRun, record: Record | None) -> list[Curve] | None:

@@ -50,7 +50,7 @@ def read_panels(path: Path) -> list[Json]:
 
 
 def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) -> Json:
-    loss = entry["loss"]
+    loss, above = entry["loss"], entry["trials"][entry["best"]].get("above_optimum")
     model = LinearModel.load(folder.path / f"model-{loss}.safetensors")
     record = load_record(folder, loss)
     counts = entry["confusion_matrix"]
@@ -76,7 +76,7 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
         "trials": entry["trials"],
         "order": entry["order"],
         "best": entry["best"],
-        "above": _above(entry),
+        "above": None if above is None else describe_above(above),  # the exact path's gap says it
         "range": describe_range(entry),
         "rungs": entry["rungs"],
         "details": entry["details"],
@@ -93,12 +93,6 @@ def _test(entry: Json) -> Json | None:
         return None
     rows = sum(map(sum, entry["confusion_matrix"]))
     return {"accuracy": entry["test_accuracy"], "interval": entry["test_accuracy_ci95"], "rows": rows}
-
-
-def _above(entry: Json) -> str | None:
-    """Where SGD's winner stands, in words; None for the exact path, whose gap says it."""
-    above = entry["trials"][entry["best"]].get("above_optimum")
-    return None if above is None else describe_above(above)
 
 
 def _confusion(entry: Json) -> Json:
