@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from colinear.checks import InputError, check_features, check_finite
-from colinear.datasets.arrays import open_npy, read_npz
+from colinear.datasets.arrays import open_npy, plain_tensor, read_npz, read_safetensors, read_torch
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.columns import needs_float64, read_parquet, read_svmlight
 from colinear.datasets.doors import as_path, check_claim, check_file, check_memory, reading
 from colinear.datasets.labels import RawLabels, encode_labels, kind_of_labels, match_classes
-from colinear.datasets.tensors import plain_tensor, read_safetensors, read_torch
 from colinear.texts import clean_name, shorten, shown_path
 
 RawFeatures = Tensor | NDArray[Any]
