@@ -77,12 +77,7 @@ def check_seed(name: str, value: int) -> int:
 
 
 def check_number(
-    name: str,
-    value: float,
-    *,
-    above: float | None = None,
-    least: float | None = None,
-    most: float | None = None,
+    name: str, value: float, *, above: float | None = None, least: float | None = None, most: float | None = None
 ) -> float:
     """Return `value` as a float if it is finite, > `above`, >= `least` and <= `most` (each where given)."""
     rules = [f"> {above:g}"] if above is not None else []

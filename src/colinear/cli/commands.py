@@ -156,11 +156,7 @@ def info(
     run_info(thing, data_dir, label, json)
 
 
-def report(
-    run: Annotated[Path, o.argument("RUN", o.RUN_HELP)],
-    force: o.Force = False,
-    json: o.Json = False,
-) -> None:
+def report(run: Annotated[Path, o.argument("RUN", o.RUN_HELP)], force: o.Force = False, json: o.Json = False) -> None:
     """Write RUN/report.html: the search, the winner and 'Try it' in one page that works offline."""
     from colinear.cli.console import Output
     from colinear.report.page import write_report

@@ -56,10 +56,7 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
         # before a folder is made
         check_memory(settings, split.train.n_classes, split.train.n_features + 1, pick_device(settings.device))
         path = out
-    with (
-        open_log(values["log_dir"], settings) as log,
-        RunFolder(path or _default_folder(settings.data)) as folder,
-    ):
+    with open_log(values["log_dir"], settings) as log, RunFolder(path or _default_folder(settings.data)) as folder:
         path = folder.path
         if values["resume"] is None:
             refuse_used(path)
