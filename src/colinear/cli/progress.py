@@ -44,6 +44,14 @@ def count_units(number: int, unit: str) -> str:
     return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
 
 
+def start_bar(output: Output, *between: TextColumn) -> Progress:
+    """A bar on stderr, which goes when it is stopped: what is done, how far, and how long it will take."""
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), *between, TimeRemainingColumn())
+    bar = Progress(*columns, console=output.err, transient=True, expand=True)
+    bar.start()
+    return bar
+
+
 class Watcher:
     """Tells how a run goes, as `search.listener.Listener` asks for; shows each loss's table when it is finished."""
 
@@ -84,18 +92,9 @@ class Watcher:
         if not self.output.err.is_terminal:
             self.output.note(f"{loss}: {count_units(total, unit)}")
             return
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn(f"{{task.completed:,.0f}}/{count_units(total, unit)}"),
-            TextColumn("{task.fields[detail]}"),
-            TimeRemainingColumn(),
-            console=self.output.err,
-            transient=True,
-            expand=True,
-        )
+        counted = TextColumn(f"{{task.completed:,.0f}}/{count_units(total, unit)}")
+        self._bar = start_bar(self.output, counted, TextColumn("{task.fields[detail]}"))
         self._task = self._bar.add_task(loss, total=total, detail="")
-        self._bar.start()
 
     def progressed(self, progress: trials.Progress) -> None:
         self.heed()
@@ -173,9 +172,7 @@ class Transfer:
                 self.output.note(f"{what} ...")
             return
         if self._bar is None:
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=self.output.err, transient=True, expand=True)
-            self._bar.start()
+            self._bar = start_bar(self.output)
         if new:
             self._task = self._bar.add_task(what, total=total)
         self._bar.update(self._task, completed=done, total=total)

@@ -90,7 +90,11 @@ def show_run(output: Output, entry: Entry) -> None:
         output.say(f"The winner, reg {as_number(winner['reg'])}, {distance(winner.get('relative_gap'))}.")
     for sentence in wording.describe_range(entry):
         output.say(sentence)
-    output.say(test_sentence(entry), style="bold")
+    score = f"{entry['loss']}: there are no test rows."
+    if entry["test_accuracy"] is not None:
+        what, rows = f"{entry['loss']} test accuracy", sum(map(sum, entry["confusion_matrix"]))
+        score = score_sentence(what, entry["test_accuracy"], entry["test_accuracy_ci95"], rows)
+    output.say(score, style="bold")
     output.say()
 
 
@@ -111,13 +115,6 @@ def distance(gap: float | None) -> str:
     if gap is None or gap > 1:
         return "may be far from its optimum: allow more passes"
     return f"is within {as_percent(gap)} of the optimum"
-
-
-def test_sentence(entry: Entry) -> str:
-    if entry["test_accuracy"] is None:
-        return f"{entry['loss']}: there are no test rows."
-    rows = sum(map(sum, entry["confusion_matrix"]))
-    return score_sentence(f"{entry['loss']} test accuracy", entry["test_accuracy"], entry["test_accuracy_ci95"], rows)
 
 
 def score_sentence(what: str, accuracy: float, interval: tuple[float, float], rows: int) -> str:
