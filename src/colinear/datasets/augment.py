@@ -1,7 +1,6 @@
 """Copies of the images as further training rows: mirrored, and moved with their edges replicated.
 
-Copies are made from the stored uint8 rows when they are asked for and are never kept. A linear classifier trained
-on them is still a linear classifier of raw pixels.
+A linear classifier trained on them is still a linear classifier of raw pixels.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 """From stored rows to the numbers a solver sees: scale, centre, and the constant column of the bias trick.
 
-Preprocessing here is affine per feature, so a trained matrix can be folded back onto raw rows exactly; see
-`Scaling.fold`. Rows are converted chunk by chunk into one reused buffer, so a uint8 image set or a
-memory-mapped file never exists as floats in memory.
+Rows are converted chunk by chunk: a uint8 image set or a memory-mapped file never exists as floats in memory.
 """
 
 from __future__ import annotations

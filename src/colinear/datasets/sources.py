@@ -1,7 +1,4 @@
-"""What a source provides: the table of datasets that have a name, and how a path is told to be a file or a folder.
-
-A new named dataset is one entry of `NAMED`; the command line, `open_split` and their messages follow.
-"""
+"""What a source provides: the table of datasets that have a name, and how a path is told to be a file or a folder."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Feature files: numpy, torch, safetensors, Parquet and svmlight files to an `ArrayDataset`.
 
 Files from others are data, never code: numpy's pickled object arrays are refused and torch files are read with
-`weights_only`. A `.npy` matrix is memory-mapped, never copied: pages are read as chunks ask for them. What a
-file may be and may ask for is said in `doors`.
+`weights_only`. What a file may be and may ask for is said in `doors`.
 """
 
 from __future__ import annotations

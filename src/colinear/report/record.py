@@ -56,20 +56,15 @@ SHAPES: dict[str, tuple[torch.dtype, tuple[str | int, ...]]] = {
     "history": (torch.float32, ("candidates", "points")),
     "steps": (torch.float32, ("points",)),
     "correct": (torch.uint8, ("rows",)),
-    "bins": (torch.float64, (BINS, 3)),
-    "mistakes": (torch.float64, ("mistakes", 3)),
+    "bins": (torch.float64, (BINS, 3)),  # rows, their mean confidence, their share labelled right
+    "mistakes": (torch.float64, ("mistakes", 3)),  # truth, predicted, confidence
     "pixels": (torch.uint8, ("mistakes", "channels", "height", "width")),
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """The content of one report-data file; every tensor may be missing.
-
-    templates : (k, classes shown, channels, h, w) uint8.     history : (k, points) float32; steps : (points,).
-    correct : (n_test,) uint8.     bins : (15, 3) float64: rows, their mean confidence, their share labelled right.
-    mistakes : (m, 3) float64: truth, predicted, confidence;   pixels : (m, channels, h, w) uint8.
-    """
+    """The content of one report-data file; every tensor of `SHAPES` may be missing."""
 
     facts: dict[str, Any]
     tensors: dict[str, Tensor]
