@@ -19,13 +19,7 @@ from colinear.checks import InputError
 HEAD = 4096  # bytes in which a file says what it is
 ONNX_START = b"\x08\x08\x12\x08colinear"  # IR version 8, the producer's name
 HEADER = 1 << 20  # of a safetensors header: names of 10,000 classes fit
-NODES = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISSOCK, "a socket"),
-)
+NODES = {"d": "a folder", "p": "a pipe", "b": "a device", "c": "a device", "s": "a socket"}  # by `stat.filemode`
 
 
 @dataclass(frozen=True)
@@ -111,7 +105,7 @@ def check_output(
 
 def node_name(mode: int) -> str | None:
     """What stands at a place with this `st_mode`, if it is not a regular file: with its article, None if unknown."""
-    return next((name for is_node, name in NODES if is_node(mode)), None)
+    return NODES.get(stat.filemode(mode)[0])
 
 
 def check_name(option: str, path: Path) -> None:
