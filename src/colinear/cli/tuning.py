@@ -64,7 +64,7 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
         if settings.shots is not None:
             run_tries(settings, split, folder, output, log)
             return
-        runs = _finished_runs(settings, split, folder, output, log) or _tune(settings, split, folder, output, log)
+        runs = _find_or_tune(settings, split, folder, output, log)
         names = _write_figures(runs, split, folder, log)
         report = _write_report(runs, split, folder)
         results = folder.read_json("results.json")
@@ -157,21 +157,6 @@ def _open(settings: Settings, output: Output) -> Split:
         return open_split(settings.data, settings.data_dir, label=settings.label, seed=settings.seed, progress=transfer)
 
 
-def _tune(
-    settings: Settings, split: Split, folder: RunFolder, output: Output, log: TensorBoardLog | None
-) -> list[LossRun]:
-    """Search; a signal says what is kept and how to go on."""
-    from colinear.report.record import Recorder
-
-    with Watcher(output) as watcher:
-        try:
-            runs = tune(settings, split, folder, Recorder(heard(watcher, log), folder, split))
-            watcher.heed()
-        except (KeyboardInterrupt, Stopped) as error:
-            stop(watcher, folder, ", ".join(watcher.finished_losses) or "no loss yet", error)
-    return runs
-
-
 def _settings_of(path: Path, given: Mapping[str, str]) -> Settings:
     """The settings that the run in `path` was started with; nothing else may be asked of it."""
     others = [text for name, text in given.items() if name not in ("resume", "quiet", "json", "log_dir")]
@@ -199,15 +184,24 @@ def _default_folder(data: str) -> Path:
     raise InputError(f"runs/ holds 999 runs named {name}. Pass --out.")
 
 
-def _finished_runs(
+def _find_or_tune(
     settings: Settings, split: Split, folder: RunFolder, output: Output, log: TensorBoardLog | None
 ) -> list[LossRun]:
-    """The runs of a folder whose every loss is finished, shown again; nothing if there is work left."""
+    """The runs of a folder whose every loss is finished, shown again, or a search; a signal says how to go on."""
+    from colinear.report.record import Recorder
+
     runs = Run(settings, split, folder).finished()
     if runs:
         output.note(f"{folder.path} is finished already.")
-    for run in runs:
-        heard(Watcher(output), log).finished(run)
+        for run in runs:
+            heard(Watcher(output), log).finished(run)
+        return runs
+    with Watcher(output) as watcher:
+        try:
+            runs = tune(settings, split, folder, Recorder(heard(watcher, log), folder, split))
+            watcher.heed()
+        except (KeyboardInterrupt, Stopped) as error:
+            stop(watcher, folder, ", ".join(watcher.finished_losses) or "no loss yet", error)
     return runs
 
 
