@@ -76,17 +76,16 @@ def _read_digits() -> tuple[NDArray[Any], NDArray[Any]]:
     return pixels, labels
 
 
-def _digits(data_dir: str | Path | None, progress: Progress | None) -> Parts:
-    return Parts(load_digits(), scored_on="test")
-
-
 def _cifar10(data_dir: str | Path | None, progress: Progress | None) -> Parts:
     train, test = load_cifar10(data_dir, progress=progress)
     return Parts(train, test=test, from_tail=True)
 
 
 # name -> what gives its parts, from the folder that holds it and a listener for downloads
-NAMED: dict[str, Callable[[str | Path | None, Progress | None], Parts]] = {"digits": _digits, "cifar10": _cifar10}
+NAMED: dict[str, Callable[[str | Path | None, Progress | None], Parts]] = {
+    "digits": lambda data_dir, progress: Parts(load_digits(), scored_on="test"),
+    "cifar10": _cifar10,
+}
 
 
 def open_parts(
