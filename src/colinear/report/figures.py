@@ -91,16 +91,9 @@ def confusion_figure(counts: NDArray[np.int64], names: tuple[str, ...], title: s
         for row, column in np.ndindex(classes, classes):
             value = share[row, column]
             colour = "white" if value > 55 else INK if value >= 0.5 else "#b5b5b5"
-            axes.text(
-                column,
-                row,
-                f"{value:.0f}" if counts[row, column] else "·",
-                ha="center",
-                va="center",
-                fontsize=9,
-                color=colour,
-                in_layout=False,  # inside the axes: nothing makes room for it, and 100 are measured twice
-            )
+            text = f"{value:.0f}" if counts[row, column] else "·"
+            # in_layout: inside the axes nothing makes room for it, and 100 are measured twice
+            axes.text(column, row, text, ha="center", va="center", fontsize=9, color=colour, in_layout=False)
     axes.set_xlabel("predicted class" if classes <= NAMED else "predicted class (number)")
     axes.set_ylabel("true class" if classes <= NAMED else "true class (number)")
     axes.set_title(title, fontsize=11, parse_math=False)

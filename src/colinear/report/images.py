@@ -90,10 +90,8 @@ def _template_grid(model: LinearModel, shape: ImageShape) -> Figure:
             image = axes.imshow(row.reshape(shape[1:]) / peak, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
             for spine in axes.spines.values():
                 spine.set(visible=True, color=FAINT, linewidth=0.6)
-        size = 10 if columns <= 5 else 7
-        axes.set_title(
-            label_text(model.class_names[number], 18 if columns <= 5 else 11), fontsize=size, parse_math=False
-        )
+        size, width = (10, 18) if columns <= 5 else (7, 11)
+        axes.set_title(label_text(model.class_names[number], width), fontsize=size, parse_math=False)
     if image is not None:
         bar = figure.colorbar(image, ax=grid, location="bottom", shrink=0.5, aspect=40, ticks=[-1, 0, 1])
         bar.ax.set_xticklabels(["against the class", "0", "for the class"])

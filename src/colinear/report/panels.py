@@ -129,14 +129,13 @@ def _winner(model: LinearModel) -> Json:
     return panel
 
 
-def _largest(model: LinearModel) -> list[list[list[float]]]:
+def _largest(model: LinearModel) -> list[list[list[float | None]]]:
     """For each class its weights of the largest size, [feature, weight], largest first."""
     weight = model.weight.cpu()[:LARGEST_CLASSES]
     order = weight.abs().argsort(dim=1, descending=True, stable=True)[:, :LARGEST_WEIGHTS]
-    values = weight.gather(1, order)
     return [
-        [[feature, float(f"{value:.4g}")] for feature, value in zip(features, row, strict=True)]
-        for features, row in zip(order.tolist(), values.tolist(), strict=True)
+        [[feature, value] for feature, value in zip(features.tolist(), _rounded(row), strict=True)]
+        for features, row in zip(order, weight.gather(1, order), strict=True)
     ]
 
 
