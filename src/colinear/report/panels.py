@@ -26,7 +26,6 @@ from colinear.search.wording import describe_above, describe_range
 from colinear.search.written import read_results
 
 Json = dict[str, Any]
-Run = tuple[Path, list[Json]]  # a folder and its panels
 CANDIDATE_LEVELS = 64
 MOST_TEMPLATES = 100  # classes; more would be too small to see
 MOST_CELLS = 40  # classes a confusion matrix is shown for; above, the commonest confusions are listed
@@ -184,7 +183,7 @@ def repeat_command(settings: Settings) -> str:
     return shlex.join(["colinear", "tune", settings.data, *write_options(settings)])
 
 
-def compare_winners(runs: Sequence[Run]) -> Json:
+def compare_winners(runs: Sequence[tuple[Path, list[Json]]]) -> Json:
     """The paired test of every two winners that were scored on the same test rows.
 
     runs : folders and what `read_panels` makes of them.
@@ -195,8 +194,7 @@ def compare_winners(runs: Sequence[Run]) -> Json:
     correct = [_correct(path, panel) for path, those in runs for panel in those]
     pairs, untested = [], 0
     for second, theirs in enumerate(correct):
-        for first in range(second):
-            mine = correct[first]
+        for first, mine in enumerate(correct[:second]):
             same = panels[first].get("test_fingerprint") == panels[second].get("test_fingerprint")
             if mine is None or theirs is None or not same or len(mine) != len(theirs):
                 untested += 1
