@@ -36,11 +36,6 @@ class Parts:
     from_tail: bool = False  # validation is the end of the training rows, not drawn
     scored_on: str = "all"  # the part that is evaluated where none is asked for and the source has no test rows
 
-    @property
-    def present(self) -> list[ArrayDataset]:
-        """The parts that are there."""
-        return [part for part in (self.train, self.validation, self.test) if part is not None]
-
 
 def load_digits() -> ArrayDataset:
     """Return the digits that scikit-learn ships, 8 x 8 grey pixels of 0 to 16: uint8 (1797, 64), classes '0' to '9'.
