@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -106,6 +106,8 @@ class ArrayDataset(Counted):
     value_range: float = 1.0
     rows: Tensor | None = field(default=None, repr=False)
     label_kind: str = "text"
+    # taking rows never waits for the device: a CUDA graph may do it; a dataset that does not say so may not
+    capturable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_features(self.features)
@@ -145,11 +147,6 @@ class ArrayDataset(Counted):
         elif isinstance(rows, slice):
             return replace(self, features=self.features[rows], labels=labels)
         return replace(self, labels=labels, rows=rows.to(self.features.device))
-
-    @property
-    def capturable(self) -> bool:
-        """Taking rows never waits for the device: a CUDA graph may do it. A dataset that does not say so may not."""
-        return True
 
     def to(self, device: torch.device) -> ArrayDataset:
         return self.on(self.features.to(device))

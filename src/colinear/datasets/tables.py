@@ -63,7 +63,6 @@ def load_table(path: str | Path, *, label: str | None = None) -> ArrayDataset:
 def load_features(path: str | Path) -> Tensor:
     """Return only the matrix (n, d) of a `.npy` file, memory-mapped, for rows that have no labels."""
     path = as_path(path)
-    check_file(path)
     with reading(path, ".npy"):
         return as_features(open_npy(path), path)
 
