@@ -16,7 +16,7 @@ from torch import Tensor
 from colinear.checks import InputError
 from colinear.metrics import calibration_error, class_table, mcnemar
 from colinear.model import LinearModel
-from colinear.report.images import is_picture
+from colinear.report.images import TEMPLATES, is_picture
 from colinear.report.record import Record, load_record, model_digest, record_name
 from colinear.report.sprites import MOST_CLASSES, make_sprite, shrink_templates
 from colinear.search.option import write_options
@@ -27,7 +27,6 @@ from colinear.search.written import read_results
 
 Json = dict[str, Any]
 CANDIDATE_LEVELS = 64
-MOST_TEMPLATES = 100  # classes; more would be too small to see
 MOST_CELLS = 40  # classes a confusion matrix is shown for; above, the commonest confusions are listed
 MOST_PAIRS = 30
 MOST_WEIGHT_BYTES = 1_500_000  # float32 weights in the page, for 'Try it'
@@ -63,6 +62,10 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
             f"{folder.path}/report-data belongs to another {loss} model. Delete it: the report then leaves out its "
             "charts. Or start a new run."
         )
+    test = None
+    if entry["test_accuracy"] is not None:
+        rows = sum(map(sum, counts))
+        test = {"accuracy": entry["test_accuracy"], "interval": entry["test_accuracy_ci95"], "rows": rows}
     return {
         "run": Path(os.path.realpath(folder.path)).name,
         "loss": loss,
@@ -80,18 +83,11 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
         "rungs": entry["rungs"],
         "details": entry["details"],
         "seconds": entry["seconds"],
-        "test": _test(entry),
+        "test": test,
         **_confusion(entry),
         **_winner(model),
         **(_recorded(record, loss, folder, len(entry["trials"]), model.n_classes) if record is not None else {}),
     }
-
-
-def _test(entry: Json) -> Json | None:
-    if entry["test_accuracy"] is None:
-        return None
-    rows = sum(map(sum, entry["confusion_matrix"]))
-    return {"accuracy": entry["test_accuracy"], "interval": entry["test_accuracy_ci95"], "rows": rows}
 
 
 def _confusion(entry: Json) -> Json:
@@ -115,7 +111,7 @@ def _winner(model: LinearModel) -> Json:
     if not is_picture(model.image_shape):
         return {"largest": _largest(model)}
     shape, weight = model.image_shape, model.weight.cpu()
-    [pictures] = shrink_templates(weight.unsqueeze(0), shape, MOST_PIXEL_BYTES, MOST_TEMPLATES)
+    [pictures] = shrink_templates(weight.unsqueeze(0), shape, MOST_PIXEL_BYTES, TEMPLATES)
     grey = shape[0] == 1
     panel: Json = {"templates": make_sprite(pictures, signed=grey), "signed": grey}
     if weight.numel() * 4 <= MOST_WEIGHT_BYTES:
