@@ -114,10 +114,6 @@ class Watcher:
         self.finished_losses.append(run.loss)
         show_run(self.output, run.entry)
 
-    def mute(self) -> None:
-        """Let a log have no lines about the progress of this search."""
-        self._quarter = LOG_SHARES
-
     def _close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
