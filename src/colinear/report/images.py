@@ -88,8 +88,7 @@ def _template_grid(model: LinearModel, shape: ImageShape) -> Figure:
         else:
             peak = np.abs(row).max() or 1.0
             image = axes.imshow(row.reshape(shape[1:]) / peak, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
-            for spine in axes.spines.values():
-                spine.set(visible=True, color=FAINT, linewidth=0.6)
+            axes.spines[:].set(visible=True, color=FAINT, linewidth=0.6)
         size, width = (10, 18) if columns <= 5 else (7, 11)
         axes.set_title(label_text(model.class_names[number], width), fontsize=size, parse_math=False)
     if image is not None:
