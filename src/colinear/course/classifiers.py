@@ -56,8 +56,7 @@ def train_linear_classifier(
     check_count("num_iters", num_iters, minimum=0)
     check_count("batch_size", batch_size)
     num_train, dim = X.shape
-    start = torch.randn(dim, int(y.max()) + 1, device=X.device, dtype=X.dtype) if W is None else W
-    W = start * INITIAL_SCALE if W is None else start.clone()
+    W = INITIAL_SCALE * torch.randn(dim, int(y.max()) + 1, device=X.device, dtype=X.dtype) if W is None else W.clone()
     history: list[float] = []
     for step in range(num_iters):
         rows = torch.randint(num_train, (batch_size,)).to(X.device)
