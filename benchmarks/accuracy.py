@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from colinear.report.command import repeat_command
+from colinear.report.panels import repeat_command
 from colinear.search.settings import Settings
 
 TARGET = Path(__file__).parent / "results" / "accuracy-cifar10.json"

@@ -23,7 +23,7 @@ from benchmarks.tune_memory import peak_of
 
 from colinear import SoftmaxClassifier
 from colinear.datasets import Features, Split, fit_scaling
-from colinear.estimators.certificates import CertificateWarning
+from colinear.estimators.base import CertificateWarning
 from colinear.losses import LOSSES
 from colinear.reference import hinge_loops, softmax_loops
 

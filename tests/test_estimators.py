@@ -39,7 +39,7 @@ from colinear.estimators import (
     SoftmaxClassifierCV,
     StrengthWarning,
 )
-from colinear.estimators.certificates import warn_uncertified
+from colinear.estimators.base import warn_uncertified
 from colinear.solvers.solution import PathPoint, Status
 
 # Two float64 optima with certificates at 1e-10 and below agree to about the root of that, relative to their size.

@@ -16,8 +16,7 @@ from colinear.datasets import ArrayDataset, open_split
 from colinear.datasets.base import Split
 from colinear.model import LinearModel
 from colinear.report.canvas import label_text, to_png
-from colinear.report.confusion import confusion_figure
-from colinear.report.figures import write_figures
+from colinear.report.figures import confusion_figure, write_figures
 from colinear.report.images import as_picture, is_picture, sample_figure, template_figure
 from colinear.report.record import Record
 from colinear.report.search_plots import loss_figure, path_figure, search_figure

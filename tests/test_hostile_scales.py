@@ -13,7 +13,7 @@ from tests.problems import Array
 from colinear import HingeClassifier, SoftmaxClassifier
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features, Scaling, fit_scaling
-from colinear.estimators.certificates import CertificateWarning
+from colinear.estimators.base import CertificateWarning
 from colinear.losses import LOSSES
 from colinear.objective import Objective
 from colinear.solvers import Status, solve_path

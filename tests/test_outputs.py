@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from colinear.checks import InputError
-from colinear.cli.export import KINDS
+from colinear.cli.models import KINDS
 from colinear.export import FORMATS, export_model
 from colinear.model import LinearModel
 from colinear.outputs import MARK, MODEL, PAGE, Kind, check_output, write_whole

@@ -23,10 +23,8 @@ from colinear.cli.tuning import tune_settings
 from colinear.metrics import reliability
 from colinear.model import LinearModel
 from colinear.report import record_run, write_comparison, write_report
-from colinear.report.command import repeat_command
 from colinear.report.page import json_for_html, make_page
-from colinear.report.pairs import compare_winners
-from colinear.report.panels import read_panels
+from colinear.report.panels import compare_winners, read_panels, repeat_command
 from colinear.report.record import load_record, record_name
 from colinear.report.sprites import make_sprite, shrink_templates, stretch
 from colinear.search.runfolder import RunFolder

@@ -16,7 +16,7 @@ from colinear.checks import MOST_COUNT, MOST_SEED, InputError
 from colinear.cli import app, tuning
 from colinear.cli.commands import given_options
 from colinear.cli.options import takes
-from colinear.report.command import repeat_command
+from colinear.report.panels import repeat_command
 from colinear.search.option import SEED, Kind, count, list_options, setting
 from colinear.search.settings import Settings
 

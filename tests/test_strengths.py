@@ -17,8 +17,7 @@ from tests.test_tries import without_seconds
 
 from colinear.datasets import ArrayDataset, Features, fit_scaling, open_split
 from colinear.objective import Objective
-from colinear.report.command import repeat_command
-from colinear.report.panels import read_panels
+from colinear.report.panels import read_panels, repeat_command
 from colinear.search import Progress
 from colinear.search import strengths as module
 from colinear.search.listener import Silent

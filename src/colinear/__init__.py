@@ -6,12 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from colinear.checks import InputError
-    from colinear.estimators import (
-        HingeClassifier,
-        HingeClassifierCV,
-        SoftmaxClassifier,
-        SoftmaxClassifierCV,
-    )
+    from colinear.estimators import HingeClassifier, HingeClassifierCV, SoftmaxClassifier, SoftmaxClassifierCV
     from colinear.model import LinearModel
     from colinear.solvers.path import solve_path
 

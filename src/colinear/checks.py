@@ -1,8 +1,7 @@
-"""Argument checks and their wording: what, the rule, what came, what to do.
+"""Argument checks and their wording. Those of numbers and texts need no torch.
 
-Everything a user can get wrong ends in an `InputError`, a `ValueError` whose text is one or two lines. The
-command line shows that text and exits with status 2; any other exception is a defect of ours and keeps its
-traceback. The checks of numbers and texts need no torch.
+Everything a user can get wrong ends in an `InputError`, whose text is one or two lines. The command line shows that
+text and exits with status 2; any other exception is a defect of ours and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -77,12 +76,7 @@ def check_seed(name: str, value: int) -> int:
 
 
 def check_number(
-    name: str,
-    value: float,
-    *,
-    above: float | None = None,
-    least: float | None = None,
-    most: float | None = None,
+    name: str, value: float, *, above: float | None = None, least: float | None = None, most: float | None = None
 ) -> float:
     """Return `value` as a float if it is finite, > `above`, >= `least` and <= `most` (each where given)."""
     rules = [f"> {above:g}"] if above is not None else []

@@ -25,6 +25,7 @@ from colinear.outputs import save_whole
 # column stays float32 and 1e7 +- 1 does not; CIFAR-10 is 40 times below.
 ROUNDING_SHOWS = 1e-4
 MOST_ROWS = 1024
+HEADER = ("class_names", "image_shape", "value_range", "provenance", "label_kind")  # what a file has beside tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,14 +148,7 @@ class LinearModel:
 
     def to_bytes(self) -> bytes:
         """The content of a model file: two tensors, a JSON header and a digest; the same bytes for the same model."""
-        header = {
-            "class_names": self.class_names,
-            "image_shape": self.image_shape,
-            "value_range": self.value_range,
-            "provenance": self.provenance,
-            "label_kind": self.label_kind,
-        }
-        return encode(header, self.weight, self.bias)
+        return encode({name: getattr(self, name) for name in HEADER}, self.weight, self.bias)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one .safetensors file: beside `path` first, then renamed, so a file is whole or absent."""

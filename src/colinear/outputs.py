@@ -17,14 +17,9 @@ from pathlib import Path
 from colinear.checks import InputError
 
 HEAD = 4096  # bytes in which a file says what it is
+ONNX_START = b"\x08\x08\x12\x08colinear"  # IR version 8, the producer's name
 HEADER = 1 << 20  # of a safetensors header: names of 10,000 classes fit
-NODES = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISSOCK, "a socket"),
-)
+NODES = {"d": "a folder", "p": "a pipe", "b": "a device", "c": "a device", "s": "a socket"}  # by `stat.filemode`
 
 
 @dataclass(frozen=True)
@@ -38,22 +33,13 @@ class Kind:
     owns: Callable[[Path], bool]
 
 
-def begins_with(*starts: bytes) -> Callable[[Path], bool]:
-    """A file that begins with one of `starts`."""
-    return lambda path: _head(path).startswith(starts)
-
-
-def holds_members(*names: str) -> Callable[[Path], bool]:
-    """A zip archive with all of these members."""
-
-    def owns(path: Path) -> bool:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                return set(names) <= set(archive.namelist())
-        except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
-            return False
-
-    return owns
+def _is_archive(path: Path) -> bool:
+    """A zip archive with the members of an exported model."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {"weight.npy", "bias.npy", "class_names.npy", "provenance.npy"} <= set(archive.namelist())
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return False
 
 
 def _is_model(path: Path) -> bool:
@@ -70,9 +56,9 @@ def _is_model(path: Path) -> bool:
 MARK = '<meta name="generator" content="colinear">'  # in the head of every page
 MODEL = Kind("a model of colinear", _is_model)
 PAGE = Kind("a page of colinear", lambda path: MARK.encode() in _head(path))
-ONNX = Kind("an ONNX file of colinear", begins_with(b"\x08\x08\x12\x08colinear"))  # IR version 8, the producer's name
-ARRAYS = Kind("an .npz file of colinear", holds_members("weight.npy", "bias.npy", "class_names.npy", "provenance.npy"))
-TABLE = Kind("a CSV file of colinear", begins_with(b"class,bias,feature_0"))
+ONNX = Kind("an ONNX file of colinear", lambda path: _head(path).startswith(ONNX_START))
+ARRAYS = Kind("an .npz file of colinear", _is_archive)
+TABLE = Kind("a CSV file of colinear", lambda path: _head(path).startswith(b"class,bias,feature_0"))
 PICKLE = Kind("known to be of colinear: a pickle cannot be told without running it", lambda path: False)
 
 
@@ -119,7 +105,7 @@ def check_output(
 
 def node_name(mode: int) -> str | None:
     """What stands at a place with this `st_mode`, if it is not a regular file: with its article, None if unknown."""
-    return next((name for is_node, name in NODES if is_node(mode)), None)
+    return NODES.get(stat.filemode(mode)[0])
 
 
 def check_name(option: str, path: Path) -> None:

@@ -1,8 +1,4 @@
-"""Text of strangers, as people are shown it: names of files and classes, values of arguments. Needs no torch.
-
-`printable` writes out what does not print, `cut_end` and `cut_middle` make text short, and the others do both, each
-for one kind of thing: `shorten` for words, `listed` for several, `shown_path` for paths, `shown` for values.
-"""
+"""Text of strangers, as people are shown it: names of files and classes, values of arguments. Needs no torch."""
 
 from __future__ import annotations
 
@@ -20,15 +16,6 @@ def printable(text: object) -> str:
     ('cat\\\\x1b[31m', 'caf\\\\udce9')
     """
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(text))
-
-
-def cut_end(text: str, most: int) -> str:
-    """`text` of at most `most` characters: of a longer one, the beginning.
-
-    >>> cut_end("a very long name", 9)
-    'a very l…'
-    """
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def cut_middle(text: str, most: int) -> str:
@@ -49,7 +36,8 @@ def shorten(value: object, most: int = WORDS) -> str:
     >>> shorten("a name" + chr(10) + "of many words", 12)
     'a name\\\\nof …'
     """
-    return cut_end(printable(str(value)[: most + 1]), most)  # what is cut need not be written out
+    line = printable(str(value)[: most + 1])  # what is cut need not be written out
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def shown(value: object) -> str:

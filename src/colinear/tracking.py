@@ -38,7 +38,6 @@ class TensorBoardLog:
     When it is finished: LOSS/winner/minibatch_loss over steps (SGD); LOSS/path/{train_accuracy, val_accuracy, gap}
     over the rank of the strength, weakest first (exact); LOSS/winner/{train, val, test}_accuracy, relative_gap; and a
     run of its own for each trial, with its hyperparameters and accuracies, for the HPARAMS page.
-    `figure` adds pictures, `settings` the settings as text, `tries` the accuracies of a few-shot run.
     Raises `InputError` if tensorboard is not installed or the folder cannot be made.
     """
 

@@ -24,6 +24,8 @@ from colinear.texts import cut_middle, printable
 
 OBJECTS = 10_000  # made between two looks for garbage; at Python's 700 these take a sixth of `tune digits`
 LONGEST_LINE = 400  # characters of a line of a complaint: five lines of a terminal
+# what torch says of memory, on the processor and on a GPU
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "Storage size calculation overflowed")
 # click's errors, whichever package holds them: typer carries its own copy of click since 0.26
 USAGE_ERRORS: tuple[type[Exception], ...] = tuple(
     kind for kind in typer.BadParameter.__mro__ if issubclass(kind, Exception) and kind is not Exception
@@ -74,18 +76,13 @@ def start(
         typer.echo(context.get_help())
 
 
-for name, panel in (
-    ("tune", "Train"),
-    ("fit", "Train"),
-    ("evaluate", "Use a model"),
-    ("predict", "Use a model"),
-    ("export", "Use a model"),
-    ("info", "Look closer"),
-    ("check", "Look closer"),
-    ("report", "Look closer"),
-    ("compare", "Look closer"),
-):
-    app.command(name, rich_help_panel=panel, cls=_plain(TyperCommand))(getattr(commands, name))
+for panel, names in {
+    "Train": ("tune", "fit"),
+    "Use a model": ("evaluate", "predict", "export"),
+    "Look closer": ("info", "check", "report", "compare"),
+}.items():
+    for name in names:
+        app.command(name, rich_help_panel=panel, cls=_plain(TyperCommand))(getattr(commands, name))
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -150,7 +147,9 @@ def _explain(error: BaseException) -> str | None:
         reason = error.strerror or str(error) or type(error).__name__
         where = error.filename or "a file, or the terminal's stream,"
         return f"{where} cannot be used: {reason}. Check that it is there, and who may read and write it."
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _lacks_memory(error)):
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+    ):
         return (
             "this does not fit into memory. Use fewer rows, fewer --candidates, --steps or --regs, or a smaller "
             "--batch-size."
@@ -160,12 +159,6 @@ def _explain(error: BaseException) -> str | None:
 
         return str(error) if isinstance(error, InputError) else None
     return None
-
-
-def _lacks_memory(error: RuntimeError) -> bool:
-    """Whether an error of torch is about memory, on the processor or on a GPU."""
-    signs = ("can't allocate memory", "not enough memory", "out of memory", "Storage size calculation overflowed")
-    return any(sign in str(error) for sign in signs)
 
 
 def _complain(message: str, advice: str = "") -> None:

@@ -91,7 +91,7 @@ def evaluate(
     json: o.Json = False,
 ) -> None:
     """Score a model on labelled rows: accuracy with its 95 % interval, and each class."""
-    from colinear.cli.scoring import run_evaluate
+    from colinear.cli.models import run_evaluate
 
     run_evaluate(model, data, None if part is None else part.value, data_dir, label, seed, json)
 
@@ -103,7 +103,7 @@ def predict(
     json: o.Json = False,
 ) -> None:
     """Label images or rows: the class and the largest scores (probabilities from a softmax model)."""
-    from colinear.cli.scoring import run_predict
+    from colinear.cli.models import run_predict
 
     run_predict(model, inputs, top, json)
 
@@ -124,7 +124,7 @@ def export(
     json: o.Json = False,
 ) -> None:
     """Write a model for other programs: ONNX, a scikit-learn pickle, .npz or CSV; its labels are checked."""
-    from colinear.cli.export import run_export
+    from colinear.cli.models import run_export
 
     run_export(model, to.value, out, data, data_dir, label, force, json)
 
@@ -156,11 +156,7 @@ def info(
     run_info(thing, data_dir, label, json)
 
 
-def report(
-    run: Annotated[Path, o.argument("RUN", o.RUN_HELP)],
-    force: o.Force = False,
-    json: o.Json = False,
-) -> None:
+def report(run: Annotated[Path, o.argument("RUN", o.RUN_HELP)], force: o.Force = False, json: o.Json = False) -> None:
     """Write RUN/report.html: the search, the winner and 'Try it' in one page that works offline."""
     from colinear.cli.console import Output
     from colinear.report.page import write_report

@@ -16,19 +16,17 @@ PIPED_WIDTH = 80
 CLASS_WIDTH = 24  # of a class's name in a table
 
 
-def make_console(*, stderr: bool = False) -> Console:
-    """A console on the stream as it is now; text is taken as it stands, without markup."""
-    stream = sys.stderr if stderr else sys.stdout
-    terminal = stream.isatty()
-    return Console(file=stream, width=None if terminal else PIPED_WIDTH, markup=False, highlight=False, emoji=False)
-
-
 class Output:
     """What a command says. `quiet` leaves errors only; `as_json` leaves one JSON value on stdout."""
 
     def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
         self.quiet, self.as_json = quiet, as_json
-        self.out, self.err = make_console(), make_console(stderr=True)
+        self.out, self.err = (
+            Console(
+                file=stream, width=None if stream.isatty() else PIPED_WIDTH, markup=False, highlight=False, emoji=False
+            )
+            for stream in (sys.stdout, sys.stderr)
+        )
 
     @property
     def shows(self) -> bool:

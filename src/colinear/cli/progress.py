@@ -1,19 +1,25 @@
-"""How a run is watched: a bar on a terminal, a few lines in a log."""
+"""Who follows a run: a bar on a terminal or a few lines in a log, and TensorBoard's event files if they are wanted."""
 
 from __future__ import annotations
 
 import math
 import signal
-from contextlib import ExitStack
-from typing import Self
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from pathlib import Path
+from typing import NoReturn, Self
 
+import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from colinear.cli.console import Output
-from colinear.cli.signals import Stopped, heeding
+from colinear.cli.signals import Stopped, exit_status, heeding
 from colinear.cli.tables import as_percent, show_run
 from colinear.search import trials
+from colinear.search.listener import Listener
+from colinear.search.runfolder import RunFolder
+from colinear.search.settings import Settings
 from colinear.search.winner import LossRun
+from colinear.tracking import Everyone, TensorBoardLog
 
 LOG_SHARES = 4  # lines a loss gets in a log
 
@@ -38,11 +44,19 @@ def count_units(number: int, unit: str) -> str:
     return f"{number:,} {unit.removesuffix('s') if number == 1 else unit}"
 
 
+def start_bar(output: Output, *between: TextColumn) -> Progress:
+    """A bar on stderr, which goes when it is stopped: what is done, how far, and how long it will take."""
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), *between, TimeRemainingColumn())
+    bar = Progress(*columns, console=output.err, transient=True, expand=True)
+    bar.start()
+    return bar
+
+
 class Watcher:
     """Tells how a run goes, as `search.listener.Listener` asks for; shows each loss's table when it is finished."""
 
-    def __init__(self, output: Output, *, top: int = 10) -> None:
-        self.output, self.top = output, top
+    def __init__(self, output: Output) -> None:
+        self.output = output
         self.finished_losses: list[str] = []
         self.stopping = False
         self.signal: int = signal.SIGINT  # the one that stops it
@@ -78,18 +92,9 @@ class Watcher:
         if not self.output.err.is_terminal:
             self.output.note(f"{loss}: {count_units(total, unit)}")
             return
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn(f"{{task.completed:,.0f}}/{count_units(total, unit)}"),
-            TextColumn("{task.fields[detail]}"),
-            TimeRemainingColumn(),
-            console=self.output.err,
-            transient=True,
-            expand=True,
-        )
+        counted = TextColumn(f"{{task.completed:,.0f}}/{count_units(total, unit)}")
+        self._bar = start_bar(self.output, counted, TextColumn("{task.fields[detail]}"))
         self._task = self._bar.add_task(loss, total=total, detail="")
-        self._bar.start()
 
     def progressed(self, progress: trials.Progress) -> None:
         self.heed()
@@ -107,16 +112,35 @@ class Watcher:
     def finished(self, run: LossRun) -> None:
         self._close()
         self.finished_losses.append(run.loss)
-        show_run(self.output, run.entry, self.top)
-
-    def mute(self) -> None:
-        """Let a log have no lines about the progress of this search."""
-        self._quarter = LOG_SHARES
+        show_run(self.output, run.entry)
 
     def _close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+
+def open_log(folder: Path | None, settings: Settings) -> AbstractContextManager[TensorBoardLog | None]:
+    """Event files in `folder`, which begin with the settings; nothing if `folder` is None."""
+    if folder is None:
+        return nullcontext()
+    log = TensorBoardLog(folder)
+    log.settings(settings.to_json())
+    return log
+
+
+def heard(watcher: Watcher, log: TensorBoardLog | None) -> Listener:
+    """A listener that tells both."""
+    return watcher if log is None else Everyone(watcher, log)
+
+
+def stop(watcher: Watcher, folder: RunFolder, kept: str, error: BaseException) -> NoReturn:
+    """After a signal, which `error` has: say what is kept and how to go on, and leave."""
+    watcher.__exit__(None, None, None)
+    with suppress(OSError):  # the terminal may be what has gone
+        watcher.output.note(f"\nStopped. Finished and kept in {folder.path}: {kept}.".lstrip())
+        watcher.output.note(f"Go on with: colinear tune --resume {folder.path}")
+    raise typer.Exit(exit_status(error))
 
 
 class Transfer:
@@ -144,9 +168,7 @@ class Transfer:
                 self.output.note(f"{what} ...")
             return
         if self._bar is None:
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=None), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=self.output.err, transient=True, expand=True)
-            self._bar.start()
+            self._bar = start_bar(self.output)
         if new:
             self._task = self._bar.add_task(what, total=total)
         self._bar.update(self._task, completed=done, total=total)

@@ -14,6 +14,7 @@ from colinear.search import wording
 from colinear.solvers.solution import Status
 
 Entry = Mapping[str, Any]
+TRIALS_SHOWN = 10  # of a loss, best first
 FINE = (Status.COMPLETED, Status.CONVERGED, Status.DROPPED)
 
 
@@ -48,9 +49,9 @@ def as_percent(share: float | None) -> str:
     return "> 100 %" if share > 1 else wording.as_percent(share)
 
 
-def trial_table(entry: Entry, top: int = 10) -> Table:
-    """The `top` candidates of one loss, best first; the columns are those that its solver fills."""
-    trials = [entry["trials"][number] for number in entry["order"][:top]]
+def trial_table(entry: Entry) -> Table:
+    """The ten candidates of one loss, best first; the columns are those that its solver fills."""
+    trials = [entry["trials"][number] for number in entry["order"][:TRIALS_SHOWN]]
     total = len(entry["trials"])
     exact = entry["solver"] == "exact"
     kind = "strength" if exact else "candidate"
@@ -75,10 +76,10 @@ def trial_table(entry: Entry, top: int = 10) -> Table:
     return table
 
 
-def show_run(output: Output, entry: Entry, top: int = 10) -> None:
+def show_run(output: Output, entry: Entry) -> None:
     """The table of one loss, what needs advice, and the winner's score on test."""
-    output.show(trial_table(entry, top))
-    more = len(entry["trials"]) - top
+    output.show(trial_table(entry))
+    more = len(entry["trials"]) - TRIALS_SHOWN
     if more > 0:
         output.say(f"... and {more} more in results.json")
     say_advice(output, entry["trials"])
@@ -89,7 +90,11 @@ def show_run(output: Output, entry: Entry, top: int = 10) -> None:
         output.say(f"The winner, reg {as_number(winner['reg'])}, {distance(winner.get('relative_gap'))}.")
     for sentence in wording.describe_range(entry):
         output.say(sentence)
-    output.say(test_sentence(entry), style="bold")
+    score = f"{entry['loss']}: there are no test rows."
+    if entry["test_accuracy"] is not None:
+        what, rows = f"{entry['loss']} test accuracy", sum(map(sum, entry["confusion_matrix"]))
+        score = score_sentence(what, entry["test_accuracy"], entry["test_accuracy_ci95"], rows)
+    output.say(score, style="bold")
     output.say()
 
 
@@ -110,13 +115,6 @@ def distance(gap: float | None) -> str:
     if gap is None or gap > 1:
         return "may be far from its optimum: allow more passes"
     return f"is within {as_percent(gap)} of the optimum"
-
-
-def test_sentence(entry: Entry) -> str:
-    if entry["test_accuracy"] is None:
-        return f"{entry['loss']}: there are no test rows."
-    rows = sum(map(sum, entry["confusion_matrix"]))
-    return score_sentence(f"{entry['loss']} test accuracy", entry["test_accuracy"], entry["test_accuracy_ci95"], rows)
 
 
 def score_sentence(what: str, accuracy: float, interval: tuple[float, float], rows: int) -> str:

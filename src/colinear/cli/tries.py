@@ -12,8 +12,7 @@ from typing import Any
 
 from colinear.checks import InputError
 from colinear.cli.console import Output
-from colinear.cli.following import heard, open_log, stop
-from colinear.cli.progress import Watcher, count_units
+from colinear.cli.progress import LOG_SHARES, Watcher, count_units, heard, open_log, stop
 from colinear.cli.signals import Stopped
 from colinear.cli.tables import as_accuracy, as_number, new_table, say_advice
 from colinear.datasets.base import Split
@@ -41,7 +40,7 @@ class TryWatcher(Watcher):
         if self.output.err.is_terminal:
             super().started(f"{self.place}, {loss}", total, unit)
         else:
-            self.mute()
+            self._quarter = LOG_SHARES  # a log has no lines about the progress of this search
 
     def finished(self, run: LossRun) -> None:
         self._close()

@@ -12,8 +12,7 @@ from typing import Any
 
 from colinear.checks import InputError, check_number
 from colinear.cli.console import Output
-from colinear.cli.following import heard, open_log, stop
-from colinear.cli.progress import Transfer, Watcher
+from colinear.cli.progress import Transfer, Watcher, heard, open_log, stop
 from colinear.cli.signals import Stopped
 from colinear.cli.tries import refuse_try, run_tries
 from colinear.datasets import draw_shots, open_split
@@ -57,10 +56,7 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
         # before a folder is made
         check_memory(settings, split.train.n_classes, split.train.n_features + 1, pick_device(settings.device))
         path = out
-    with (
-        open_log(values["log_dir"], settings) as log,
-        RunFolder(path or _default_folder(settings.data)) as folder,
-    ):
+    with open_log(values["log_dir"], settings) as log, RunFolder(path or _default_folder(settings.data)) as folder:
         path = folder.path
         if values["resume"] is None:
             refuse_used(path)
@@ -68,7 +64,7 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
         if settings.shots is not None:
             run_tries(settings, split, folder, output, log)
             return
-        runs = _finished_runs(settings, split, folder, output, log) or _tune(settings, split, folder, output, log)
+        runs = _find_or_tune(settings, split, folder, output, log)
         names = _write_figures(runs, split, folder, log)
         report = _write_report(runs, split, folder)
         results = folder.read_json("results.json")
@@ -161,21 +157,6 @@ def _open(settings: Settings, output: Output) -> Split:
         return open_split(settings.data, settings.data_dir, label=settings.label, seed=settings.seed, progress=transfer)
 
 
-def _tune(
-    settings: Settings, split: Split, folder: RunFolder, output: Output, log: TensorBoardLog | None
-) -> list[LossRun]:
-    """Search; a signal says what is kept and how to go on."""
-    from colinear.report.record import Recorder
-
-    with Watcher(output) as watcher:
-        try:
-            runs = tune(settings, split, folder, Recorder(heard(watcher, log), folder, split))
-            watcher.heed()
-        except (KeyboardInterrupt, Stopped) as error:
-            stop(watcher, folder, ", ".join(watcher.finished_losses) or "no loss yet", error)
-    return runs
-
-
 def _settings_of(path: Path, given: Mapping[str, str]) -> Settings:
     """The settings that the run in `path` was started with; nothing else may be asked of it."""
     others = [text for name, text in given.items() if name not in ("resume", "quiet", "json", "log_dir")]
@@ -203,15 +184,24 @@ def _default_folder(data: str) -> Path:
     raise InputError(f"runs/ holds 999 runs named {name}. Pass --out.")
 
 
-def _finished_runs(
+def _find_or_tune(
     settings: Settings, split: Split, folder: RunFolder, output: Output, log: TensorBoardLog | None
 ) -> list[LossRun]:
-    """The runs of a folder whose every loss is finished, shown again; nothing if there is work left."""
+    """The runs of a folder whose every loss is finished, shown again, or a search; a signal says how to go on."""
+    from colinear.report.record import Recorder
+
     runs = Run(settings, split, folder).finished()
     if runs:
         output.note(f"{folder.path} is finished already.")
-    for run in runs:
-        heard(Watcher(output), log).finished(run)
+        for run in runs:
+            heard(Watcher(output), log).finished(run)
+        return runs
+    with Watcher(output) as watcher:
+        try:
+            runs = tune(settings, split, folder, Recorder(heard(watcher, log), folder, split))
+            watcher.heed()
+        except (KeyboardInterrupt, Stopped) as error:
+            stop(watcher, folder, ", ".join(watcher.finished_losses) or "no loss yet", error)
     return runs
 
 

@@ -9,8 +9,8 @@ from colinear.course.classifiers import (
     train_linear_classifier,
 )
 from colinear.course.data import get_CIFAR10_data
-from colinear.course.gradients import grad_check_sparse
 from colinear.course.losses import (
+    grad_check_sparse,
     softmax_loss_naive,
     softmax_loss_vectorized,
     svm_loss_naive,

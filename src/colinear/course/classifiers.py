@@ -47,10 +47,16 @@ def train_linear_classifier(
     >>> predict_linear_classifier(W, X)
     tensor([0, 1])
     """
-    _check_training(X, y, learning_rate, num_iters, batch_size)
+    if X.ndim != 2 or len(X) == 0 or y.shape != X.shape[:1]:
+        raise InputError(
+            f"X must be (N, D) with N >= 1 and y (N,); got {tuple(X.shape)} and {tuple(y.shape)}. "
+            "Images are flattened into rows first."
+        )
+    check_number("learning_rate", float(learning_rate), least=0)  # a 0-dim tensor will do
+    check_count("num_iters", num_iters, minimum=0)
+    check_count("batch_size", batch_size)
     num_train, dim = X.shape
-    start = torch.randn(dim, int(y.max()) + 1, device=X.device, dtype=X.dtype) if W is None else W
-    W = start * INITIAL_SCALE if W is None else start.clone()
+    W = INITIAL_SCALE * torch.randn(dim, int(y.max()) + 1, device=X.device, dtype=X.dtype) if W is None else W.clone()
     history: list[float] = []
     for step in range(num_iters):
         rows = torch.randint(num_train, (batch_size,)).to(X.device)
@@ -134,14 +140,3 @@ class Softmax(LinearClassifier):
     def loss(self, W: Tensor, X_batch: Tensor, y_batch: Tensor, reg: float) -> tuple[Tensor, Tensor]:
         """`softmax_loss_vectorized`."""
         return softmax_loss_vectorized(W, X_batch, y_batch, reg)
-
-
-def _check_training(X: Tensor, y: Tensor, learning_rate: float, num_iters: int, batch_size: int) -> None:
-    if X.ndim != 2 or len(X) == 0 or y.shape != X.shape[:1]:
-        raise InputError(
-            f"X must be (N, D) with N >= 1 and y (N,); got {tuple(X.shape)} and {tuple(y.shape)}. "
-            "Images are flattened into rows first."
-        )
-    check_number("learning_rate", float(learning_rate), least=0)  # a 0-dim tensor will do
-    check_count("num_iters", num_iters, minimum=0)
-    check_count("batch_size", batch_size)

@@ -54,25 +54,20 @@ def visualize_dataset(
     _check_images(X_data, y_data, class_list)
     check_count("samples_per_class", samples_per_class)
     height, width = X_data.shape[2:]
-    rows = [_pick(X_data, y_data, label, samples_per_class, name) for label, name in enumerate(class_list)]
-    grid = X_data.new_zeros(3, len(rows) * (height + GAP) + GAP, samples_per_class * (width + GAP) + GAP)
-    for i, images in enumerate(rows):
-        for j, image in enumerate(images):
-            top, left = i * (height + GAP) + GAP, j * (width + GAP) + GAP
+    grid = X_data.new_zeros(3, len(class_list) * (height + GAP) + GAP, samples_per_class * (width + GAP) + GAP)
+    for label, name in enumerate(class_list):
+        candidates = (y_data == label).nonzero().squeeze(1)
+        if len(candidates) == 0:
+            raise InputError(f"every class of class_list needs an image; class {label} ({name}) has none.")
+        chosen = [random.randrange(len(candidates)) for _ in range(samples_per_class)]
+        for column, image in enumerate(X_data[candidates[chosen]]):  # (channels, H, W)
+            top, left = label * (height + GAP) + GAP, column * (width + GAP) + GAP
             grid[:, top : top + height, left : left + width] = image
     import matplotlib.pyplot as plt  # slow to import, and only this function draws
 
     for label, name in enumerate(class_list):
         plt.gca().text(-4, (height + GAP) * label + height // 2 + GAP, name, ha="right")
     return tensor_to_image(grid)
-
-
-def _pick(X_data: Tensor, y_data: Tensor, label: int, count: int, name: str) -> Tensor:
-    candidates = (y_data == label).nonzero().squeeze(1)
-    if len(candidates) == 0:
-        raise InputError(f"every class of class_list needs an image; class {label} ({name}) has none.")
-    chosen = [random.randrange(len(candidates)) for _ in range(count)]
-    return X_data[candidates[chosen]]  # (count, channels, H, W)
 
 
 def _check_images(X_data: Tensor, y_data: Tensor, class_list: Sequence[str]) -> None:

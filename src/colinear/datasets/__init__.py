@@ -1,15 +1,7 @@
 """Where rows come from: named datasets, feature files, image folders, and their splits, scaling and copies."""
 
 from colinear.datasets.augment import Augmentation, AugmentedDataset, parse_augment
-from colinear.datasets.base import (
-    ArrayDataset,
-    Dataset,
-    ImageShape,
-    Progress,
-    Split,
-    fingerprint,
-    split_tail,
-)
+from colinear.datasets.base import ArrayDataset, Dataset, ImageShape, Progress, Split, fingerprint, split_tail
 from colinear.datasets.cifar10 import Source, find_cifar10, load_cifar10
 from colinear.datasets.features import Features, Scaling, fit_scaling
 from colinear.datasets.folders import load_folder

@@ -1,7 +1,6 @@
 """Copies of the images as further training rows: mirrored, and moved with their edges replicated.
 
-Copies are made from the stored uint8 rows when they are asked for and are never kept. A linear classifier trained
-on them is still a linear classifier of raw pixels.
+A linear classifier trained on them is still a linear classifier of raw pixels.
 """
 
 from __future__ import annotations
@@ -106,10 +105,7 @@ class AugmentedDataset(DerivedDataset):
             raise InputError(f"augmenting needs images; {self.base.name} is a table. Leave augment out.")
         if self.augmentation.shift >= min(shape[1:]):
             raise InputError(f"shift must be less than the images' {shape[1]} x {shape[2]} pixels; got {self.shift}.")
-
-    @property
-    def origin(self) -> Dataset:
-        return self.base
+        self.take_over(self.base)
 
     @cached_property
     def augmentation(self) -> Augmentation:

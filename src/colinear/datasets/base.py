@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -65,8 +65,24 @@ class Dataset(Protocol):
         ...
 
 
+class Counted:
+    """What every kind of dataset says of itself by its rows and names."""
+
+    @property
+    def n_samples(self: Dataset) -> int:
+        return len(self.labels)
+
+    @property
+    def n_classes(self: Dataset) -> int:
+        return len(self.class_names)
+
+    @cached_property
+    def fingerprint(self: Dataset) -> str:
+        return fingerprint(self)
+
+
 @dataclass(frozen=True, eq=False)
-class ArrayDataset:
+class ArrayDataset(Counted):
     """A dataset over one tensor, in memory or memory-mapped.
 
     features : (n, d) uint8, float32 or float64.       labels : (n,) int64 in [0, len(class_names)).
@@ -90,6 +106,8 @@ class ArrayDataset:
     value_range: float = 1.0
     rows: Tensor | None = field(default=None, repr=False)
     label_kind: str = "text"
+    # taking rows never waits for the device: a CUDA graph may do it; a dataset that does not say so may not
+    capturable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_features(self.features)
@@ -106,16 +124,8 @@ class ArrayDataset:
                 )
 
     @property
-    def n_samples(self) -> int:
-        return len(self.labels)
-
-    @property
     def n_features(self) -> int:
         return self.features.shape[1]
-
-    @property
-    def n_classes(self) -> int:
-        return len(self.class_names)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -138,11 +148,6 @@ class ArrayDataset:
             return replace(self, features=self.features[rows], labels=labels)
         return replace(self, labels=labels, rows=rows.to(self.features.device))
 
-    @property
-    def capturable(self) -> bool:
-        """Taking rows never waits for the device: a CUDA graph may do it. A dataset that does not say so may not."""
-        return True
-
     def to(self, device: torch.device) -> ArrayDataset:
         return self.on(self.features.to(device))
 
@@ -150,10 +155,6 @@ class ArrayDataset:
         """The same rows of `features`, which are those of this dataset on some device."""
         rows = None if self.rows is None else self.rows.to(features.device)
         return replace(self, features=features, labels=self.labels.to(features.device), rows=rows)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        return fingerprint(self)
 
 
 def fingerprint(dataset: Dataset) -> str:

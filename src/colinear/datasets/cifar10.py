@@ -80,18 +80,15 @@ def find_cifar10(
     """Return the folder with the official files, unpacking or downloading the archive if need be."""
     source = source or Source()
     named = data_dir or os.environ.get("COLINEAR_DATA")
-    if named:
+    root = as_path(named) if named else user_cache()
+    found = _look_in(root, source)
+    if found is None and named:
         origin = "data_dir" if data_dir else "COLINEAR_DATA"
-        root = as_path(named)
-        found = _look_in(root, source)
-        if found is None:
-            what = f"has neither {source.folder} nor {source.archive}" if os.path.exists(root) else "does not exist"
-            raise InputError(
-                f"{origin} {shown_path(root)} {what}.\n"
-                f"Give a folder with {source.folder} or {source.archive}, or leave {origin} out to download it."
-            )
-        return found
-    found = _look_in(user_cache(), source)
+        what = f"has neither {source.folder} nor {source.archive}" if os.path.exists(root) else "does not exist"
+        raise InputError(
+            f"{origin} {shown_path(root)} {what}.\n"
+            f"Give a folder with {source.folder} or {source.archive}, or leave {origin} out to download it."
+        )
     return found or _unpacked(download(source.url, source.archive_md5, user_cache(), progress), source)
 
 

@@ -4,56 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.datasets.base import Dataset, ImageShape, fingerprint, move_together
+from colinear.datasets.base import Counted, Dataset, ImageShape, move_together
 
 
-class DerivedDataset(Dataset, Protocol):
-    """A dataset made of another, its `origin`: all but the rows is as there."""
+class DerivedDataset(Counted):
+    """A dataset made of another: all but the rows is as there."""
 
-    @property
-    def origin(self) -> Dataset: ...
+    name: str
+    class_names: tuple[str, ...]
+    image_shape: ImageShape | None
+    n_features: int
+    dtype: torch.dtype
+    value_range: float
 
-    @property
-    def name(self) -> str:
-        return self.origin.name
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        return self.origin.class_names
-
-    @property
-    def image_shape(self) -> ImageShape | None:
-        return self.origin.image_shape
-
-    @property
-    def n_samples(self) -> int:
-        return len(self.labels)
-
-    @property
-    def n_features(self) -> int:
-        return self.origin.n_features
-
-    @property
-    def n_classes(self) -> int:
-        return self.origin.n_classes
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.origin.dtype
-
-    @property
-    def value_range(self) -> float:
-        return self.origin.value_range
-
-    @cached_property
-    def fingerprint(self) -> str:
-        return fingerprint(self)
+    def take_over(self, origin: Dataset) -> None:
+        """Be called and shaped as `origin`: the end of every `__post_init__`."""
+        for name in DerivedDataset.__annotations__:
+            vars(self)[name] = getattr(origin, name)  # past a frozen class, as cached_property does it
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +50,7 @@ class JoinedDataset(DerivedDataset):
             raise InputError(
                 f"rows to be joined must be alike; got (features, classes, dtype, range) {mine}, {theirs}."
             )
-
-    @property
-    def origin(self) -> Dataset:
-        return self.first
+        self.take_over(self.first)
 
     @cached_property
     def labels(self) -> Tensor:

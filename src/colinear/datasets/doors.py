@@ -1,8 +1,6 @@
 """The door that every file from others comes through: what may be opened, how much it may ask for, what is said.
 
-A file is opened only if it is a regular file: a FIFO would wait for ever, a device never end. What its header
-announces is held against its size before memory is asked for. Whatever a parser makes of its content becomes
-one `InputError` of bounded length, and none of the parser's warnings reach the user.
+A file is opened only if it is a regular file: a FIFO would wait for ever, a device never end.
 """
 
 from __future__ import annotations

@@ -1,14 +1,12 @@
 """From stored rows to the numbers a solver sees: scale, centre, and the constant column of the bias trick.
 
-Preprocessing here is affine per feature, so a trained matrix can be folded back onto raw rows exactly; see
-`Scaling.fold`. Rows are converted chunk by chunk into one reused buffer, so a uint8 image set or a
-memory-mapped file never exists as floats in memory.
+Rows are converted chunk by chunk: a uint8 image set or a memory-mapped file never exists as floats in memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -41,11 +39,6 @@ class Scaling:
     def n_outputs(self) -> int:
         """Number of columns after scaling: d, and one more if there is a bias column."""
         return len(self.shift) + (self.bias > 0)
-
-    @property
-    def is_identity(self) -> bool:
-        """Whether scaled rows are the rows themselves."""
-        return not self.bias and bool((self.scale == 1).all()) and not bool(self.shift.any())
 
     def fold(self, coef: Tensor) -> tuple[Tensor, Tensor]:
         """Weights (..., c, d) and bias (..., c), float64, that give raw rows the scores `coef` gives scaled ones.
@@ -138,27 +131,18 @@ class Features:
     dataset: Dataset
     scaling: Scaling
     dtype: torch.dtype = torch.float32
-    labels: Tensor = field(init=False, repr=False)
-    n_samples: int = field(init=False, repr=False)
-    n_classes: int = field(init=False, repr=False)
-    n_features: int = field(init=False, repr=False)
-    _buffer: Tensor = field(init=False, repr=False)
-    _scale: Tensor = field(init=False, repr=False)
-    _minus_shift: Tensor = field(init=False, repr=False)
-    _other: Features | None = field(init=False, repr=False, default=None)
-    _as_stored: bool = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if len(self.scaling.shift) != self.dataset.n_features:
-            raise InputError(
-                f"{self.dataset.name} must have {len(self.scaling.shift)} features; got {self.dataset.n_features}."
-            )
-        self.labels, self.n_samples = self.dataset.labels, self.dataset.n_samples
-        self.n_classes, self.n_features = self.dataset.n_classes, self.scaling.n_outputs
-        self._scale = self.scaling.scale.to(self.device, self.dtype)
-        self._minus_shift = -self.scaling.shift.to(self.device, self.dtype)
+        dataset, scaling = self.dataset, self.scaling
+        if len(scaling.shift) != dataset.n_features:
+            raise InputError(f"{dataset.name} must have {len(scaling.shift)} features; got {dataset.n_features}.")
+        self.labels, self.n_samples = dataset.labels, dataset.n_samples
+        self.n_classes, self.n_features = dataset.n_classes, scaling.n_outputs
+        self._scale = scaling.scale.to(self.device, self.dtype)
+        self._minus_shift = -scaling.shift.to(self.device, self.dtype)
         self._buffer = self._scale.new_empty(0, self.n_features)
-        self._as_stored = self.scaling.is_identity
+        self._as_stored = not scaling.bias and bool((scaling.scale == 1).all()) and not bool(scaling.shift.any())
+        self._other: Features | None = None
 
     @property
     def device(self) -> torch.device:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -59,17 +59,27 @@ def load_folder(
         found = list(_watch(pool.map(probe_image, files), len(files), "reading headers", progress))
         _report_unreadable([file for file, probe in zip(files, found, strict=True) if probe is None], files, path)
         probes = [probe for probe in found if probe is not None]
-        shape = (channels or (1 if all(grey for _, grey in probes) else 3), *(size or _common_size(probes)))
+        counts = Counter(found_size for found_size, _ in probes)
+        common = min(counts, key=lambda one: (-counts[one], one[0] * one[1], one))
+        shape = (channels or (1 if all(grey for _, grey in probes) else 3), *(size or common))
         held = sum(file.stat().st_size for file, probe in zip(files, found, strict=True) if probe is not None)
         _check_room(path, len(files), shape, held if size is None else None)
-        pixels, failed = _decode_all(files, shape, pool.map, progress)
-    _report_unreadable([files[row] for row in failed], files, path)
-    kept = np.setdiff1d(np.arange(len(files)), failed)
-    if len(failed):
-        pixels = pixels[kept]
+        pixels = np.empty((len(files), *shape), np.uint8)
+
+        def decode(row: int) -> bool:
+            try:
+                pixels[row] = decode_image(files[row], shape)
+            except InputError:
+                return False
+            return True
+
+        done = _watch(pool.map(decode, range(len(files))), len(files), "decoding pictures", progress)
+        good = np.fromiter(done, bool)  # to the last, whose progress is told after it
+    _report_unreadable([files[row] for row in np.flatnonzero(~good)], files, path)
+    pixels = pixels if good.all() else pixels[good]
     return ArrayDataset(
-        features=torch.from_numpy(pixels.reshape(len(kept), -1)),
-        labels=torch.tensor(labels)[torch.from_numpy(kept)],
+        features=torch.from_numpy(pixels.reshape(len(pixels), -1)),
+        labels=torch.tensor(labels)[torch.from_numpy(good)],
         class_names=names,
         image_shape=shape,
         name=clean_name(path.resolve().name),
@@ -146,11 +156,6 @@ def _is_picture(file: Path) -> bool:
     return file.suffix.lower() in ENDINGS and not file.name.startswith(".") and not file.is_dir()
 
 
-def _common_size(probes: Sequence[tuple[tuple[int, int], bool]]) -> tuple[int, int]:
-    counts = Counter(size for size, _ in probes)
-    return min(counts, key=lambda size: (-counts[size], size[0] * size[1], size))
-
-
 def _check_room(path: Path, count: int, shape: ImageShape, held: int | None) -> None:
     """Bound the matrix of pixels; where the files themselves announce its size, by their `held` bytes too."""
     needed = count * shape[0] * shape[1] * shape[2]
@@ -162,26 +167,6 @@ def _check_room(path: Path, count: int, shape: ImageShape, held: int | None) -> 
     check_memory(path, needed, "the matrix of pixels")
     if held is not None:
         check_claim(path, needed, held, "the matrix of pixels")
-
-
-def _decode_all(
-    files: Sequence[Path],
-    shape: ImageShape,
-    run: Callable[[Callable[[int], bool], Iterable[int]], Iterable[bool]],
-    progress: Progress | None,
-) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]], list[int]]:
-    """Pixels (n, channels, height, width) uint8, and the rows whose file could not be decoded."""
-    pixels = np.empty((len(files), *shape), np.uint8)
-
-    def decode(row: int) -> bool:
-        try:
-            pixels[row] = decode_image(files[row], shape)
-        except InputError:
-            return False
-        return True
-
-    done = _watch(run(decode, range(len(files))), len(files), "decoding pictures", progress)
-    return pixels, [row for row, good in enumerate(done) if not good]
 
 
 def _watch(items: Iterable[Item], total: int, what: str, progress: Progress | None) -> Iterable[Item]:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.datasets.arrays import plain_tensor
 from colinear.datasets.base import ArrayDataset
-from colinear.datasets.tensors import plain_tensor
 from colinear.texts import listed, shorten
 
 LABEL_LENGTH = 1000  # characters; a class is named, not told, and its name stands in models, tables and reports

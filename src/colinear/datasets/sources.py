@@ -1,7 +1,4 @@
-"""What a source provides: the table of datasets that have a name, and how a path is told to be a file or a folder.
-
-A new named dataset is one entry of `NAMED`; the command line, `open_split` and their messages follow.
-"""
+"""What a source provides: the table of datasets that have a name, and how a path is told to be a file or a folder."""
 
 from __future__ import annotations
 
@@ -39,11 +36,6 @@ class Parts:
     from_tail: bool = False  # validation is the end of the training rows, not drawn
     scored_on: str = "all"  # the part that is evaluated where none is asked for and the source has no test rows
 
-    @property
-    def present(self) -> list[ArrayDataset]:
-        """The parts that are there."""
-        return [part for part in (self.train, self.validation, self.test) if part is not None]
-
 
 def load_digits() -> ArrayDataset:
     """Return the digits that scikit-learn ships, 8 x 8 grey pixels of 0 to 16: uint8 (1797, 64), classes '0' to '9'.
@@ -79,17 +71,16 @@ def _read_digits() -> tuple[NDArray[Any], NDArray[Any]]:
     return pixels, labels
 
 
-def _digits(data_dir: str | Path | None, progress: Progress | None) -> Parts:
-    return Parts(load_digits(), scored_on="test")
-
-
 def _cifar10(data_dir: str | Path | None, progress: Progress | None) -> Parts:
     train, test = load_cifar10(data_dir, progress=progress)
     return Parts(train, test=test, from_tail=True)
 
 
 # name -> what gives its parts, from the folder that holds it and a listener for downloads
-NAMED: dict[str, Callable[[str | Path | None, Progress | None], Parts]] = {"digits": _digits, "cifar10": _cifar10}
+NAMED: dict[str, Callable[[str | Path | None, Progress | None], Parts]] = {
+    "digits": lambda data_dir, progress: Parts(load_digits(), scored_on="test"),
+    "cifar10": _cifar10,
+}
 
 
 def open_parts(

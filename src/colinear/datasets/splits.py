@@ -79,7 +79,7 @@ def open_dataset(
         return parts.test
     part = part or parts.scored_on
     if part == "all":
-        return _join(parts.present)
+        return _join(parts)
     split = _split(parts, validation, test, seed)
     chosen = {"train": split.train, "validation": split.validation}.get(part, split.test)
     if chosen is None:
@@ -109,10 +109,10 @@ def open_unseen(
     try:
         split = _split(parts, None, None, seed)
     except InputError:  # rows of one class, or too few to be dealt: none were trained on
-        return "all", _join(parts.present)
+        return "all", _join(parts)
     if split.test is not None and (parts.scored_on == "test" or split.train.fingerprint == trained_on):
         return "test", split.test
-    return "all", _join(parts.present)
+    return "all", _join(parts)
 
 
 def _split(parts: Parts, validation: float | None, test: float | None, seed: int) -> Split:
@@ -122,10 +122,9 @@ def _split(parts: Parts, validation: float | None, test: float | None, seed: int
             f"{shorten(parts.train.name)} must have at least two classes to train on; "
             f"it has only {shorten(repr(parts.train.class_names[0]))}."
         )
-    if parts.test is not None and test is not None:
-        raise InputError(f"{parts.train.name} has its own test rows; leave the test share out.")
-    if parts.validation is not None and validation is not None:
-        raise InputError(f"{parts.train.name} has its own validation rows; leave the validation share out.")
+    for part, own, share in (("test", parts.test, test), ("validation", parts.validation, validation)):
+        if own is not None and share is not None:
+            raise InputError(f"{parts.train.name} has its own {part} rows; leave the {part} share out.")
     held = check_number("validation share", SHARE if validation is None else validation, above=0, most=1)
     if parts.from_tail:
         train, tail = split_tail(parts.train, COURSE_SHARE if validation is None else held)
@@ -152,8 +151,9 @@ def _deal(parts: Parts, validation: float, test: float, seed: int) -> Split:
     return Split(train, parts.validation or parts.train.subset(rows[1]), parts.test or drawn)
 
 
-def _join(pieces: list[ArrayDataset]) -> ArrayDataset:
-    """All rows of all pieces; more than one are copied into one matrix."""
+def _join(parts: Parts) -> ArrayDataset:
+    """All rows of all parts; more than one are copied into one matrix."""
+    pieces = [part for part in (parts.train, parts.validation, parts.test) if part is not None]
     if len(pieces) == 1:
         return pieces[0]
     features = torch.cat([piece.take(slice(0, piece.n_samples)) for piece in pieces])

@@ -30,10 +30,9 @@ def split_stratified(labels: Tensor, shares: Sequence[float], seed: int) -> list
     [42, 9, 9]
     """
     labels = labels.cpu()
-    sizes = labels.bincount()
-    counts = apportion_classes(sizes, torch.tensor(shares, dtype=torch.float64))
+    counts = apportion_classes(labels.bincount(), torch.tensor(shares, dtype=torch.float64))
     parts: list[list[Tensor]] = [[labels.new_empty(0)] for _ in shares]
-    for group, count in zip(torch.split(_shuffle_classes(labels, seed), sizes.tolist()), counts.tolist(), strict=True):
+    for group, count in zip(_shuffle_classes(labels, seed), counts.tolist(), strict=True):
         for part, rows in zip(parts, torch.split(group, count), strict=True):
             part.append(rows)
     return [torch.cat(part).sort().values for part in parts]
@@ -88,7 +87,7 @@ def deal_folds(labels: Tensor, n_folds: int, seed: int, class_names: Sequence[st
             f"class {class_names[smallest]!r} has {sizes[smallest]} rows."
         )
     folds = torch.empty(len(labels), dtype=torch.int64)
-    folds[_shuffle_classes(labels.cpu(), seed)] = torch.arange(len(labels)) % n_folds
+    folds[torch.cat(_shuffle_classes(labels.cpu(), seed))] = torch.arange(len(labels)) % n_folds
     return folds.to(labels.device)
 
 
@@ -119,12 +118,11 @@ def draw_shots(dataset: Dataset, shots: int, seed: int) -> Dataset:
             f"--shots must not exceed the training rows of the smallest class; got {shots}, "
             f"class {dataset.class_names[smallest]!r} has {sizes[smallest]}."
         )
-    groups = torch.split(_shuffle_classes(labels, seed), sizes.tolist())
-    return dataset.subset(torch.cat([group[:shots] for group in groups]).sort().values)
+    return dataset.subset(torch.cat([group[:shots] for group in _shuffle_classes(labels, seed)]).sort().values)
 
 
-def _shuffle_classes(labels: Tensor, seed: int) -> Tensor:
-    """All row numbers, sorted by class, in random order within each."""
+def _shuffle_classes(labels: Tensor, seed: int) -> list[Tensor]:
+    """The row numbers of each class, in random order."""
     generator = torch.Generator().manual_seed(seed)
     groups = torch.split(labels.argsort(stable=True), labels.bincount().tolist())
-    return torch.cat([labels[:0], *(group[torch.randperm(len(group), generator=generator)] for group in groups)])
+    return [group[torch.randperm(len(group), generator=generator)] for group in groups]

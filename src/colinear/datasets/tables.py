@@ -1,8 +1,7 @@
 """Feature files: numpy, torch, safetensors, Parquet and svmlight files to an `ArrayDataset`.
 
 Files from others are data, never code: numpy's pickled object arrays are refused and torch files are read with
-`weights_only`. A `.npy` matrix is memory-mapped, never copied: pages are read as chunks ask for them. What a
-file may be and may ask for is said in `doors`.
+`weights_only`. What a file may be and may ask for is said in `doors`.
 """
 
 from __future__ import annotations
@@ -18,12 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from colinear.checks import InputError, check_features, check_finite
-from colinear.datasets.arrays import open_npy, read_npz
+from colinear.datasets.arrays import open_npy, plain_tensor, read_npz, read_safetensors, read_torch
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.columns import needs_float64, read_parquet, read_svmlight
 from colinear.datasets.doors import as_path, check_claim, check_file, check_memory, reading
 from colinear.datasets.labels import RawLabels, encode_labels, kind_of_labels, match_classes
-from colinear.datasets.tensors import plain_tensor, read_safetensors, read_torch
 from colinear.texts import clean_name, shorten, shown_path
 
 RawFeatures = Tensor | NDArray[Any]
@@ -65,7 +63,6 @@ def load_table(path: str | Path, *, label: str | None = None) -> ArrayDataset:
 def load_features(path: str | Path) -> Tensor:
     """Return only the matrix (n, d) of a `.npy` file, memory-mapped, for rows that have no labels."""
     path = as_path(path)
-    check_file(path)
     with reading(path, ".npy"):
         return as_features(open_npy(path), path)
 

@@ -1,6 +1,6 @@
 """Linear classifiers with scikit-learn's conventions: swap one import, keep the program."""
 
-from colinear.estimators.certificates import CertificateWarning
+from colinear.estimators.base import CertificateWarning
 from colinear.estimators.classifiers import HingeClassifier, SoftmaxClassifier
 from colinear.estimators.cv import HingeClassifierCV, SoftmaxClassifierCV, StrengthWarning
 

@@ -1,14 +1,18 @@
-"""What the four estimators share: reading input, predicting by chunk, checking parameters."""
+"""What the four estimators share: reading input, predicting by chunk, checking parameters, the warning."""
 
 from __future__ import annotations
 
+import math
 import numbers
+import warnings
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
@@ -16,13 +20,18 @@ from torch import Tensor
 from colinear.checks import MOST_INTERCEPT_SCALING, InputError, check_count, check_finite, check_number
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.features import Features, Scaling
-from colinear.estimators.fitting import Fit, pick_device
+from colinear.estimators.fitting import Fit, pack_path, pick_device, unpack_path
 from colinear.estimators.inputs import as_matrix, as_weights, encode_classes, total_weights
-from colinear.estimators.paths import pack_path, unpack_path
 from colinear.objective import Objective
-from colinear.solvers.solution import Path, PathPoint
+from colinear.solvers.solution import Path, PathPoint, Status
 
 EXACT_PASSES = 1000  # where max_iter is None
+_ADVICE = {
+    Status.BUDGET_SPENT: "Raise max_iter, set standardize=True, regularize more (larger reg, smaller C) or raise tol.",
+    Status.STALLED: "Set standardize=True, regularize more (larger reg, smaller C) or raise tol.",
+    Status.COMPLETED: "Use solver='exact', or raise max_iter or tol.",
+    Status.DIVERGED: "Lower learning_rate or use solver='exact'; with that, fit without warm_start.",
+}
 
 
 def plain(value: Any) -> Any:
@@ -157,3 +166,22 @@ class SoftmaxProbabilities(LinearClassifierBase):
         """Scores (n, c), of two classes too: 0 and their difference."""
         scores = torch.as_tensor(self._scores(X))
         return torch.cat((torch.zeros_like(scores), scores), 1) if scores.shape[1] == 1 else scores
+
+
+class CertificateWarning(ConvergenceWarning):  # type: ignore[misc]
+    """The duality gap of a fit is larger than `tol`: the objective may be that far from its optimum."""
+
+
+def warn_uncertified(points: Sequence[PathPoint], tol: float) -> None:
+    """Warn once about the points whose relative gap is above `tol` (or is not a number)."""
+    open_points = [point for point in points if not point.relative_gap <= tol]
+    if not open_points:
+        return
+    worst = max(open_points, key=lambda point: 1e308 if math.isnan(point.relative_gap) else point.relative_gap)
+    several = f"{len(open_points)} of {len(points)} strengths miss it, the worst is " if len(points) > 1 else ""
+    warnings.warn(
+        f"the relative gap is {worst.relative_gap:.2g}, tol={tol:g} was asked ({several}reg={worst.reg:.3g} after "
+        f"{worst.passes} passes: {worst.status.value}). {_ADVICE.get(worst.status, worst.status.advice)}",
+        CertificateWarning,
+        stacklevel=4,
+    )

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from colinear.checks import InputError, check_choice, check_count, check_number
-from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, SoftmaxProbabilities, plain
-from colinear.estimators.certificates import warn_uncertified
+from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, SoftmaxProbabilities, plain, warn_uncertified
 from colinear.estimators.fitting import Fit
 from colinear.losses import LOSSES
 from colinear.solvers.path import solve_path

@@ -16,8 +16,7 @@ from sklearn.model_selection import check_cv
 
 from colinear.checks import InputError, check_count, check_number
 from colinear.datasets.stratified import split_stratified
-from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, SoftmaxProbabilities, plain
-from colinear.estimators.certificates import warn_uncertified
+from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, SoftmaxProbabilities, plain, warn_uncertified
 from colinear.estimators.fitting import Fit
 from colinear.losses import LOSSES
 from colinear.search.candidates import rank_candidates

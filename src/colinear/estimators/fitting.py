@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from colinear.solvers.sgd import SGD
 from colinear.solvers.solution import Path, PathPoint, Status
 from colinear.solvers.spectrum import sample_rows
 
+WHOLE = ("passes", "setup_seconds", "seconds", "details")  # of a `Path`, after its points
 SGD_AVERAGING = 0.5  # the second half of the iterates is averaged
 
 
@@ -135,3 +137,31 @@ class Fit:
         end = self.objective.evaluate(result, regs.to(features.device), loss)
         point = PathPoint(reg, result[0].cpu(), float(end.objective[0]), float(end.gap[0]), passes, status)
         return Path((point,), passes + 1, setup, time.perf_counter() - began)
+
+
+def pack_path(path: Path) -> dict[str, Any]:
+    """The path as an estimator keeps it: arrays with one entry a point (coef (k, c, d), reg, ...), and its numbers."""
+    points = path.points
+    return {
+        "coef": np.stack([point.coef.cpu().numpy() for point in points]),
+        **{name: np.array([getattr(point, name) for point in points]) for name in ("reg", "objective", "gap")},
+        "point_passes": np.array([point.passes for point in points]),
+        "status": np.array([point.status.key for point in points]),
+        **{name: getattr(path, name) for name in WHOLE},
+    }
+
+
+def unpack_path(packed: dict[str, Any]) -> Path:
+    """The path that `pack_path` packed, with weights in host memory.
+
+    >>> point = PathPoint(0.1, torch.ones(2, 3), 1.0, 0.5, 7, Status.STALLED)
+    >>> again = unpack_path(pack_path(Path((point,), 7, 0.0, 0.0))).points[0]
+    >>> again.status, again.relative_gap, again.coef.shape
+    (<Status.STALLED: 'no further progress is possible in this precision'>, 0.5, torch.Size([2, 3]))
+    """
+    listed = (packed[name].tolist() for name in ("reg", "objective", "gap", "point_passes", "status"))
+    points = tuple(
+        PathPoint(reg, torch.tensor(coef), objective, gap, passes, Status[status.upper()])
+        for coef, reg, objective, gap, passes, status in zip(packed["coef"], *listed, strict=True)
+    )
+    return Path(points, *(packed[name] for name in WHOLE))

@@ -1,8 +1,7 @@
 """A model as an ONNX graph: raw rows in, label, class name, scores and probabilities out.
 
-Sums run in float64 inside the graph; features, scores and probabilities have the type of the weights. With float32
-weights and pixels, which are whole numbers, every product is exact and scores are those of the stored weights to 1e-15:
-two runtimes agree on the label of all but exact ties.
+Sums run in float64 inside the graph: with float32 weights and pixels, which are whole numbers, every product is exact
+and scores are those of the stored weights to 1e-15. Two runtimes agree on the label of all but exact ties.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError, check_count, check_labels
+from colinear.schemas import plain_number
 
 EXACT_UP_TO = 1000  # discordant pairs; a sum of binomial terms takes microseconds each
 Z95 = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
@@ -109,9 +110,9 @@ def class_table(confusion: Tensor) -> list[dict[str, Any]]:
     return [
         {
             "rows": rows,
-            "recall": None if math.isnan(recall) else recall,
-            "precision": None if math.isnan(precision) else precision,
-            "f1": None if math.isnan(f1) else f1,
+            "recall": plain_number(recall),
+            "precision": plain_number(precision),
+            "f1": plain_number(f1),
             "taken_for": other if count else None,
             "taken_count": count,
         }
@@ -167,18 +168,13 @@ def mcnemar(labels: Tensor, first: Tensor, second: Tensor) -> PairedTest:
     right_first, right_second = first == labels, second == labels
     b, c = int((right_first & ~right_second).sum()), int((~right_first & right_second).sum())
     if b + c <= EXACT_UP_TO:
-        return PairedTest(b, c, _binomial_two_sided(min(b, c), b + c), exact=True)
+        term, tail = 1, 0  # in whole numbers until the division
+        for successes in range(min(b, c) + 1):
+            tail += term
+            term = term * (b + c - successes) // (successes + 1)
+        return PairedTest(b, c, min(1.0, 2 * tail / (1 << (b + c))), exact=True)
     statistic = max(0, abs(b - c) - 1) ** 2 / (b + c)
     return PairedTest(b, c, math.erfc(math.sqrt(statistic / 2)), exact=False)
-
-
-def _binomial_two_sided(fewer: int, total: int) -> float:
-    """min(1, 2 P(X <= fewer)), X ~ Bin(total, 1/2), in whole numbers until the division."""
-    term, tail = 1, 0
-    for successes in range(fewer + 1):
-        tail += term
-        term = term * (total - successes) // (successes + 1)
-    return min(1.0, 2 * tail / (1 << total))
 
 
 def check_scores(scores: Tensor, labels: Tensor) -> None:

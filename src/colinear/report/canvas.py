@@ -49,15 +49,12 @@ def label_text(name: object, width: int = 18) -> str:
 
 def tidy(axes: Axes) -> None:
     """Only the two lines that carry a scale, and a faint grid behind the data."""
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
     axes.grid(True, color="#e3e3e3", linewidth=0.6)
     axes.set_axisbelow(True)
 
 
 def without_scale(axes: Axes) -> None:
     """A picture's axes: no ticks, no lines."""
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)

@@ -1,21 +1,23 @@
-"""The figures of a run, as PNG files."""
+"""The figures of a run, as PNG files, and the one of which classes are taken for which."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from colinear.datasets.base import Split
-from colinear.report.canvas import to_png
-from colinear.report.confusion import confusion_figure
+from colinear.report.canvas import INK, label_text, new_figure, to_png
 from colinear.report.images import is_picture, sample_figure, template_figure
 from colinear.report.record import Record
 from colinear.report.search_plots import loss_figure, path_figure, search_figure
 from colinear.search.curves import Curve, smooth_curve, thin_curve
 from colinear.search.winner import LossRun
 
+NAMED = 20  # classes whose cells in the confusion can still be read
 Write = Callable[[str, bytes], object]
 
 
@@ -36,19 +38,11 @@ def write_figures(
     Cost: about 0.2 s a figure.
     """
     names = []
-    for name, figure in _figures(runs, split, records or {}):
+    figures = [("samples", sample_figure(split.train))] if is_picture(split.train.image_shape) else []
+    for name, figure in chain(figures, *(_run_figures(run, (records or {}).get(run.loss)) for run in runs)):
         names.append(f"figures/{name}.png")
         write(names[-1], to_png(figure))
     return names
-
-
-def _figures(
-    runs: Sequence[LossRun], split: Split, records: Mapping[str, Record | None]
-) -> Iterator[tuple[str, Figure]]:
-    if is_picture(split.train.image_shape):
-        yield "samples", sample_figure(split.train)
-    for run in runs:
-        yield from _run_figures(run, records.get(run.loss))
 
 
 def _curves(run: LossRun, record: Record | None) -> list[Curve] | None:
@@ -74,3 +68,34 @@ def _run_figures(run: LossRun, record: Record | None) -> Iterator[tuple[str, Fig
         counts = np.array(entry["confusion_matrix"], dtype=np.int64)
         title = f"{loss}: test accuracy {entry['test_accuracy']:.4f} on {counts.sum():,} rows"
         yield f"{loss}-confusion", confusion_figure(counts, run.model.class_names, title)
+
+
+def confusion_figure(counts: NDArray[np.int64], names: tuple[str, ...], title: str) -> Figure:
+    """Per cent of the rows of each true class (c, c); numbers in the cells up to 20 classes, a heat map beyond."""
+    totals = counts.sum(1, keepdims=True)
+    share = 100 * counts / np.maximum(totals, 1)
+    classes = len(names)
+    side = 2.2 + 0.46 * classes if classes <= NAMED else 6.5
+    side = max(side, 4.2)
+    figure = new_figure(side + 0.9, side)
+    axes = figure.add_subplot()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100, interpolation="nearest")
+    if classes <= NAMED:
+        shown = [label_text(name, 14) for name in names]
+        long = max(map(len, shown)) > 3
+        axes.set_xticks(
+            range(classes), shown, rotation=45 if long else 0, ha="right" if long else "center",
+            rotation_mode="anchor" if long else "default", parse_math=False,
+        )  # fmt: skip
+        axes.set_yticks(range(classes), shown, parse_math=False)
+        for row, column in np.ndindex(classes, classes):
+            value = share[row, column]
+            colour = "white" if value > 55 else INK if value >= 0.5 else "#b5b5b5"
+            text = f"{value:.0f}" if counts[row, column] else "·"
+            # in_layout: inside the axes nothing makes room for it, and 100 are measured twice
+            axes.text(column, row, text, ha="center", va="center", fontsize=9, color=colour, in_layout=False)
+    axes.set_xlabel("predicted class" if classes <= NAMED else "predicted class (number)")
+    axes.set_ylabel("true class" if classes <= NAMED else "true class (number)")
+    axes.set_title(title, fontsize=11, parse_math=False)
+    figure.colorbar(image, ax=axes, label="% of the true class", fraction=0.046, pad=0.03)
+    return figure

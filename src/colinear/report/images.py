@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -20,7 +20,7 @@ TEMPLATES = 100  # classes shown; more would be too small to see
 HEAT_FEATURES = 40
 
 
-def is_picture(shape: ImageShape | None) -> bool:
+def is_picture(shape: ImageShape | None) -> TypeGuard[ImageShape]:
     """Whether rows of this shape can be shown: grey or red, green, blue, and more than one line."""
     return shape is not None and shape[0] in (1, 3) and min(shape[1:]) > 1
 
@@ -28,8 +28,7 @@ def is_picture(shape: ImageShape | None) -> bool:
 def sample_figure(dataset: Dataset) -> Figure:
     """A row of images for each class, evenly spaced through the training rows. Needs `is_picture`."""
     shape = dataset.image_shape
-    if shape is None:
-        raise TypeError("sample_figure needs images")
+    assert is_picture(shape)
     classes = min(dataset.n_classes, SAMPLE_CLASSES)
     gap = max(1, shape[1] // 16)
     height, width = shape[1] + gap, shape[2] + gap
@@ -64,15 +63,11 @@ def as_picture(row: NDArray[Any], shape: ImageShape) -> Picture:
 
 def template_figure(model: LinearModel) -> Figure:
     """The weights of each class as an image, or as a heat map where rows are no images."""
-    if is_picture(model.image_shape):
-        return _template_grid(model)
-    return _weight_map(model)
+    return _template_grid(model, model.image_shape) if is_picture(model.image_shape) else _weight_map(model)
 
 
-def _template_grid(model: LinearModel) -> Figure:
+def _template_grid(model: LinearModel, shape: ImageShape) -> Figure:
     """Colour: each class stretched from its least to its largest weight. Grey: red for, blue against, white 0."""
-    shape = model.image_shape
-    assert shape is not None  # template_figure has looked
     shown = min(model.n_classes, TEMPLATES)
     columns = min(shown, 5 if shown <= 20 else 10)
     lines = math.ceil(shown / columns)
@@ -93,12 +88,9 @@ def _template_grid(model: LinearModel) -> Figure:
         else:
             peak = np.abs(row).max() or 1.0
             image = axes.imshow(row.reshape(shape[1:]) / peak, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
-            for spine in axes.spines.values():
-                spine.set(visible=True, color=FAINT, linewidth=0.6)
-        size = 10 if columns <= 5 else 7
-        axes.set_title(
-            label_text(model.class_names[number], 18 if columns <= 5 else 11), fontsize=size, parse_math=False
-        )
+            axes.spines[:].set(visible=True, color=FAINT, linewidth=0.6)
+        size, width = (10, 18) if columns <= 5 else (7, 11)
+        axes.set_title(label_text(model.class_names[number], width), fontsize=size, parse_math=False)
     if image is not None:
         bar = figure.colorbar(image, ax=grid, location="bottom", shrink=0.5, aspect=40, ticks=[-1, 0, 1])
         bar.ax.set_xticklabels(["against the class", "0", "for the class"])

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from colinear.checks import InputError
 from colinear.outputs import MARK, PAGE, check_output, save_whole
-from colinear.report.pairs import compare_winners
-from colinear.report.panels import read_panels
+from colinear.report.panels import compare_winners, read_panels
 from colinear.texts import printable
 
 SCRIPTS = (
@@ -85,28 +85,14 @@ def make_page(title: str, panels: Sequence[dict[str, Any]], comparison: dict[str
         f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(styles)}; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
-    lines = [
-        "<!DOCTYPE html>",
-        '<html lang="en">',
-        "<head>",
-        '<meta charset="utf-8">',
-        MARK,
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        '<meta name="color-scheme" content="light dark">',
-        f"<title>{escape(title)} · colinear</title>",
-        *(f"<style>{style}</style>" for style in styles),
-        "</head>",
-        "<body>",
-        f'<main id="page"><h1>{escape(title)}</h1>',
-        "<noscript><p>This page draws itself with the scripts inside it; allow them to see it. "
-        "The same numbers are in results.json.</p></noscript></main>",
-        f'<script id="data" type="application/json">{json_for_html(data)}</script>',
-        *(f"<script>{script}</script>" for script in scripts),
-        "</body>",
-        "</html>",
-    ]
-    return "\n".join(lines) + "\n"
+    return Template(_asset("assets/page.html")).substitute(
+        mark=MARK,
+        policy=policy,
+        title=escape(title),
+        styles="\n".join(f"<style>{style}</style>" for style in styles),
+        data=json_for_html(data),
+        scripts="\n".join(f"<script>{script}</script>" for script in scripts),
+    )
 
 
 def json_for_html(value: Any) -> str:

@@ -1,10 +1,12 @@
-"""From a run's folder to what the page shows of it: one JSON-able panel a loss."""
+"""From the folders of runs to what the page shows: a JSON-able panel for each loss, and the winners' paired tests."""
 
 from __future__ import annotations
 
 import base64
 import math
 import os
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,12 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.metrics import calibration_error, class_table
+from colinear.metrics import calibration_error, class_table, mcnemar
 from colinear.model import LinearModel
-from colinear.report.command import repeat_command
-from colinear.report.images import is_picture
+from colinear.report.images import TEMPLATES, is_picture
 from colinear.report.record import Record, load_record, model_digest, record_name
-from colinear.report.sprites import MOST_CLASSES, make_sprite, stretch
+from colinear.report.sprites import MOST_CLASSES, make_sprite, shrink_templates
+from colinear.search.option import write_options
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.wording import describe_above, describe_range
@@ -25,7 +27,6 @@ from colinear.search.written import read_results
 
 Json = dict[str, Any]
 CANDIDATE_LEVELS = 64
-MOST_TEMPLATES = 100  # classes; more would be too small to see
 MOST_CELLS = 40  # classes a confusion matrix is shown for; above, the commonest confusions are listed
 MOST_PAIRS = 30
 MOST_WEIGHT_BYTES = 1_500_000  # float32 weights in the page, for 'Try it'
@@ -47,7 +48,7 @@ def read_panels(path: Path) -> list[Json]:
 
 
 def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) -> Json:
-    loss = entry["loss"]
+    loss, above = entry["loss"], entry["trials"][entry["best"]].get("above_optimum")
     model = LinearModel.load(folder.path / f"model-{loss}.safetensors")
     record = load_record(folder, loss)
     counts = entry["confusion_matrix"]
@@ -61,6 +62,10 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
             f"{folder.path}/report-data belongs to another {loss} model. Delete it: the report then leaves out its "
             "charts. Or start a new run."
         )
+    test = None
+    if entry["test_accuracy"] is not None:
+        rows = sum(map(sum, counts))
+        test = {"accuracy": entry["test_accuracy"], "interval": entry["test_accuracy_ci95"], "rows": rows}
     return {
         "run": Path(os.path.realpath(folder.path)).name,
         "loss": loss,
@@ -73,29 +78,16 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
         "trials": entry["trials"],
         "order": entry["order"],
         "best": entry["best"],
-        "above": _above(entry),
+        "above": None if above is None else describe_above(above),  # the exact path's gap says it
         "range": describe_range(entry),
         "rungs": entry["rungs"],
         "details": entry["details"],
         "seconds": entry["seconds"],
-        "test": _test(entry),
+        "test": test,
         **_confusion(entry),
         **_winner(model),
         **(_recorded(record, loss, folder, len(entry["trials"]), model.n_classes) if record is not None else {}),
     }
-
-
-def _test(entry: Json) -> Json | None:
-    if entry["test_accuracy"] is None:
-        return None
-    rows = sum(map(sum, entry["confusion_matrix"]))
-    return {"accuracy": entry["test_accuracy"], "interval": entry["test_accuracy_ci95"], "rows": rows}
-
-
-def _above(entry: Json) -> str | None:
-    """Where SGD's winner stands, in words; None for the exact path, whose gap says it."""
-    above = entry["trials"][entry["best"]].get("above_optimum")
-    return None if above is None else describe_above(above)
 
 
 def _confusion(entry: Json) -> Json:
@@ -116,16 +108,12 @@ def _confusion(entry: Json) -> Json:
 
 def _winner(model: LinearModel) -> Json:
     """Templates and embedded weights of an image model; the largest weights of any other."""
-    if model.image_shape is None or not is_picture(model.image_shape):
+    if not is_picture(model.image_shape):
         return {"largest": _largest(model)}
     shape, weight = model.image_shape, model.weight.cpu()
-    pictures = weight[:MOST_TEMPLATES].reshape(-1, *shape)
-    factor = math.ceil(math.sqrt(pictures.numel() / MOST_PIXEL_BYTES))
-    if factor > 1:
-        pictures = torch.nn.functional.avg_pool2d(pictures, factor, ceil_mode=True)
+    [pictures] = shrink_templates(weight.unsqueeze(0), shape, MOST_PIXEL_BYTES, TEMPLATES)
     grey = shape[0] == 1
-    shown = stretch(pictures.flatten(1), symmetric=grey).view(pictures.shape)
-    panel: Json = {"templates": make_sprite(shown, signed=grey), "signed": grey}
+    panel: Json = {"templates": make_sprite(pictures, signed=grey), "signed": grey}
     if weight.numel() * 4 <= MOST_WEIGHT_BYTES:
         panel["weights"] = {
             "shape": list(shape),
@@ -136,14 +124,13 @@ def _winner(model: LinearModel) -> Json:
     return panel
 
 
-def _largest(model: LinearModel) -> list[list[list[float]]]:
+def _largest(model: LinearModel) -> list[list[list[float | None]]]:
     """For each class its weights of the largest size, [feature, weight], largest first."""
     weight = model.weight.cpu()[:LARGEST_CLASSES]
     order = weight.abs().argsort(dim=1, descending=True, stable=True)[:, :LARGEST_WEIGHTS]
-    values = weight.gather(1, order)
     return [
-        [[feature, float(f"{value:.4g}")] for feature, value in zip(features, row, strict=True)]
-        for features, row in zip(order.tolist(), values.tolist(), strict=True)
+        [[feature, value] for feature, value in zip(features.tolist(), _rounded(row), strict=True)]
+        for features, row in zip(order, weight.gather(1, order), strict=True)
     ]
 
 
@@ -181,3 +168,47 @@ def _rounded(values: Tensor, digits: int = 4) -> list[float | None]:
 
 def _base64(values: Tensor) -> str:
     return base64.b64encode(values.contiguous().numpy().astype("<f4").tobytes()).decode()
+
+
+def repeat_command(settings: Settings) -> str:
+    """A shell line with every setting that is not the default, and with the solver and seed in any case.
+
+    >>> repeat_command(Settings(data="my data.npy", solver="sgd", steps=300, losses=("hinge",)))
+    "colinear tune 'my data.npy' --loss hinge --solver sgd --steps 300 --seed 0"
+    """
+    return shlex.join(["colinear", "tune", settings.data, *write_options(settings)])
+
+
+def compare_winners(runs: Sequence[tuple[Path, list[Json]]]) -> Json:
+    """The paired test of every two winners that were scored on the same test rows.
+
+    runs : folders and what `read_panels` makes of them.
+    Returns pairs [{first, second, only_first, only_second, difference, p_value}], first < second numbers of panels
+    counted through all runs, and untested, how many pairs share no test rows.
+    """
+    panels = [panel for _, those in runs for panel in those]
+    correct = [_correct(path, panel) for path, those in runs for panel in those]
+    pairs, untested = [], 0
+    for second, theirs in enumerate(correct):
+        for first, mine in enumerate(correct[:second]):
+            same = panels[first].get("test_fingerprint") == panels[second].get("test_fingerprint")
+            if mine is None or theirs is None or not same or len(mine) != len(theirs):
+                untested += 1
+                continue
+            test = mcnemar(torch.ones_like(mine), mine, theirs)
+            pairs.append(
+                {
+                    "first": first,
+                    "second": second,
+                    "only_first": test.only_first,
+                    "only_second": test.only_second,
+                    "difference": (test.only_first - test.only_second) / len(mine),
+                    "p_value": test.p_value,
+                }
+            )
+    return {"pairs": pairs, "untested": untested}
+
+
+def _correct(path: Path, panel: Json) -> Tensor | None:
+    record = load_record(RunFolder(path), panel["loss"])
+    return None if record is None or panel.get("test_fingerprint") is None else record.get("correct")

@@ -56,20 +56,15 @@ SHAPES: dict[str, tuple[torch.dtype, tuple[str | int, ...]]] = {
     "history": (torch.float32, ("candidates", "points")),
     "steps": (torch.float32, ("points",)),
     "correct": (torch.uint8, ("rows",)),
-    "bins": (torch.float64, (BINS, 3)),
-    "mistakes": (torch.float64, ("mistakes", 3)),
+    "bins": (torch.float64, (BINS, 3)),  # rows, their mean confidence, their share labelled right
+    "mistakes": (torch.float64, ("mistakes", 3)),  # truth, predicted, confidence
     "pixels": (torch.uint8, ("mistakes", "channels", "height", "width")),
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """The content of one report-data file; every tensor may be missing.
-
-    templates : (k, classes shown, channels, h, w) uint8.     history : (k, points) float32; steps : (points,).
-    correct : (n_test,) uint8.     bins : (15, 3) float64: rows, their mean confidence, their share labelled right.
-    mistakes : (m, 3) float64: truth, predicted, confidence;   pixels : (m, channels, h, w) uint8.
-    """
+    """The content of one report-data file; every tensor of `SHAPES` may be missing."""
 
     facts: dict[str, Any]
     tensors: dict[str, Tensor]
@@ -171,12 +166,11 @@ class Recorder(Everyone):
 
 def _of_search(result: SearchResult, model: LinearModel, folder: RunFolder, split: Split) -> dict[str, Tensor]:
     tensors = {}
-    shape = model.image_shape
-    if shape is not None and is_picture(shape):
+    if is_picture(model.image_shape):
         coef = result.coef.cpu()[..., : model.n_features].float()
         if read_settings(folder).standardize:  # else one scale for all pixels: the same picture
             coef = coef * fit_scaling(split.train, standardize=True).scale.float()
-        tensors["templates"] = shrink_templates(coef, shape)
+        tensors["templates"] = shrink_templates(coef, model.image_shape)
     if result.history is not None:
         tensors["history"], tensors["steps"] = decimate(result.history.cpu())
     return tensors
@@ -200,7 +194,7 @@ def _of_test(model: LinearModel, test: Dataset) -> dict[str, Tensor]:
     wrong = (~correct).nonzero().squeeze(1)
     worst = wrong[confidence[wrong].argsort(descending=True, stable=True)[:MISTAKES]]
     tensors["mistakes"] = torch.stack([labels[worst], predicted[worst], confidence[worst]], 1).double()
-    if model.image_shape is not None and is_picture(model.image_shape) and len(worst):
+    if is_picture(model.image_shape) and len(worst):
         raw = test.take(worst.to(test.labels.device)).cpu().float()
         grey_levels = (raw * (255 / test.value_range)).round().clamp(0, 255)
         tensors["pixels"] = grey_levels.to(torch.uint8).view(len(worst), *model.image_shape)

@@ -27,21 +27,23 @@ DIVERGING = ("#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7", "
              "#b2182b", "#67001f")  # fmt: skip
 
 
-def shrink_templates(coef: Tensor, shape: ImageShape, most_bytes: int = MOST_BYTES) -> Tensor:
+def shrink_templates(
+    coef: Tensor, shape: ImageShape, most_bytes: int = MOST_BYTES, most_classes: int = MOST_CLASSES
+) -> Tensor:
     """Weights (k, c, d) as pictures (k, c', channels, h', w') uint8, each class stretched to its own range.
 
-    Colour: least to largest weight. Grey: symmetric, 0 is 128. At most 20 classes; large images are averaged down
+    Colour: least to largest weight. Grey: symmetric, 0 is 128. At most `most_classes`; large images are averaged down
     until all fit in `most_bytes`. Weights that are not finite are shown as 128.
 
     >>> shrink_templates(torch.tensor([[[-1.0, 0.0, 0.5, 1.0]]]), (1, 2, 2)).flatten().tolist()
     [1, 128, 192, 255]
     """
-    classes = min(coef.shape[1], MOST_CLASSES)
-    pictures = coef[:, :classes].float().reshape(-1, *shape)
+    coef = coef[:, :most_classes]
+    pictures = coef.reshape(-1, *shape)
     factor = max(1, math.ceil(math.sqrt(pictures.numel() / most_bytes)))
     if factor > 1:
         pictures = torch.nn.functional.avg_pool2d(pictures, factor, ceil_mode=True)
-    return stretch(pictures.flatten(1), symmetric=shape[0] == 1).view(len(coef), classes, *pictures.shape[1:])
+    return stretch(pictures.flatten(1), symmetric=shape[0] == 1).view(*coef.shape[:2], *pictures.shape[1:])
 
 
 def stretch(rows: Tensor, *, symmetric: bool = True) -> Tensor:

@@ -1,4 +1,4 @@
-"""`colinear evaluate` and `colinear predict`: what a saved model says about rows."""
+"""`colinear evaluate`, `predict` and `export`: what a saved model says about rows, and its file for other programs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from colinear.cli.tables import as_accuracy, new_table, score_sentence
 from colinear.datasets import ArrayDataset, Dataset, load_features, match_classes, open_dataset, read_image
 from colinear.datasets.features import CHUNK_ROWS
 from colinear.datasets.splits import open_unseen
+from colinear.export import FORMATS, export_model
 from colinear.export.graph import PIXEL_RANGE
 from colinear.metrics import class_table
 from colinear.model import LinearModel
+from colinear.outputs import ARRAYS, ONNX, PICKLE, TABLE, check_output
 from colinear.search.score import score_test
 from colinear.texts import printable, shorten
 
 CLASSES_SHOWN = 30
+KINDS = {"onnx": ONNX, "sklearn": PICKLE, "numpy": ARRAYS, "csv": TABLE}
 
 
 def run_evaluate(
@@ -164,3 +167,46 @@ def _fitting(dataset: Dataset, model: LinearModel) -> Dataset:
     if dataset.class_names != model.class_names:
         raise InputError(f"{dataset.name} and the model must have the same classes in the same order.")
     return dataset
+
+
+def run_export(
+    model_file: Path,
+    to: str,
+    out: Path | None,
+    data: str | None,
+    data_dir: Path | None,
+    label: str | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Write the file, beside the model by default, checked on the rows of `data` or on random ones."""
+    output = Output(as_json=as_json)
+    model = LinearModel.load(model_file)
+    target = out or model_file.with_suffix(FORMATS[to][0])
+    check_output(target, KINDS[to], inputs=[model_file, *([] if data is None else [data])], force=force)
+    rows = None
+    if data is not None:
+        with Transfer(output) as transfer:
+            dataset = open_dataset(data, data_dir, part=None, label=label, progress=transfer)
+        rows = dataset.take(slice(0, dataset.n_samples))
+    exported = export_model(model, target, to, rows=rows)
+    output.say_path(f"Wrote {exported.path} ({exported.path.stat().st_size:,} bytes).")
+    if exported.checked:
+        ties = f", {exported.near_ties} near-ties aside" if exported.near_ties else ""
+        what = "random rows" if data is None else f"rows of {data}"
+        output.say(
+            f"Checked on {exported.checked:,} {what}: the same labels as the model{ties}; "
+            f"scores differ by at most {exported.largest_difference:.1e}."
+        )
+    else:
+        output.say("Not checked: onnxruntime is not installed (pip install 'colinear[onnx]').")
+    output.emit(
+        {
+            "model": str(model_file),
+            "file": str(exported.path),
+            "format": to,
+            "checked_rows": exported.checked,
+            "near_ties": exported.near_ties,
+            "largest_difference": exported.largest_difference,
+        }
+    )
