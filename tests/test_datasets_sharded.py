@@ -164,6 +164,15 @@ def test_mistakes_end_with_status_2(colinear: Program, tmp_path: Path) -> None:
     assert_refused(colinear("predict", tmp_path / "model.safetensors", tmp_path / "none"), "must hold shards of rows")
 
 
+@pytest.mark.parametrize("place", ["labels.npy", "labels/labels_0000.npy"])
+def test_labels_above_the_shards_are_not_written_over(colinear: Program, tmp_path: Path, place: str) -> None:
+    write_shards(tmp_path / "img_emb")
+    (tmp_path / "labels").mkdir()
+    np.save(tmp_path / place, LABELS)
+    said = colinear("fit", tmp_path / "img_emb", "--out", tmp_path / place, "--force")
+    assert_refused(said, "is part of the data that is read")
+
+
 # which files
 
 
