@@ -18,12 +18,16 @@ from fuzz.cases import MODES, Case
 from fuzz.corpus import BASES, FOLDERS, MODELS, PICTURES, RUNS, TABLES, Corpus
 from fuzz.pictures import FORGED
 
+DATA = (
+    "rows.npy", "packed.npz", "pictures", "lists.parquet", "tensors.pt", "split", "parts", "shards", "tables",
+    "rows.svm",
+)  # fmt: skip
 # What stands for good by an option's name; others go by their type. None: the option is left out.
 GOOD: dict[str, tuple[str, ...]] = {
-    "data": ("rows.npy", "packed.npz", "pictures", "lists.parquet", "tensors.pt", "split", "parts", "rows.svm"),
+    "data": DATA,
     "thing": (*MODELS, "rows.npy", "pictures", "digits"),
     "model": MODELS,
-    "inputs": ("one.png", "one.jpg", "one.webp", "rows.npy"),
+    "inputs": ("one.png", "one.jpg", "one.webp", "rows.npy", "shards"),
     "run": ("run", "exact", "few/try-1"),
     "runs": ("run", "exact"),
     "resume": ("run", "begun", "exact", "few"),

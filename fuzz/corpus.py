@@ -34,7 +34,7 @@ TABLES = (
     "old.pth", "tensors.safetensors", "lists.parquet", "columns.parquet", "rows.svm",
 )  # fmt: skip
 PICTURES = ("one.png", "grey16.png", "palette.png", "one.jpg", "one.bmp", "one.webp")
-FOLDERS = ("pictures", "split", "parts")
+FOLDERS = ("pictures", "split", "parts", "shards", "tables")
 MODELS = ("model.safetensors", "table-model.safetensors")
 RUNS = ("run", "exact", "begun", "few")
 BASES = {"run": "pictures", "exact": "rows.npy", "begun": "pictures", "few": "stored.npz"}  # what a run is a run on
@@ -96,6 +96,11 @@ def _write_arrays(folder: Path, rows: np.ndarray, labels: np.ndarray) -> None:
     for part, cut in (("train", slice(0, 18)), ("val", slice(18, 24)), ("test", slice(24, ROWS))):
         np.save(parts / f"X_{part}.npy", rows[cut])
         np.save(parts / f"y_{part}.npy", labels[cut])
+    shards = folder / "shards"
+    shards.mkdir()
+    for number, cut in enumerate((slice(0, 7), slice(7, 8), slice(8, ROWS))):
+        np.save(shards / f"part-{number}.npy", rows[cut].astype(np.float16))
+        np.save(shards / f"part-{number}-labels.npy", labels[cut])
 
 
 def _write_archives(folder: Path, rows: np.ndarray, labels: np.ndarray) -> None:
@@ -140,6 +145,10 @@ def _write_columns(folder: Path, rows: np.ndarray, labels: np.ndarray) -> None:
     parquet.write_table(pyarrow.table({"x": list(rows), "label": labels}), folder / "lists.parquet")
     columns = {f"c{number}": rows[:, number] for number in range(COLUMNS)}
     parquet.write_table(pyarrow.table({**columns, "class": [f"k{y}" for y in labels]}), folder / "columns.parquet")
+    (folder / "tables").mkdir()
+    for number, cut in enumerate((slice(0, 12), slice(12, ROWS))):
+        shard = {"x": list(rows[cut]), "label": labels[cut]}
+        parquet.write_table(pyarrow.table(shard), folder / f"tables/rows-{number}.parquet")
     lines = (
         f"{y} " + " ".join(f"{n + 1}:{v:.4g}" for n, v in enumerate(row)) for row, y in zip(rows, labels, strict=True)
     )

@@ -25,6 +25,11 @@ TABLE_TARGETS = ("table", "table", "table", "split", "dataset", "info", "tune", 
 MODEL_TARGETS = ("model", "model", "model", "info", "predict", "predict", "evaluate", "export")
 RUN_TARGETS = ("report", "report", "report", "compare", "compare", "resume", "resume")
 OTHER_NAMES = ("x.npy", "x.npz", "x.pt", "x.pth", "x.safetensors", "x.parquet", "x.svm", "x.txt", "x.png", "x.jpg", "x")
+SHARD_NAMES = (
+    "part-3.npy", "part-03.npy", "part-99999999999999999999.npy", "part-٣.npy", "labels.npy", "labels-1.npy", "x.npy",
+    "part-0-labels.npy", "rows-2.parquet", "a.parquet", "test-0.npy", "train-0-of-9.parquet", "img_emb", "train",
+    "part-0.npz",
+)  # fmt: skip
 PICTURE_NAMES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".PNG")
 
 
@@ -69,10 +74,18 @@ def odd_table(rng: random.Random, corpus: Corpus, name: str) -> Case:
 
 
 def damaged_parts(rng: random.Random, corpus: Corpus, name: str) -> Case:
-    file = rng.choice(corpus.files["parts"])
-    content, notes = mutate(rng, corpus.read("parts", file), ".npy", corpus.donors)
-    case = Case(name, "", "parts", place=(("parts", "parts"),), notes=(file, *notes)).write(f"parts/{file}", content)
-    return _aim(rng, case, rng.choice(("split", "dataset", "info", "tune")))
+    """A folder of files that are one dataset, with one of them damaged, renamed, or something else."""
+    item = rng.choice(("parts", "shards", "shards", "tables"))
+    file = rng.choice(corpus.files[item])
+    written = rng.choice(SHARD_NAMES) if rng.random() < 0.15 else file
+    case = Case(name, "", item, place=((item, item),), notes=(item, written))
+    if rng.random() < 0.15:
+        how = rng.choice((("pipe", ""), ("folder", ""), ("gone", ""), ("link", "."), ("device", "1:5"), ("bytes", "")))
+        case = replace(case, writes=((f"{item}/{written}", *how),), notes=(*case.notes, *how))
+    else:
+        content, notes = mutate(rng, corpus.read(item, file), _kind(file), corpus.donors)
+        case = replace(case, notes=(*case.notes, *notes)).write(f"{item}/{written}", content)
+    return _aim(rng, case, rng.choice(("split", "split", "dataset", "info", "tune", "evaluate")))
 
 
 def damaged_picture(rng: random.Random, corpus: Corpus, name: str) -> Case:
@@ -227,6 +240,6 @@ def _is_model(path: str) -> bool:
 
 
 FAMILIES: dict[Family, int] = {
-    damaged_table: 30, odd_table: 12, damaged_parts: 3, damaged_picture: 16, odd_folder: 5, damaged_cifar: 8,
+    damaged_table: 30, odd_table: 12, damaged_parts: 8, damaged_picture: 16, odd_folder: 5, damaged_cifar: 8,
     damaged_model: 14, damaged_run: 20, hostile: 4,
 }  # fmt: skip

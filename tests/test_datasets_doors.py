@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from colinear.checks import InputError
-from colinear.datasets import doors, encode_labels, images, load_table, read_image
+from colinear.datasets import doors, encode_labels, images, load_features, load_table, read_image
 from colinear.datasets.doors import (
     as_path,
     check_claim,
@@ -170,7 +170,7 @@ def test_members_are_held_against_the_archive(tmp_path: Path, monkeypatch: pytes
         load_table(tmp_path / "a.npz")
 
 
-@pytest.mark.parametrize("stored", [np.int16, np.float16, bool])
+@pytest.mark.parametrize("stored", [np.int16, bool])
 def test_a_copy_as_float32_has_to_fit_the_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: type[np.generic]
 ) -> None:
@@ -179,12 +179,15 @@ def test_a_copy_as_float32_has_to_fit_the_machine(
     monkeypatch.setattr(doors, "machine_memory", lambda: 399)
     with pytest.raises(InputError, match="the matrix as float32 takes 400 bytes; this machine has 399 bytes"):
         load_table(tmp_path / "a.npy")
-    np.save(tmp_path / "a.npy", np.ones((10, 10), np.float32))  # mapped as it is
-    assert load_table(tmp_path / "a.npy").n_samples == 10
+    for mapped in (np.float32, np.float16):  # as it is
+        np.save(tmp_path / "a.npy", np.ones((10, 10), mapped))
+        assert load_table(tmp_path / "a.npy").n_samples == 10
+    with pytest.raises(InputError, match="the matrix as float32 takes 400 bytes"):
+        load_features(tmp_path / "a.npy")  # one tensor of float32
 
 
 def test_a_tensor_that_needs_a_copy_has_to_fit_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.save({"X": torch.ones(100, 100, dtype=torch.bfloat16), "y": torch.arange(100) % 2}, tmp_path / "a.pt")
+    torch.save({"X": torch.ones(100, 100, dtype=torch.int16), "y": torch.arange(100) % 2}, tmp_path / "a.pt")
     monkeypatch.setattr(doors, "machine_memory", lambda: 39_999)
     with pytest.raises(InputError, match=r"the matrix as float32 takes 39\.1 KiB"):
         load_table(tmp_path / "a.pt")

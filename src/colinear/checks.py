@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from colinear.texts import cut_middle, shown
 
@@ -24,6 +24,20 @@ MOST_SEED = 2**63 - 1  # JSON, numpy and torch agree on whole numbers up to here
 MOST_INTERCEPT_SCALING = 1e8
 
 Range = tuple[float, float]
+
+
+class Shaped(Protocol):
+    """A tensor, or what is asked for rows in its place."""
+
+    @property
+    def ndim(self) -> int: ...
+    @property
+    def shape(self) -> torch.Size: ...
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+
+Rows = TypeVar("Rows", bound=Shaped)
 
 
 class InputError(ValueError):
@@ -142,7 +156,7 @@ def check_finite(features: Tensor, what: str = "features", first_row: int = 0) -
     return features
 
 
-def check_features(features: Tensor, n_features: int | None = None, what: str = "features") -> Tensor:
+def check_features(features: Rows, n_features: int | None = None, what: str = "features") -> Rows:
     """Return `features` if they are (n, d) of uint8, float32 or float64, n and d >= 1, d = `n_features` if given."""
     import torch
 

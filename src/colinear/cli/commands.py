@@ -98,7 +98,10 @@ def evaluate(
 
 def predict(
     model: o.ModelFile,
-    inputs: Annotated[list[Path], o.argument("IMAGE...", "PNG, JPEG, BMP or WEBP of any size, or .npy of raw rows.")],
+    inputs: Annotated[
+        list[Path],
+        o.argument("IMAGE...", "PNG, JPEG, BMP or WEBP of any size, or .npy of raw rows, or a folder of these."),
+    ],
     top: Annotated[int, typer.Option(min=1, max=MOST_COUNT, help="How many classes are shown.")] = 3,
     json: o.Json = False,
 ) -> None:

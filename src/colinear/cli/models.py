@@ -13,9 +13,12 @@ from colinear.checks import MOST_SEED, InputError
 from colinear.cli.console import CLASS_WIDTH, Output
 from colinear.cli.progress import Transfer
 from colinear.cli.tables import as_accuracy, new_table, score_sentence
-from colinear.datasets import ArrayDataset, Dataset, load_features, match_classes, open_dataset, read_image
+from colinear.datasets import ArrayDataset, Dataset, match_classes, open_dataset, read_image
+from colinear.datasets.blocks import in_memory
 from colinear.datasets.features import CHUNK_ROWS
+from colinear.datasets.shards import open_shard_features
 from colinear.datasets.splits import open_unseen
+from colinear.datasets.tables import open_features
 from colinear.export import FORMATS, export_model
 from colinear.export.graph import PIXEL_RANGE
 from colinear.metrics import class_table
@@ -136,12 +139,12 @@ def _predictions(model: LinearModel, inputs: list[Path], top: int) -> Iterator[d
 
 def _chunks(model: LinearModel, path: Path) -> Iterator[tuple[int, Tensor, bool]]:
     """(number of the first row, raw rows, whether they are rows of a table)."""
-    if path.suffix.lower() == ".npy":
-        features = load_features(path)
+    if path.suffix.lower() == ".npy" or path.is_dir():
+        features = open_shard_features(path) if path.is_dir() else open_features(path)
         if features.shape[1] != model.n_features:
             raise InputError(f"{path} must have {model.n_features} columns, as the model; it has {features.shape[1]}.")
         for start in range(0, len(features), CHUNK_ROWS):
-            yield start, features[start : start + CHUNK_ROWS], True
+            yield start, in_memory(features[start : start + CHUNK_ROWS]), True
         return
     if model.image_shape is None:
         raise InputError(

@@ -19,7 +19,9 @@ from colinear.search.settings import Settings
 Place = TypeVar("Place")
 Command = TypeVar("Command", bound=Callable[..., None])
 SETTINGS = list_options(Settings)
-DATA_HELP = "digits, cifar10, a feature file (.npy .npz .pt .safetensors .parquet .svm) or an image folder."
+DATA_HELP = (
+    "digits, cifar10, a feature file (.npy .npz .pt .safetensors .parquet .svm), a folder of shards or of images."
+)
 RUN_HELP = "A folder that `colinear tune` has written."
 LONGEST_NAME = 255  # bytes of a name of a file
 LONGEST_PATH = 4095

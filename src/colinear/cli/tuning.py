@@ -17,6 +17,7 @@ from colinear.cli.signals import Stopped
 from colinear.cli.tries import refuse_try, run_tries
 from colinear.datasets import draw_shots, open_split
 from colinear.datasets.base import Split
+from colinear.datasets.shardfiles import EMBEDDINGS
 from colinear.datasets.sources import NAMED
 from colinear.outputs import MODEL, check_output
 from colinear.search.device import pick_device
@@ -106,10 +107,11 @@ def run_fit(values: Values, given: Mapping[str, str]) -> None:
 
 
 def _inputs(settings: Settings) -> list[Path]:
-    """Files and folders that are read: DATA, --label, and whatever may hold the labels of a .npy file."""
+    """Files and folders that are read: DATA, --label, and whatever may hold the labels of .npy files or img_emb/."""
     data = Path(settings.data)
     label = [] if settings.label is None else [Path(settings.label), data.parent / settings.label]
-    return [data, *label, *(data.parent.glob("*.npy") if data.suffix == ".npy" else ())]
+    above = [data.parent] if data.name == EMBEDDINGS else []
+    return [data, *label, *above, *(data.parent.glob("*.npy") if data.suffix == ".npy" else ())]
 
 
 def tune_settings(values: Values, given: Mapping[str, str]) -> Settings:
@@ -145,7 +147,9 @@ def _read_settings(values: Values, **others: Any) -> Settings:
     settings = Settings(data=values["data"] or "", **read, **others)
     if not settings.data:
         names = ", ".join(NAMED)
-        raise InputError(f"DATA is missing: {names}, a feature file or an image folder. Try `colinear tune digits`.")
+        raise InputError(
+            f"DATA is missing: {names}, a feature file, or a folder of shards or images. Try `colinear tune digits`."
+        )
     pick_device(settings.device)  # this and the solver would else be refused after reading the data
     for loss in settings.losses if settings.solver == "sgd" else ():
         sgd_search(loss, settings)

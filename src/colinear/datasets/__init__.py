@@ -7,6 +7,7 @@ from colinear.datasets.features import Features, Scaling, fit_scaling
 from colinear.datasets.folders import load_folder
 from colinear.datasets.images import read_image
 from colinear.datasets.labels import encode_labels, match_classes
+from colinear.datasets.shards import load_shards
 from colinear.datasets.sources import load_digits
 from colinear.datasets.splits import open_dataset, open_split
 from colinear.datasets.stratified import draw_shots, split_stratified
@@ -32,6 +33,7 @@ __all__ = [
     "load_digits",
     "load_features",
     "load_folder",
+    "load_shards",
     "load_table",
     "match_classes",
     "open_dataset",

@@ -50,8 +50,17 @@ def open_npy(path: Path) -> NDArray[Any]:
         _check_size(path, shape, dtype, size - start)
         if math.prod(shape) * dtype.itemsize == 0:
             return np.empty(shape, dtype)  # nothing to map
-        order: Any = "F" if fortran else "C"
-        return np.memmap(path, dtype=dtype, mode="c", offset=start, shape=shape, order=order)
+        values = _map(path, size)[start : start + math.prod(shape) * dtype.itemsize].view(dtype)
+        return values.reshape(shape, order="F" if fortran else "C")
+
+
+def _map(path: Path, size: int) -> NDArray[np.uint8]:
+    """The bytes of a file. torch closes it, where numpy would keep one of a process's 1,024 open files for each map."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # torch takes names in UTF-8 only
+        return np.memmap(path, np.uint8, "c")
+    return torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).numpy()
 
 
 def read_npz(path: Path, label: str | None) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError, check_features, check_labels
+from colinear.datasets.blocks import Matrix, in_memory
 
 ImageShape = tuple[int, int, int]  # channels, height, width
 LABEL_KINDS = ("int", "bool", "text")
@@ -83,9 +84,10 @@ class Counted:
 
 @dataclass(frozen=True, eq=False)
 class ArrayDataset(Counted):
-    """A dataset over one tensor, in memory or memory-mapped.
+    """A dataset over one matrix, in memory or memory-mapped.
 
-    features : (n, d) uint8, float32 or float64.       labels : (n,) int64 in [0, len(class_names)).
+    features : (n, d) uint8, float32 or float64: a tensor, or `Blocks` of several one below the other.
+    labels : (n,) int64 in [0, len(class_names)).
     image_shape : (channels, height, width) with product d if rows are images, else None.
     value_range : what raw values are divided by before training: 255 for uint8 images, 16 for digits, else 1.
     rows : None, or the int64 row numbers of `features` that belong (a view: features are never copied).
@@ -98,7 +100,7 @@ class ArrayDataset(Counted):
     tensor([[0., 0., 1.]])
     """
 
-    features: Tensor
+    features: Matrix
     labels: Tensor
     class_names: tuple[str, ...]
     image_shape: ImageShape | None = None
@@ -135,7 +137,7 @@ class ArrayDataset(Counted):
         if self.rows is not None:
             rows = self.rows[rows]
         elif isinstance(rows, slice):
-            return self.features[rows]
+            return in_memory(self.features[rows])
         return self.features.index_select(0, rows)
 
     def subset(self, rows: slice | Tensor) -> ArrayDataset:
@@ -151,7 +153,7 @@ class ArrayDataset(Counted):
     def to(self, device: torch.device) -> ArrayDataset:
         return self.on(self.features.to(device))
 
-    def on(self, features: Tensor) -> ArrayDataset:
+    def on(self, features: Matrix) -> ArrayDataset:
         """The same rows of `features`, which are those of this dataset on some device."""
         rows = None if self.rows is None else self.rows.to(features.device)
         return replace(self, features=features, labels=self.labels.to(features.device), rows=rows)
@@ -188,7 +190,7 @@ class Split:
 
 def move_together(parts: Sequence[Dataset], device: torch.device) -> list[Dataset]:
     """Each of `parts` on `device`; a matrix that several of them are rows of is moved once."""
-    moved: dict[int, Tensor] = {}
+    moved: dict[int, Matrix] = {}
 
     def move(part: Dataset) -> Dataset:
         if not isinstance(part, ArrayDataset):

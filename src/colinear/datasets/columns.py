@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colinear.checks import InputError
-from colinear.datasets.doors import check_file, check_room
+from colinear.datasets.doors import check_claim, check_file, check_memory, check_room, guarded
 from colinear.datasets.labels import RawLabels
 from colinear.texts import listed, shorten, shown_path
 
@@ -21,24 +22,32 @@ DENSE_BYTES = 8 << 30  # a sparse file that needs more than this as a dense matr
 
 def read_parquet(path: Path, label: str | None) -> tuple[NDArray[Any], RawLabels]:
     """Return (features, labels): the one list column, or else every other column, which must be numeric."""
+    return read_parquets([path], path, label)
+
+
+def read_parquets(files: Sequence[Path], path: Path, label: str | None) -> tuple[NDArray[Any], RawLabels]:
+    """`read_parquet` of the rows of `files` one after the other, as one table; errors of the whole name `path`."""
     try:
+        import pyarrow
         import pyarrow.parquet as parquet
     except ImportError:
         raise InputError(
             f"{shown_path(path)} needs pyarrow, which is not installed: pip install 'colinear[parquet]'."
         ) from None
-    file = parquet.ParquetFile(path)
-    names: list[str] = file.schema_arrow.names
-    found = label if label is not None else next((name for name in LABEL_COLUMNS if name in names), None)
-    if found is None or names.count(found) != 1:
-        raise InputError(
-            f"{shown_path(path)} must have a column of labels, {shorten(found or 'label', 30)}; it has {listed(names)}"
-            ". Name it with --label."
-        )
-    _check_cells(file.metadata, path)
-    # text as a dictionary: what a small file names in every row is held once
-    texts = [found] if str(file.schema_arrow.field(found).type) in ("string", "large_string") else []
-    table = parquet.ParquetFile(path, read_dictionary=texts).read()
+    schema, tables, held = None, [], 0
+    for file in files:
+        check_file(file)
+        with guarded(file, ".parquet"):
+            one = parquet.ParquetFile(file)
+            if schema is None:
+                schema = one.schema_arrow
+                found = _label_column(schema.names, file, label)
+                # text as a dictionary: what a small file names in every row is held once
+                texts = [found] if str(schema.field(found).type) in ("string", "large_string") else []
+            _check_columns(one.schema_arrow, schema, file, files[0])
+            held = _check_cells(one.metadata, file, held)
+            tables.append(parquet.ParquetFile(file, read_dictionary=texts).read())
+    table = pyarrow.concat_tables(tables)
     labels = table.column(found)
     if labels.null_count:
         raise InputError(
@@ -53,13 +62,40 @@ def read_parquet(path: Path, label: str | None) -> tuple[NDArray[Any], RawLabels
     return features, _label_values(labels)
 
 
-def _check_cells(metadata: Any, path: Path) -> None:
-    """Hold the values that the footer announces against the size of the file: runs of one value take next to none."""
+def _label_column(names: list[str], path: Path, label: str | None) -> str:
+    found = label if label is not None else next((name for name in LABEL_COLUMNS if name in names), None)
+    if found is None or names.count(found) != 1:
+        raise InputError(
+            f"{shown_path(path)} must have a column of labels, {shorten(found or 'label', 30)}; it has {listed(names)}"
+            ". Name it with --label."
+        )
+    return found
+
+
+def _check_columns(schema: Any, first: Any, path: Path, first_path: Path) -> None:
+    """The same columns, of the same types and in the same order, in every file of a table."""
+    mine, theirs = ([f"{field.name} ({field.type})" for field in one] for one in (schema, first))
+    if mine != theirs:
+        number = next((n for n, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), len(theirs))
+        pair = [shorten(one[number], 60) if number < len(one) else "none" for one in (mine, theirs)]
+        raise InputError(
+            f"{shown_path(path)} must have the columns of {shown_path(Path(first_path.name))}, in their order; "
+            f"column {number} is {pair[0]}, there {pair[1]}. Write all files alike."
+        )
+
+
+def _check_cells(metadata: Any, path: Path, held: int) -> int:
+    """Hold the values that the footer announces against the size of the file: runs of one value take next to none.
+
+    held : bytes of the files before it.     Returns  the same with this one.
+    """
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     columns = [group.column(place) for group in groups for place in range(group.num_columns)]
     values = sum(one.num_values * (8 if one.physical_type in ("DOUBLE", "INT64") else 4) for one in columns)
-    inflated = sum(group.total_byte_size for group in groups)
-    check_room(path, max(values, inflated), check_file(path), "the table")
+    needed = int(max(values, sum(group.total_byte_size for group in groups)))
+    check_claim(path, needed, check_file(path), "the table")
+    check_memory(path, held + needed, "the table")
+    return held + needed
 
 
 def _is_number(kind: Any) -> bool:

@@ -145,8 +145,8 @@ def _list_files(path: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
             names.append(clean_name(folder.name))
     if not files:
         raise InputError(
-            f"{shown_path(path)} must have one folder a class with {', '.join(sorted(ENDINGS))} files inside; "
-            "it has none."
+            f"{shown_path(path)} must have one folder a class with {', '.join(sorted(ENDINGS))} files inside, or "
+            "shards, as part-0000.npy, ...; it has none."
         )
     return files, labels, tuple(names)
 

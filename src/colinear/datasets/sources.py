@@ -19,6 +19,7 @@ from colinear.datasets.base import ArrayDataset, Progress
 from colinear.datasets.cifar10 import META_FILE, load_cifar10
 from colinear.datasets.doors import as_path
 from colinear.datasets.folders import class_folders, find_folder_parts, load_folder, load_folder_parts
+from colinear.datasets.shards import load_shard_parts
 from colinear.datasets.tables import find_table_parts, load_table, load_table_parts
 from colinear.texts import shown_path
 
@@ -98,7 +99,7 @@ def open_parts(
         return _cifar10(path, progress)
     if not os.path.lexists(path):
         raise InputError(
-            f"data must be {', '.join(NAMED)}, a feature file or a folder of images; there is no "
+            f"data must be {', '.join(NAMED)}, a feature file, or a folder of shards or images; there is no "
             f"'{shown_path(path)}'. Check the path."
         )
     if not os.path.isdir(path):
@@ -106,6 +107,8 @@ def open_parts(
     if find_table_parts(path):
         return _own_parts(load_table_parts(path))
     _refuse_run(path)
+    if shards := load_shard_parts(path, label):
+        return _own_parts(shards)
     if find_folder_parts(path):
         return _own_parts(load_folder_parts(path, size=size, progress=progress))
     return Parts(load_folder(path, size=size, progress=progress))

@@ -7,8 +7,8 @@
 | a file or folder with parts | its own | its own, else 15 % of training, stratified | its own |
 | any other file or folder | 70 %, stratified by class, drawn by seed | 15 % | 15 % |
 
-A folder has parts if it holds X_train.npy, y_train.npy, X_test.npy, y_test.npy, or train/ and test/ with one
-folder a class in each.
+A folder has parts if it holds X_train.npy, y_train.npy, X_test.npy, y_test.npy, or train/ and test/ with shards or
+one folder a class in each.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 
 from colinear.checks import InputError, check_choice, check_number
 from colinear.datasets.base import ArrayDataset, Dataset, Progress, Split, split_tail
+from colinear.datasets.blocks import stack
 from colinear.datasets.sources import Parts, open_parts
 from colinear.datasets.stratified import split_stratified
 from colinear.texts import shorten
@@ -42,7 +43,8 @@ def open_split(
 ) -> Split:
     """Return training, validation and test rows of `data`; the module's table says which.
 
-    data : 'digits', 'cifar10', or the path of a feature file or an image folder (./digits is a path).
+    data : 'digits', 'cifar10', or the path of a feature file, a folder of shards or an image folder (./digits is
+        a path).
     data_dir : where CIFAR-10 lies, see `load_cifar10`.     label : where labels lie, see `load_table`.
     validation, test : shares of the rows, in (0, 1) and [0, 1); test=0 makes no test part.
     seed : draws the rows where a source has no official parts. image_size, progress : see `load_folder`.
@@ -79,7 +81,7 @@ def open_dataset(
         return parts.test
     part = part or parts.scored_on
     if part == "all":
-        return _join(parts)
+        return _join(parts.present)
     split = _split(parts, validation, test, seed)
     chosen = {"train": split.train, "validation": split.validation}.get(part, split.test)
     if chosen is None:
@@ -109,10 +111,10 @@ def open_unseen(
     try:
         split = _split(parts, None, None, seed)
     except InputError:  # rows of one class, or too few to be dealt: none were trained on
-        return "all", _join(parts)
+        return "all", _join(parts.present)
     if split.test is not None and (parts.scored_on == "test" or split.train.fingerprint == trained_on):
         return "test", split.test
-    return "all", _join(parts)
+    return "all", _join(parts.present)
 
 
 def _split(parts: Parts, validation: float | None, test: float | None, seed: int) -> Split:
@@ -151,10 +153,9 @@ def _deal(parts: Parts, validation: float, test: float, seed: int) -> Split:
     return Split(train, parts.validation or parts.train.subset(rows[1]), parts.test or drawn)
 
 
-def _join(parts: Parts) -> ArrayDataset:
-    """All rows of all parts; more than one are copied into one matrix."""
-    pieces = [part for part in (parts.train, parts.validation, parts.test) if part is not None]
+def _join(pieces: list[ArrayDataset]) -> ArrayDataset:
+    """All rows of all pieces, one after the other."""
     if len(pieces) == 1:
         return pieces[0]
-    features = torch.cat([piece.take(slice(0, piece.n_samples)) for piece in pieces])
-    return replace(pieces[0], features=features, labels=torch.cat([piece.labels for piece in pieces]), rows=None)
+    features = stack([piece.features for piece in pieces])
+    return replace(pieces[0], features=features, labels=torch.cat([piece.labels for piece in pieces]))

@@ -19,6 +19,7 @@ from torch import Tensor
 from colinear.checks import InputError, check_features, check_finite
 from colinear.datasets.arrays import open_npy, plain_tensor, read_npz, read_safetensors, read_torch
 from colinear.datasets.base import ArrayDataset
+from colinear.datasets.blocks import HALVES, Blocks, Matrix, in_memory
 from colinear.datasets.columns import needs_float64, read_parquet, read_svmlight
 from colinear.datasets.doors import as_path, check_claim, check_file, check_memory, reading
 from colinear.datasets.labels import RawLabels, encode_labels, kind_of_labels, match_classes
@@ -39,15 +40,16 @@ def load_table(path: str | Path, *, label: str | None = None) -> ArrayDataset:
     .parquet : one column of lists, or every numeric column; labels in the column `label`, else label, labels,
         y, target or class. Needs pyarrow.
     .svm, .svmlight, .libsvm, .txt : svmlight text, made dense float32.
-    Features stay uint8, float32 or float64; float16, bfloat16, booleans and other integers become float32, or float64
-    where a whole number is beyond 2^24 in size. Labels may be of any kind, see `encode_labels`.
+    Features stay uint8, float32 or float64; float16 and bfloat16 stay as they are stored, and rows of them are read as
+    float32; booleans and other integers become float32, or float64 where a whole number is beyond 2^24 in size. Labels
+    may be of any kind, see `encode_labels`.
     Raises `InputError` for files that are missing, damaged, empty or pickled, text features, values that are
     not finite (row and column are named), and labels that do not fit; for anything but a regular file; and for
     a file that announces more than it can hold or the machine has memory for.
     Cost: one pass over the features to find values that are not finite.
     """
     path = as_path(path)
-    reader = _find_reader(path)
+    reader = find_reader(path)
     check_file(path)
     with reading(path, path.suffix.lower()):
         features, labels = reader(path, label)
@@ -63,6 +65,15 @@ def load_table(path: str | Path, *, label: str | None = None) -> ArrayDataset:
 def load_features(path: str | Path) -> Tensor:
     """Return only the matrix (n, d) of a `.npy` file, memory-mapped, for rows that have no labels."""
     path = as_path(path)
+    matrix = open_features(path)
+    if isinstance(matrix, Blocks):
+        check_memory(path, 4 * len(matrix) * matrix.shape[1], "the matrix as float32")
+    return in_memory(matrix)
+
+
+def open_features(path: Path) -> Matrix:
+    """`load_features`, with half precision left as it is stored."""
+    check_file(path)
     with reading(path, ".npy"):
         return as_features(open_npy(path), path)
 
@@ -89,21 +100,27 @@ def load_table_parts(folder: Path) -> dict[str, ArrayDataset]:
     return {part: match_classes(data, loaded["train"].class_names) for part, data in loaded.items()}
 
 
-def as_features(raw: RawFeatures, path: Path) -> Tensor:
-    """Return `raw` as a (n, d) tensor of uint8, float32 or float64 with finite values, without a copy if it fits."""
+def as_features(raw: RawFeatures, path: Path, held: int | None = None) -> Matrix:
+    """Return `raw` as a (n, d) matrix of uint8, float32 or float64 with finite values, without a copy if it fits.
+
+    Half precision stays as it is stored, and is float32 when rows are read: `Blocks`.
+    held : bytes of the file or files that announce it; default the size of `path`.
+    """
     what = f"features of {shown_path(path)}"
-    matrix = plain_tensor(raw, what) if isinstance(raw, Tensor) else _from_numpy(raw, path, what)
-    kept = matrix.dtype in (torch.uint8, torch.float32, torch.float64)
-    needed = matrix.numel() * (matrix.itemsize if kept else 4)
-    check_claim(path, needed, check_file(path), "the matrix")  # rows that share memory were announced by a few bytes
+    stored = plain_tensor(raw, what) if isinstance(raw, Tensor) else _from_numpy(raw, path, what)
+    kept = stored.dtype in (torch.uint8, torch.float32, torch.float64, *HALVES)
+    needed = stored.numel() * (stored.itemsize if kept else 4)
+    # rows that share memory were announced by a few bytes
+    check_claim(path, needed, check_file(path) if held is None else held, "the matrix")
     if not kept:
-        wide = not matrix.is_floating_point() and needs_float64(matrix.numpy())
+        wide = not stored.is_floating_point() and needs_float64(stored.numpy())
         check_memory(path, needed * (1 + wide), f"the matrix as float{64 if wide else 32}")
-        matrix = matrix.double() if wide else matrix.float()
-    check_features(matrix, what=what)
-    if matrix.is_floating_point():
-        for start in range(0, len(matrix), CHECK_ROWS):
-            check_finite(matrix[start : start + CHECK_ROWS], what, start)
+        stored = stored.double() if wide else stored.float()
+    halves = stored.dtype in HALVES and stored.ndim == 2
+    matrix: Matrix = check_features(Blocks((stored,)) if halves else stored, what=what)
+    if stored.is_floating_point():
+        for start in range(0, len(stored), CHECK_ROWS):
+            check_finite(stored[start : start + CHECK_ROWS], what, start)
     return matrix
 
 
@@ -121,7 +138,7 @@ def _from_numpy(array: NDArray[Any], path: Path, what: str) -> Tensor:
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
-def _find_reader(path: Path) -> Callable[[Path, str | None], tuple[RawFeatures, RawLabels]]:
+def find_reader(path: Path) -> Callable[[Path, str | None], tuple[RawFeatures, RawLabels]]:
     readers: dict[str, Callable[[Path, str | None], tuple[RawFeatures, RawLabels]]] = {
         ".npy": _read_npy,
         ".npz": read_npz,
