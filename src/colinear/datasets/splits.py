@@ -81,7 +81,7 @@ def open_dataset(
         return parts.test
     part = part or parts.scored_on
     if part == "all":
-        return _join(parts.present)
+        return _join(parts)
     split = _split(parts, validation, test, seed)
     chosen = {"train": split.train, "validation": split.validation}.get(part, split.test)
     if chosen is None:
@@ -111,10 +111,10 @@ def open_unseen(
     try:
         split = _split(parts, None, None, seed)
     except InputError:  # rows of one class, or too few to be dealt: none were trained on
-        return "all", _join(parts.present)
+        return "all", _join(parts)
     if split.test is not None and (parts.scored_on == "test" or split.train.fingerprint == trained_on):
         return "test", split.test
-    return "all", _join(parts.present)
+    return "all", _join(parts)
 
 
 def _split(parts: Parts, validation: float | None, test: float | None, seed: int) -> Split:
@@ -153,8 +153,9 @@ def _deal(parts: Parts, validation: float, test: float, seed: int) -> Split:
     return Split(train, parts.validation or parts.train.subset(rows[1]), parts.test or drawn)
 
 
-def _join(pieces: list[ArrayDataset]) -> ArrayDataset:
-    """All rows of all pieces, one after the other."""
+def _join(parts: Parts) -> ArrayDataset:
+    """All rows of all parts, one after the other."""
+    pieces = [part for part in (parts.train, parts.validation, parts.test) if part is not None]
     if len(pieces) == 1:
         return pieces[0]
     features = stack([piece.features for piece in pieces])
