@@ -103,3 +103,10 @@ def test_the_end_of_the_barrier_is_the_end_of_the_method_and_no_division_by_noth
     *_, steps, reached = interior_of(Objective(draw_features(n_samples, 5, 2))).solve(reg, tol)
     assert not reached
     assert steps < interior.MOST_STEPS
+
+
+@pytest.mark.parametrize(("n_samples", "classes", "first"), [(14_000, 50, False), (1_000, 10, True)])
+def test_many_margins_of_few_columns_begin_with_lbfgs(n_samples: int, classes: int, first: bool) -> None:
+    """Systems of a few hundred weights are cheap; numbers for 700,000 margins are not."""
+    newton = Newton(Objective(draw_features(n_samples, 5, classes)), Hinge())
+    assert newton.comes_first(1, 1e-4) is first
