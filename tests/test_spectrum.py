@@ -191,6 +191,17 @@ def test_a_full_spectrum_inverts_the_hessian_of_equal_probabilities() -> None:
     torch.testing.assert_close(hessian @ applied.flatten(), gradient.flatten())
 
 
+def test_a_full_spectrum_inverts_the_curvature_of_unequal_probabilities_and_divides_what_classes_share() -> None:
+    a = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64)
+    curvature = torch.diag(a) - torch.outer(a, a)
+    spectrum = Spectrum(torch.ones(4).double(), torch.eye(4, dtype=torch.float64), 4, 0.0)
+    divide = Preconditioner(spectrum).at(2 / 3 * a.unsqueeze(0), torch.tensor([1e-14], dtype=torch.float64))
+    gradient = torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    gradient -= gradient.mean(1, keepdim=True)
+    torch.testing.assert_close(curvature @ divide(gradient)[0], gradient[0])
+    torch.testing.assert_close(divide(torch.ones_like(gradient)), torch.full_like(gradient, float((1 / a).mean())))
+
+
 def test_a_truncated_spectrum_still_gives_a_symmetric_positive_map() -> None:
     features = draw_features(60, 4, 3)
     full = Spectrum.fit(Objective(features))
