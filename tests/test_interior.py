@@ -84,3 +84,29 @@ def test_rows_that_are_held_out_or_weigh_nothing_are_as_rows_that_are_not_there(
         point = solve_path(objective, Hinge(), [1e-2], tol=1e-8, held_out=out).points[0]
         assert_close(point.coef, expected.coef, rtol=0, atol=1e-4)
         assert point.objective == pytest.approx(expected.objective, rel=1e-7)
+
+
+@pytest.mark.parametrize("tol", [0.3, 0.1, 0.03, 0.01])
+@pytest.mark.parametrize("reg", [1e-4, 1.0, 1e2, 1e6])
+def test_loose_tolerances_are_reached_however_strong_the_penalty(reg: float, tol: float) -> None:
+    """The width stays as it is once the gap is small, which is where the tolerance is, if that comes first."""
+    for n_samples, classes in ((40, 6), (150, 3), (2, 2)):
+        *_, steps, reached = interior_of(Objective(draw_features(n_samples, 5, classes))).solve(reg, tol)
+        assert reached
+        assert steps < 25
+
+
+@pytest.mark.parametrize(("n_samples", "reg", "tol"), [(2, 1e-6, 1e-7), (40, 1e-6, 1e-14)])
+def test_the_end_of_the_barrier_is_the_end_of_the_method_and_no_division_by_nothing(
+    n_samples: int, reg: float, tol: float
+) -> None:
+    *_, steps, reached = interior_of(Objective(draw_features(n_samples, 5, 2))).solve(reg, tol)
+    assert not reached
+    assert steps < interior.MOST_STEPS
+
+
+@pytest.mark.parametrize(("n_samples", "classes", "first"), [(14_000, 50, False), (1_000, 10, True)])
+def test_many_margins_of_few_columns_begin_with_lbfgs(n_samples: int, classes: int, first: bool) -> None:
+    """Systems of a few hundred weights are cheap; numbers for 700,000 margins are not."""
+    newton = Newton(Objective(draw_features(n_samples, 5, classes)), Hinge())
+    assert newton.comes_first(1, 1e-4) is first

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -114,6 +117,42 @@ def test_long_rows_count_for_no_more_than_their_weight(weights: bool) -> None:
     assert (moment - whole).abs().max() < 0.1
 
 
+WORKER = """
+import sys, torch, torch.distributed as dist
+from dataclasses import replace
+from datetime import timedelta
+from colinear.objective import Objective
+from colinear.solvers.spectrum import RowSample
+from tests.test_spectrum import heavy_tailed
+folder, rank, first = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+meet = f"file://{folder}/meet"
+dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(seconds=60))
+features = heavy_tailed().features
+shard = features.dataset.subset(slice(0, first) if rank == 0 else slice(first, 4000))
+objective = Objective(replace(features, dataset=shard))
+moment = RowSample.draw(objective, 2000, seed=0).average(objective.second_moment)
+torch.save(moment, f"{folder}/moment-{rank}.pt")
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.parametrize("first", [2001, 50])
+def test_two_processes_sample_together_where_only_one_has_more_rows_than_asked_for(first: int, tmp_path: Path) -> None:
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(tmp_path), str(rank), str(first)],
+            cwd=Path(__file__).parent.parent, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in (0, 1)
+    ]  # fmt: skip
+    said = [worker.communicate(timeout=120)[1] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], said
+    whole = heavy_tailed().second_moment(torch.arange(4000), torch.float64)
+    moments = [torch.load(tmp_path / f"moment-{rank}.pt") for rank in (0, 1)]
+    assert torch.equal(*moments)
+    assert (moments[0] - whole).abs().max() < 0.1
+
+
 @pytest.mark.parametrize("rank", [20, 10])
 def test_long_rows_in_the_sample_save_passes(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
     tuning = Tuning(fewest_rows=200, rows_per_feature=1, newton_first=0, eigh_up_to=rank, nystroem_rank=rank)
@@ -150,6 +189,17 @@ def test_a_full_spectrum_inverts_the_hessian_of_equal_probabilities() -> None:
     applied = Preconditioner(Spectrum.fit(Objective(features))).at(curvature, regs)(gradient)
     hessian = torch.from_numpy(reference_of("softmax", features, reg).hessian(zero[0].numpy(), 0.0))
     torch.testing.assert_close(hessian @ applied.flatten(), gradient.flatten())
+
+
+def test_a_full_spectrum_inverts_the_curvature_of_unequal_probabilities_and_divides_what_classes_share() -> None:
+    a = torch.tensor([0.7, 0.2, 0.1], dtype=torch.float64)
+    curvature = torch.diag(a) - torch.outer(a, a)
+    spectrum = Spectrum(torch.ones(4).double(), torch.eye(4, dtype=torch.float64), 4, 0.0)
+    divide = Preconditioner(spectrum).at(2 / 3 * a.unsqueeze(0), torch.tensor([1e-14], dtype=torch.float64))
+    gradient = torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    gradient -= gradient.mean(1, keepdim=True)
+    torch.testing.assert_close(curvature @ divide(gradient)[0], gradient[0])
+    torch.testing.assert_close(divide(torch.ones_like(gradient)), torch.full_like(gradient, float((1 / a).mean())))
 
 
 def test_a_truncated_spectrum_still_gives_a_symmetric_positive_map() -> None:

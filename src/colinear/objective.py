@@ -157,6 +157,13 @@ class Objective:
         all_reduce_(largest, largest=True)
         return scaled_by_power(self.row_weights, largest)
 
+    @cached_property
+    def most_rows(self) -> int:
+        """Rows of the process that holds most of them."""
+        most = torch.tensor([self.features.n_samples], device=self.features.device)
+        all_reduce_(most, largest=True)
+        return int(most)
+
     def column_sizes(self, rows: Tensor | slice) -> Tensor:
         """Largest magnitude in each column over the given rows, (d,) float64."""
         sizes = torch.zeros(self.features.n_features, dtype=torch.float64, device=self.features.device)

@@ -23,8 +23,9 @@ from colinear.curvature import CurvedHinge, Rows
 from colinear.solvers.systems import conjugate_gradients, factor
 
 FIRST_MU = 3.0  # of 1 to 100; 10 takes an eighth more steps on 24 small problems. Margins start at 1
+LEAST_MU = 1e-40  # its part of a gap that float64 can tell is gone, and the next one might be divided by 0
 NEARLY = 0.99  # share of the way to the boundary, and all but mu of it when mu is smaller
-WIDE = 0.03  # relative gap down to which the width follows the objective
+WIDE = 0.03  # relative gap, or the tolerance, down to which the width follows the objective
 AIM = 0.4  # share of the tolerance that the width may cost
 WIDE_SYSTEM = 200  # weights above which a factor in float32 saves more than its conjugate gradients cost
 EXACT = 0.1  # share of a right-hand side that these leave
@@ -86,14 +87,14 @@ class Interior:
         Cost   2 n c d^2 + (c d)^3 / 3 flops a step.
         """
         here, width, gap = self._start(), tol, math.inf
-        found, least, steps, rows = (here.coef, width), math.inf, 0, self.rows
+        found, least, steps, rows, wide = (here.coef, width), math.inf, 0, self.rows, max(WIDE, tol)
         if here.coef.numel() > WIDE_SYSTEM:
             rows = rows.float()
         while steps < MOST_STEPS:
             change = self._change(here.coef)  # of the margins, which are all that a loss sees of scores
-            if gap > WIDE:
-                gap, width = self._look(here, change, width, reg, tol)
-            if gap <= WIDE:
+            gap, following = self._look(here, change, width, reg, tol)
+            width = following if gap > wide else width
+            if gap <= wide:
                 relative = self._certify(here, change, width, reg)
                 if relative < least:
                     found, least = (here.coef, width), relative
@@ -141,6 +142,8 @@ class Interior:
         rest = (1 + change - width * a - xi + u) * self.others
         force = -(2 * reg * here.coef + self._moment(self.others * a * share))
         mu = self._mean(a * u + b * xi)
+        if not mu > LEAST_MU:
+            return 0.0, here, rows
 
         def toward(aim: float, ahead: _Point | None) -> _Point:
             nonlocal rows, lower, scale

@@ -36,7 +36,8 @@ COSTS = (1e6, 5e5)  # of a factor and of a conjugate gradient beside their flops
 NARROW = 1e6  # size of features up to which, and its inverse down to which, float32 holds their products
 STEP_COST = 2e6  # of a Newton step beside its system, in flops
 STEPS = 6  # of a softmax, usually
-INTERIOR_STEPS, INTERIOR_COST = 20, 5e6  # of a hinge, usually; flops of a step beside its system
+INTERIOR_STEPS, INTERIOR_COST = 20, 5e6  # of a hinge, usually; flops of a step beside its system and its margins
+MARGIN_COST = 2e3  # flops of a margin in such a step: a hundred numbers are read and written for it
 
 
 def suits_newton(objective: Objective, loss: Loss | None = None, tuning: Tuning = USUAL) -> bool:
@@ -98,11 +99,10 @@ class Newton:
 
         The softmax takes about six steps whatever the features are, the hinge twenty of the interior point method.
         """
+        features = self.objective.features
         if self.loss.kinked:
-            return (
-                tol >= CLOSE
-                and candidates * INTERIOR_STEPS * (INTERIOR_COST + 2 * self.step_flops) <= self.tuning.interior_first
-            )
+            step = INTERIOR_COST + MARGIN_COST * features.n_samples * features.n_classes + 2 * self.step_flops
+            return tol >= CLOSE and candidates * INTERIOR_STEPS * step <= self.tuning.interior_first
         step = STEP_COST + min(self.factor_cost, USUAL_PRODUCTS * self.product_cost)
         return candidates * STEPS * step <= self.tuning.newton_first
 

@@ -111,12 +111,13 @@ def solve_path(
     k, shape = len(strengths), (features.n_classes, features.n_features)
     found: list[PathPoint | None] = [None] * k
     passes = 0
-    product = 2.0 * shape[0] * shape[1] * min(features.n_samples, objective.chunk_rows)  # flops, for each strength
+    rows = objective.most_rows  # not those here: all processes take the same steps
+    product = 2.0 * shape[0] * shape[1] * min(rows, objective.chunk_rows)  # flops, for each strength
     with one_thread_if(k * product <= PRODUCT_ALONE and features.device.type == "cpu"):
         for group in _groups(strengths, shape, product, start is not None, tuning):
             descent = Descent(
                 objective, loss, strengths, held_out, tol, max_passes, preconditioner, found, report, newton,
-                _pairs(len(group) * shape[0] * shape[1], features.n_samples, tuning),
+                _pairs(len(group) * shape[0] * shape[1], rows, tuning),
             )  # fmt: skip
             if start is None:
                 known = [_extrapolate(number, strengths, held_out, found) for number in group]

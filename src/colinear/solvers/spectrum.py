@@ -49,16 +49,19 @@ class RowSample:
 
     @classmethod
     def draw(cls, objective: Objective, count: int, seed: int) -> RowSample:
-        """`count` rows, or all if there are no more; all rows are walked once if one of `count` is long."""
+        """`count` rows, or all if there are no more; all rows are walked once if one of `count` is long.
+
+        In a group of several processes each draws of its own rows; where one has to walk them, so do all.
+        """
         device, n = objective.features.device, objective.features.n_samples
         drawn = sample_rows(n, count, seed, device)
         squares = objective.row_squares(drawn)
-        heavy = (squares > LONG * squares.mean()).any().double().view(1)
+        heavy = (squares > LONG * squares.mean()).any().double().view(1) * (count < n)
         all_reduce_(heavy, largest=True)
-        if count >= n or not float(heavy):
+        if not float(heavy):
             return cls(drawn, drawn[:0])
         squares = objective.row_squares()
-        long = (squares > LONG * squares.mean()) & (squares > squares.topk(count // 2 + 1).values[-1])
+        long = (squares > LONG * squares.mean()) & (squares > squares.topk(min(n, count // 2 + 1)).values[-1])
         others = (~long).nonzero().squeeze(1)
         weights = torch.ones(n, device=device) if objective.unit_weights is None else objective.unit_weights
         totals = torch.stack((weights[long].sum(dtype=torch.float64), weights.sum(dtype=torch.float64)))

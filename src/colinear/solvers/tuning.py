@@ -25,7 +25,7 @@ class Tuning:
     newton_weights of 0 leaves everything to L-BFGS.
     newton_first : flops of all its steps, a millionth of a second counted as 20,000, up to which Newton's method takes
     a softmax from the start. Less pays where operators are fast beside products; 0 begins with L-BFGS always.
-    interior_first : the same for a hinge and the interior point method, a thousandth of a second a step beside them.
+    interior_first : the same for a hinge and the interior point method, 2,000 for each margin of a step beside them.
     rows_per_feature, fewest_rows : the sample whose second moment preconditions: rows_per_feature r rows for r
     eigenvectors, fewest_rows at least. More saves passes, and each takes 2 d^2 flops; 6 was fastest on CIFAR-10.
     double_up_to : columns up to which the spectrum is computed in float64; above, in the features' precision.
