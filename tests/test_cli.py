@@ -137,6 +137,19 @@ def test_a_finished_run_is_shown_again_by_resume(colinear: Program, run_folder: 
     assert (run_folder / "results.json").read_bytes() == before
 
 
+def test_ctrl_c_while_figures_are_drawn_says_how_to_go_on(
+    colinear: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    run = tmp_path / "run"
+    monkeypatch.setattr("colinear.report.figures.write_figures", stopped)
+    said = colinear("tune", "digits", "--loss", "softmax", "--regs", "1e-2", "--out", run)
+    assert (said.status, f"colinear tune --resume {run}" in "".join(said.err.split("\n"))) == (130, True)
+    assert (run / "model-softmax.safetensors").exists()
+
+
 def test_ctrl_c_keeps_what_is_finished_and_resume_ends_with_the_same_results(tmp_path: Path) -> None:
     options = ("--solver", "sgd", "--steps", "1500", "--candidates", "3", "--out")
     # a shell may have started the tests with SIGINT ignored

@@ -99,6 +99,9 @@ def test_another_seed_deals_rows_that_trained_the_model(colinear: Program, noise
     colinear("fit", noise, "--reg", "1e-2", "--out", model, "--quiet")
     assert colinear("evaluate", model, noise, "--seed", "1", "--json").json["part"] == "all"
     assert colinear("evaluate", model, noise, "--seed", "1", "--part", "test", "--json").json["rows"] == 30
+    warning = "Some of these rows may have trained the model"
+    assert warning in colinear("evaluate", model, noise, "--seed", "1", "--part", "test").out
+    assert warning not in colinear("evaluate", model, noise, "--seed", "0", "--part", "test").out
 
 
 def test_all_rows_of_another_file_are_scored_whatever_can_be_dealt_of_it(

@@ -18,7 +18,7 @@ from tests.reporting import HOSTILE, colour_split, digits_split, run, table_spli
 from colinear.datasets import read_image
 from colinear.model import LinearModel
 from colinear.report import write_comparison
-from colinear.search.wording import describe_above
+from colinear.search.wording import as_percent, describe_above
 
 pytestmark = [
     pytest.mark.browser,
@@ -107,6 +107,8 @@ def test_the_card_of_sgd_says_how_far_above_the_optimum_it_is_and_that_of_the_pa
     assert "the optimum lies between" in text_of(browser, ".sheet:not(.away) .facts dt, .sheet:not(.away) dt")
     visit(browser, runs / "exact" / "report.html")
     assert all(re.fullmatch(r"within .* % of the optimum", text) for text in text_of(browser, ".card .strong"))
+    gaps = [0.0, 0.21, 0.00041, 4.6e-6, 2e-7, 2.1e-13]
+    assert browser.execute_script("return arguments[0].map(C.gap)", gaps) == [as_percent(gap) for gap in gaps]
     entries = json.loads((runs / "exact" / "results.json").read_text())["runs"]
     warnings = [entry["details"]["range"]["warning"] for entry in entries]
     assert text_of(browser, ".card .warning") == [text for text in warnings if text]

@@ -59,8 +59,9 @@ def run_evaluate(
     dataset = _fitting(dataset, model)
     score = score_test(model, dataset)
     classes = name_classes(class_table(score.confusion.cpu()), model.class_names)
-    if part in ("train", "all"):
-        these = "These" if part == "train" else "Some of these"
+    redealt = seed is not None and type(known) is int and seed != known
+    if part in ("train", "all") or redealt:
+        these = "These" if part == "train" and not redealt else "Some of these"
         output.say(f"{these} rows may have trained the model: the accuracy on them is no estimate for new ones.")
     output.say(
         score_sentence(f"{dataset.name} ({part}): accuracy", score.accuracy, score.interval, score.total), style="bold"

@@ -66,8 +66,11 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
             run_tries(settings, split, folder, output, log)
             return
         runs = _find_or_tune(settings, split, folder, output, log)
-        names = _write_figures(runs, split, folder, log)
-        report = _write_report(runs, split, folder)
+        try:
+            names = _write_figures(runs, split, folder, log)
+            report = _write_report(runs, split, folder)
+        except (KeyboardInterrupt, Stopped) as error:
+            stop(Watcher(output), folder, ", ".join(run.loss for run in runs), error)
         results = folder.read_json("results.json")
     models = ", ".join(f"model-{run.loss}.safetensors" for run in runs)
     output.say_path(f"Written to {path}: results.json, {models}, figures/ ({len(names)})")

@@ -39,7 +39,7 @@ def read_results(folder: RunFolder, settings: Settings | None = None) -> Json:
     if found is None and len({entry["loss"] for entry in results["runs"]}) < len(results["runs"]):
         found = "it has a loss twice"
     if found is not None:
-        raise InputError(f"{path} is damaged: {found}. Start a new run.")
+        raise InputError(f"{path} is damaged, or of another version: {found}. Start a new run.")
     if settings is not None:
         check_identity(f"{path}", {"settings": results["settings"]}, {"settings": settings.to_json()})
     return dict(results)
