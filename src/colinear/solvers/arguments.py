@@ -24,9 +24,9 @@ def check_scale(objective: Objective, reg: float = TINY) -> None:
     features = objective.features
     if features.dataset.dtype == torch.uint8:
         return
-    count = min(features.n_samples, ROWS)
-    rows = torch.arange(count, device=features.device) * features.n_samples // count
-    sizes = objective.column_sizes(rows)
+    count = min(objective.n_samples, ROWS)
+    rows = torch.arange(count, device=features.device) * objective.n_samples // count
+    sizes = objective.column_sizes(objective.mine(rows))
     name = features.dataset.name
     advice = "Standardize the columns (standardize=True, --standardize) or rescale them."
     bad = (~(sizes <= LARGEST)).nonzero()

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from colinear.curvature import Curved, Pair, Rows
 from colinear.losses import Hinge, Loss
-from colinear.objective import Evaluation, Objective, n_processes
+from colinear.objective import Evaluation, Objective
 from colinear.solvers.arguments import check_solve
 from colinear.solvers.basis import Basis
 from colinear.solvers.roots import FLAT, rising_root
@@ -42,12 +42,11 @@ RIDGES = (0.0, 1e-14, 1e-12, 1e-10, 1e-8, 1e-4)  # beside a diagonal of 1, the f
 
 
 def suits_newton(objective: Objective, loss: Loss | None = None, tuning: Tuning = USUAL) -> bool:
-    """Whether a Hessian of the objective is cheap enough, and all rows are in this process.   loss : the hinge."""
+    """Whether a Hessian of the objective, of the rows of all processes, is cheap enough.   loss : the hinge."""
     loss, features = loss or Hinge(), objective.features
-    n, c, d = features.n_samples, features.n_classes, features.n_features
+    n, c, d = objective.n_samples, features.n_classes, features.n_features
     work = loss.hessian_products(c) * n * d * d
-    cheap = c * d <= tuning.newton_weights and n * max(c, d) <= tuning.newton_values and work <= tuning.newton_flops
-    return cheap and n_processes() == 1
+    return c * d <= tuning.newton_weights and n * max(c, d) <= tuning.newton_values and work <= tuning.newton_flops
 
 
 def solve_newton(

@@ -53,7 +53,8 @@ class Spectrum:
         features = objective.features
         d = features.n_features
         rank, count = tuning.spectrum_size(d)
-        rows = sample_rows(features.n_samples, count, seed, features.device)
+        drawn = sample_rows(objective.n_samples, count, seed, features.device)
+        rows = objective.mine(drawn)
         dtype = torch.float64 if d <= tuning.double_up_to else features.dtype
         if rank == d:
             moment = objective.second_moment(rows, dtype)
@@ -64,7 +65,7 @@ class Spectrum:
         else:
             values, vectors = _nystroem(objective, rows, rank, seed)
         floor = torch.finfo(values.dtype).eps * float(values[0].clamp(min=torch.finfo(values.dtype).tiny))
-        return cls(values.clamp(min=floor), vectors, len(rows), time.perf_counter() - started)
+        return cls(values.clamp(min=floor), vectors, len(drawn), time.perf_counter() - started)
 
     def summary(self) -> dict[str, Any]:
         """Size and cost: for results.json."""
