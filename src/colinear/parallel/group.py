@@ -25,7 +25,7 @@ from colinear.texts import cut_middle, shown
 Thing = TypeVar("Thing")
 MOST_GATHERED = 1 << 16  # numbers of a tensor that is gathered: 512 KiB from each process
 FAREWELL = 5.0  # seconds that a process waits for the others to hear of its mistake: a launcher kills them then
-MISTAKE, HEARD, WORD = "mistake", "heard", "word"  # keys of the store
+MISTAKE, WORD, HEARD, LEFT = "mistake", "word", "heard", "left"  # keys of the store
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,12 +176,22 @@ class Group:
         return None
 
     def _wait_for_others(self) -> None:
-        """Stay until all know of the mistake: a launcher kills them when the first is gone."""
+        """Stay until all know of the mistake, since a launcher kills them when one is gone; the first, which may keep
+        the store, until the others have left it.
+        """
         until = time.monotonic() + FAREWELL
+
+        def wait(key: str, count: int) -> None:
+            while self.store.add(key, 0) < count and time.monotonic() < until:
+                time.sleep(0.01)
+
         with suppress(RuntimeError):
             self.store.add(HEARD, 1)
-            while self.store.add(HEARD, 0) < self.size and time.monotonic() < until:
-                time.sleep(0.01)
+            wait(HEARD, self.size)
+            if self.leads:
+                wait(LEFT, self.size - 1)
+            else:
+                self.store.add(LEFT, 1)
 
     def _reduce_(self, tensor: Tensor, how: dist.ReduceOp.RedOpType) -> None:
         whole = tensor.detach().to("cpu").contiguous()

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
+
 from colinear.datasets.features import Features
 from colinear.datasets.stratified import deal_folds
 from colinear.losses import LOSSES
 from colinear.objective import Objective
+from colinear.parallel.group import ALONE, Group
 from colinear.search.candidates import rank_candidates
 from colinear.search.regs import parse_regs
 from colinear.search.trials import Progress, SearchResult, Trial
@@ -50,16 +53,18 @@ class PathSearch:
         refit_on: Features | None = None,
         preconditioner: Preconditioner | None = None,
         report: Callable[[Progress], None] | None = None,
+        group: Group = ALONE,
     ) -> SearchResult:
         """Compare strengths on `validation`; the winner's weights come from `refit_on` if that is given.
 
         preconditioner : of the training rows, if an earlier search on them has made it.
+        group : of the processes that hold the rows, those given here.
         """
         started = time.perf_counter()
-        objective = Objective(train)
+        objective = Objective(train, group=group)
         solve = self._solver(objective, preconditioner)
         path = solve(objective, regs=self.regs, report=_relay(report, 0, len(self.regs)))
-        accuracies = Objective(validation).accuracy(path.coef.to(train.dtype)).tolist()
+        accuracies = Objective(validation, group=group).accuracy(path.coef.to(train.dtype)).tolist()
         trials = self._trials(path, objective, accuracies, None)
         order = rank_candidates(accuracies, self.regs)
         details = self._details(path)
@@ -67,10 +72,10 @@ class PathSearch:
         if refit_on is not None:
             winner = path.points[order[0]]
             start = winner.coef.to(refit_on.dtype)
-            [point] = solve(Objective(refit_on), regs=(winner.reg,), start=start).points
+            [point] = solve(refitting := Objective(refit_on, group=group), regs=(winner.reg,), start=start).points
             refitted = point.coef
             details["refit"] = {
-                "n_train": refit_on.n_samples, "objective": point.objective, "relative_gap": point.relative_gap,
+                "n_train": refitting.n_samples, "objective": point.objective, "relative_gap": point.relative_gap,
                 "passes": point.passes, "status": point.status.key,
             }  # fmt: skip
         seconds = time.perf_counter() - started
@@ -86,6 +91,7 @@ class PathSearch:
         *,
         preconditioner: Preconditioner | None = None,
         report: Callable[[Progress], None] | None = None,
+        group: Group = ALONE,
     ) -> SearchResult:
         """Compare strengths by stratified folds; every weight returned was trained on all rows.
 
@@ -97,10 +103,11 @@ class PathSearch:
         """
         started = time.perf_counter()
         total = len(self.regs) * (n_folds + 1)
-        folds = deal_folds(plain.labels, n_folds, self.seed, plain.dataset.class_names)
-        objective = Objective(train)
+        objective, judged = Objective(train, group=group), Objective(plain, group=group)
+        labels = torch.cat(group.gather(plain.labels))
+        folds = deal_folds(labels, n_folds, self.seed, plain.dataset.class_names)[judged.rows]
         found = cross_validate(
-            self._solver(objective, preconditioner), objective, Objective(plain), self.regs,
+            self._solver(objective, preconditioner), objective, judged, self.regs,
             [FoldBatch(folds, tuple(range(n_folds)))], all_rows_first=True,
             relay=lambda done: _relay(report, done, total),
         )  # fmt: skip

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from colinear.datasets.base import Dataset
 from colinear.datasets.features import Features, fit_scaling
-from colinear.losses import Loss
+from colinear.losses import LOSSES, Loss
 from colinear.objective import Objective
 from colinear.solvers.arguments import check_scale, check_solve
 from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Finisher, Report
@@ -86,8 +86,7 @@ def solve_path(
         **{"held-out folds": held_out},
     )  # fmt: skip
     check_solve(objective, strengths, tol, max_passes, held_out)
-    if suits_row_space(objective, tuning):
-        objective = objective.together()
+    objective = _gather_few(objective, tuning)
     space = RowSpace.of(objective) if suits_row_space(objective, tuning) else None
     if space is not None:
         whole, objective, preconditioner = objective, space.objective, None
@@ -164,14 +163,25 @@ def fit_preconditioner(objective: Objective, seed: int = 0, tuning: Tuning = USU
     torch.Size([65, 65])
     """
     check_scale(objective)
+    objective = _gather_few(objective, tuning)
     few = suits_row_space(objective, tuning)
     return None if few else Preconditioner(Spectrum.fit(objective, seed, tuning))
+
+
+def _gather_few(objective: Objective, tuning: Tuning) -> Objective:
+    """All rows in every process of the group where they are few: each then does what one process alone does.
+
+    The space of the rows and Newton's method need them at once, and messages would take longer than such passes.
+    """
+    newton = any(suits_newton(objective, loss, tuning) for loss in LOSSES.values())
+    few = newton or suits_row_space(objective, tuning)
+    return objective.together() if few else objective
 
 
 def _finisher(objective: Objective, loss: Loss, max_passes: int, tuning: Tuning) -> Finisher | None:
     """Who takes over what L-BFGS leaves open, if anybody."""
     suits = max_passes >= FEWEST_FOR_BOTH and suits_newton(objective, loss, tuning)
-    return Newton(objective.together(), loss, tuning) if suits else None
+    return Newton(objective, loss, tuning) if suits else None
 
 
 def _as_objective(data: Dataset | Features | Objective, tuning: Tuning) -> Objective:
