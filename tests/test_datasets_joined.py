@@ -61,6 +61,16 @@ def test_rows_that_are_not_alike_are_refused(other: ArrayDataset) -> None:
         JoinedDataset(part(0, 5), other)
 
 
-def test_there_are_no_subsets() -> None:
+@pytest.mark.parametrize(
+    "rows", [slice(0, 9), slice(0, 5), slice(2, 4), slice(3, 7), slice(6, 9), slice(4, 4)], ids=str
+)
+def test_a_range_is_that_of_the_whole(rows: slice) -> None:
+    mine = JOINED.subset(rows)
+    assert torch.equal(mine.labels, WHOLE.labels[rows])
+    assert torch.equal(mine.take(slice(0, mine.n_samples)), WHOLE.features[rows])
+
+
+@pytest.mark.parametrize("rows", [slice(0, 9, 2), torch.tensor([0, 1])], ids=str)
+def test_there_are_no_other_subsets(rows: slice | Tensor) -> None:
     with pytest.raises(InputError, match="take the subset of its parts"):
-        JOINED.subset(slice(0, 2))
+        JOINED.subset(rows)

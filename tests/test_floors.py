@@ -13,13 +13,13 @@ import colinear
 
 # Lowest first. A new top-level module or package has to be put on a floor here.
 FLOORS = (
-    ("checks", "outputs", "schemas", "texts"),
+    ("checks", "outputs", "parallel", "schemas", "texts"),
     ("datasets", "metrics", "model", "modelfile"),
     ("byteproducts", "curvature", "export", "gradcheck", "losses", "processor", "products", "reference", "selfcheck"),
     ("objective",),
     ("solvers",),
     ("estimators", "search"),
-    ("cli", "course", "report", "tracking"),
+    ("__main__", "cli", "course", "report", "tracking"),
 )
 LEVEL = {part: level for level, parts in enumerate(FLOORS) for part in parts}
 ROOT = Path(colinear.__file__).parent

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from tests.problems import as_features, draw_rows
+from tests.processes import run_well
 
 from colinear.checks import InputError
 from colinear.losses import LOSSES, Loss
@@ -96,34 +95,26 @@ def test_a_fold_without_weight_is_refused() -> None:
 
 
 WORKER = """
-import sys, torch, torch.distributed as dist
+import sys, torch
 from dataclasses import replace
-from datetime import timedelta
 from colinear.objective import Objective
+from colinear.parallel.group import Group
+from colinear.parallel.launch import Launch
 from tests.test_folds import DEALT, FEATURES, LOSSES, WEIGHTS, validate
-folder, rank = sys.argv[1], int(sys.argv[2])
-meet = f"file://{folder}/meet"
-dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(seconds=60))
-rows = slice(0, 23) if rank == 0 else slice(23, 61)
+folder, group = sys.argv[1], Group.join(Launch.find(), 20)
+rows = (slice(0, 23), slice(23, 61), torch.empty(0, dtype=torch.int64))[group.rank]
 shard = replace(FEATURES, dataset=FEATURES.dataset.subset(rows))
-found = validate(LOSSES["softmax"], True, Objective(shard), Objective(shard, row_weights=WEIGHTS[rows]), DEALT[rows])
-torch.save((found.correct, found.weights), f"{folder}/found-{rank}.pt")
-dist.destroy_process_group()
+trained, judged = Objective(shard, group=group), Objective(shard, row_weights=WEIGHTS[rows], group=group)
+found = validate(LOSSES["softmax"], True, trained, judged, DEALT[rows])
+torch.save((found.correct, found.weights), f"{folder}/found-{group.rank}.pt")
+group.end()
 """
 
 
-def test_two_processes_with_a_shard_each_count_all_rows(tmp_path: Path) -> None:
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(tmp_path), str(rank)],
-            cwd=Path(__file__).parent.parent, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in (0, 1)
-    ]  # fmt: skip
-    said = [worker.communicate(timeout=120)[1] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], said
+def test_processes_with_a_shard_each_or_none_count_all_rows(tmp_path: Path) -> None:
+    run_well(["-c", WORKER, str(tmp_path)], 3, Path(__file__).parent.parent)
     alone = validate(LOSSES["softmax"], True, Objective(FEATURES))
-    for rank in (0, 1):
+    for rank in range(3):
         correct, weights = torch.load(tmp_path / f"found-{rank}.pt")
         assert torch.equal(correct, alone.correct)
         assert torch.equal(weights, alone.weights)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from sklearn.datasets import load_wine
 from tests.problems import as_features, draw_features, draw_rows, reference_of
 from torch.testing import assert_close
@@ -202,18 +200,6 @@ def test_large_problems_are_not_for_it() -> None:
     assert [suits_newton(Objective(many), loss) for loss in (Softmax(), Hinge())] == [False, True]
     wide = ArrayDataset(torch.ones(4, 1000), torch.tensor([0, 1, 0, 1]), ("a", "b"))
     assert not suits_newton(Objective(Features(wide, fit_scaling(wide))))
-
-
-def test_rows_shared_with_other_processes_are_not_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    objective = Objective(draw_features(40, 4, 3))
-    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'meet'}", rank=0, world_size=1)
-    try:
-        assert suits_newton(objective)  # a group of one has all rows
-        monkeypatch.setattr(dist, "get_world_size", lambda: 2)
-        assert not suits_newton(objective)
-    finally:
-        monkeypatch.undo()
-        dist.destroy_process_group()
 
 
 @both

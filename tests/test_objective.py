@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.problems import as_features, draw_coef, draw_features, draw_rows, reference_of
+from tests.processes import run_well
 from torch import Tensor
 
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features
 from colinear.losses import LOSSES, Hinge, Loss, Softmax
 from colinear.model import LinearModel
-from colinear.objective import Evaluation, Objective, label_rows, n_processes, squared_norm
-from colinear.solvers.path import solve_path
+from colinear.objective import Evaluation, Objective, label_rows, squared_norm
 
 REGS = torch.tensor([1e-3, 0.1, 2.0], dtype=torch.float64)
 K = len(REGS)
@@ -249,31 +245,28 @@ class Sharded:
 
 
 WORKER = """
-import sys, torch, torch.distributed as dist
-from datetime import timedelta
+import sys, torch
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features, Scaling
 from colinear.losses import LOSSES
 from colinear.objective import Objective
-from colinear.solvers import SGD
+from colinear.parallel.group import Group
+from colinear.parallel.launch import Launch
 from colinear.solvers.path import solve_path
-folder, rank = sys.argv[1], int(sys.argv[2])
-torch.set_num_threads(1)
+folder, group = sys.argv[1], Group.join(Launch.find(), 20)
 problem = torch.load(f"{folder}/problem.pt")
-meet = f"file://{folder}/meet"
-dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(seconds=60))
 data = ArrayDataset(problem["x"], problem["y"], tuple("abc"))
-shard = data.subset(slice(0, 17) if rank == 0 else slice(17, 40))
+mine = (slice(0, 17), torch.empty(0, dtype=torch.int64), slice(17, 40))[group.rank]
+shard = data.subset(mine)
 features = Features(shard, Scaling(torch.ones(()).double(), torch.zeros(4).double()), torch.float64)
-mine = slice(0, 17) if rank == 0 else slice(17, 40)
 weights = problem["weights"][mine]
-objective, found = Objective(features, weights, problem["folds"][mine]), {}
+objective, found = Objective(features, weights, problem["folds"][mine], group=group), {}
 for name, loss in LOSSES.items():
     found[name] = vars(objective.evaluate(problem["coef"], problem["regs"], loss, curvature=True))
     path = solve_path(objective, loss, problem["regs"], tol=1e-3)
     found[f"{name} path"] = path.coef, [p.objective for p in path.points], [p.status.name for p in path.points]
 found["accuracy"] = objective.accuracy(problem["coef"])
-rows = torch.arange(features.n_samples)
+rows = objective.mine(torch.arange(40))
 found["moment"] = objective.second_moment(rows, torch.float64)
 found["moment times"] = objective.second_moment_times(problem["matrix"], rows)
 found["kept"] = objective.kept_weight(problem["held_out"])
@@ -287,21 +280,20 @@ def refusal(call):
         return str(error)
 
 loss = LOSSES["softmax"]
-found["dataset"] = refusal(lambda: solve_path(shard, loss, [0.1]))
-own = Features(shard, Scaling(torch.ones(()).double(), shard.features[rows].mean(0)), torch.float64)
-found["own scaling"] = refusal(lambda: solve_path(own, loss, [0.1]))
-found["one scaling"] = refusal(lambda: solve_path(features, loss, [0.1]))
-sgd, one = SGD(3, 4), torch.ones(1)
-state = sgd.start(problem["coef"][0], one, one, torch.Generator())
-found["sgd"] = refusal(lambda: sgd.advance(state, features, loss, 3))
-torch.save(found, f"{folder}/found-{rank}.pt")
-dist.destroy_process_group()
+def solve(features, reg=0.1):
+    return refusal(lambda: solve_path(Objective(features, group=group), loss, [reg]))
+
+own = Features(shard, Scaling(torch.ones(()).double(), torch.full((4,), 1.0 * group.rank).double()), torch.float64)
+found["own scaling"], found["one scaling"] = solve(own), solve(features)
+found["own reg"] = solve(features, 1 + group.rank)
+torch.save(found, f"{folder}/found-{group.rank}.pt")
+group.end()
 """
 
 
 @pytest.fixture(scope="module")
 def sharded(tmp_path_factory: pytest.TempPathFactory) -> Sharded:
-    """What each of two processes with a shard finds, and the objective of all rows in one."""
+    """What each of three processes, the second without rows, finds, and the objective of all rows in one."""
     tmp_path = tmp_path_factory.mktemp("sharded")
     features = draw_features(40, 4, 3)
     data, coef = features.dataset, draw_coef(K, features)
@@ -313,21 +305,12 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Sharded:
         "held_out": torch.tensor([2, -1, 0]),
     }  # fmt: skip
     torch.save(problem, tmp_path / "problem.pt")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(tmp_path), str(rank)],
-            env=environment, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in (0, 1)
-    ]  # fmt: skip
-    said = [worker.communicate(timeout=120)[1] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], said
-    first, second = (torch.load(tmp_path / f"found-{rank}.pt") for rank in (0, 1))
+    run_well(["-c", WORKER, str(tmp_path)], 3)
+    first, second, _ = (torch.load(tmp_path / f"found-{rank}.pt") for rank in range(3))
     return Sharded(first, second, Objective(features, weights, folds), problem)
 
 
-def test_two_processes_with_a_shard_each_are_one_with_all_rows(sharded: Sharded) -> None:
+def test_processes_with_a_shard_each_or_none_are_one_with_all_rows(sharded: Sharded) -> None:
     first, second, objective, coef = sharded.first, sharded.second, sharded.objective, sharded.problem["coef"]
     for name, loss in LOSSES.items():
         expected = objective.evaluate(coef, REGS, loss, curvature=True)
@@ -352,9 +335,8 @@ def test_two_processes_with_a_shard_each_are_one_with_all_rows(sharded: Sharded)
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("dataset", "a Dataset is centred by its own mean, and this process is one of a group of 2"),
-        ("own scaling", "the 2 processes of the group must see their rows through one scaling"),
-        ("sgd", "SGD takes its steps in one process; this one is in a group of 2"),
+        ("own scaling", "the 3 processes of the group must have the same scaling: process 0 has"),
+        ("own reg", "the 3 processes of the group must have the same strengths: process 0 has"),
     ],
 )
 def test_what_would_be_another_problem_in_each_process_is_refused_in_all(
@@ -363,16 +345,6 @@ def test_what_would_be_another_problem_in_each_process_is_refused_in_all(
     assert sharded.first[what].startswith(message)
     assert sharded.second[what].startswith(message)
     assert sharded.first["one scaling"] is None
-
-
-def test_a_group_of_one_process_is_no_group(tmp_path: Path) -> None:
-    expected = solve_path(draw_rows(40, 4, 3), LOSSES["softmax"], [0.1]).points[0].objective
-    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
-    try:
-        assert n_processes() == 1
-        assert solve_path(draw_rows(40, 4, 3), LOSSES["softmax"], [0.1]).points[0].objective == expected
-    finally:
-        torch.distributed.destroy_process_group()
 
 
 # The size of features

@@ -102,9 +102,9 @@ def test_the_hinge_on_few_rows_reaches_its_certificate() -> None:
 
 
 def test_only_few_rows_go_there(train: Features) -> None:
-    assert suits_row_space(train)  # 24 rows, 65 columns
+    assert suits_row_space(Objective(train))  # 24 rows, 65 columns
     more = dataset(33, 0)
-    assert not suits_row_space(Features(more, fit_scaling(more)))
+    assert not suits_row_space(Objective(Features(more, fit_scaling(more))))
     assert fit_preconditioner(Objective(train)) is None
 
 
@@ -113,7 +113,7 @@ def test_a_basis_too_large_for_memory_is_not_made() -> None:
     wide = ArrayDataset(torch.zeros(1, 1).expand(n, d), torch.arange(n) % 2, ("a", "b"))
     features = Features(wide, fit_scaling(wide.subset(torch.arange(2))))
     assert Tuning().columns_per_row * n <= d
-    assert not suits_row_space(features)
+    assert not suits_row_space(Objective(features))
 
 
 def test_scores_and_penalty_are_kept(train: Features) -> None:

@@ -2,29 +2,29 @@
 
     objective_k = mean_i loss(W_k x_i, y_i) + reg_k sum(W_k * W_k)
 
-Memory, a memory-mapped file and one shard of many processes are the same loop: where `torch.distributed` has a group
-of several processes, each holds rows of its own and every sum is one over all of them, so that all processes must call
-the same methods in the same order. Nothing else in the house loops over rows of features.
+Memory, a memory-mapped file and one shard of many processes are the same loop: in a group of several processes each
+holds rows of its own and every sum is one over all of them, so that all processes must call the same methods in the
+same order. Nothing else in the house loops over rows of features.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from colinear.byteproducts import MOST_SUMMANDS, byte_second_moment
 from colinear.checks import InputError
-from colinear.datasets.base import Dataset
+from colinear.datasets.base import ArrayDataset, Dataset
 from colinear.datasets.features import CHUNK_ROWS, Features
-from colinear.datasets.moments import scaled_by_power
+from colinear.datasets.moments import largest_weight, scaled_by_power
 from colinear.losses import Loss
 from colinear.model import LinearModel
+from colinear.parallel.group import ALONE, Group
 from colinear.products import pass_products, suits_bytes
 
 
@@ -75,12 +75,75 @@ class Objective:
     row_weights : None, (n,), >= 0: row i counts row_weights[i] times; the mean divides by their sum. Only their ratios
     matter: the sums are those of `unit_weights`, whatever the size of the numbers.
     folds : None, or (n,) int64, the fold of each row. A candidate that holds out fold f gives its rows weight 0.
+    group : the processes that hold the rows, those of `features` here, perhaps none; `row_weights` and `folds` are of
+    these. Rows are numbered through the processes, in the order of ranks: `n_samples` counts all of them. To make an
+    objective is a message to the others.
     """
 
     features: Features
     row_weights: Tensor | None = None
     folds: Tensor | None = None
     chunk_rows: int = CHUNK_ROWS
+    group: Group = ALONE
+
+    def __post_init__(self) -> None:
+        """Exchange what all need later, now: a process without rows would not ask for it within a loop over rows."""
+        if self.group.size > 1:
+            _ = self._counts, self.unit_weights
+
+    @cached_property
+    def _counts(self) -> list[int]:
+        """Rows of each process."""
+        return self.group.gather(self.features.n_samples)
+
+    @property
+    def n_samples(self) -> int:
+        """Rows of all processes."""
+        return sum(self._counts)
+
+    @property
+    def rows(self) -> slice:
+        """The numbers of the rows of this process among all."""
+        first = sum(self._counts[: self.group.rank])
+        return slice(first, first + self.features.n_samples)
+
+    def mine(self, rows: Tensor) -> Tensor:
+        """Of row numbers (m,) int64 among all rows those that are here, as numbers of `features`."""
+        if self.group.size == 1:
+            return rows
+        return rows[(rows >= self.rows.start) & (rows < self.rows.stop)].sub(self.rows.start)
+
+    def together(self) -> Objective:
+        """The objective of all rows, all of them in each process and in no group: for what needs them at once."""
+        if self.group.size == 1:
+            return self
+        data, here = self.features.dataset, slice(0, self.features.n_samples)
+
+        def join(mine: Tensor) -> Tensor:
+            return torch.cat(self.group.gather(mine.cpu())).to(self.features.device)
+
+        held = ArrayDataset(
+            join(data.take(here)), join(data.labels), data.class_names, data.image_shape, data.name, data.value_range
+        )
+        row_weights, folds = (None if part is None else join(part) for part in (self.row_weights, self.folds))
+        features = Features(held, self.features.scaling, self.features.dtype)
+        return Objective(features, row_weights, folds, self.chunk_rows)
+
+    def agree(self, **facts: Any) -> None:
+        """Raise `InputError` in every process unless all see their rows alike, and have the same `facts`."""
+        if self.group.size == 1:
+            return
+        features = self.features
+        self.group.agree({
+            "number of classes": features.n_classes, "precision": str(features.dtype),
+            "stored precision": str(features.dataset.dtype), "size of chunks": self.chunk_rows,
+            "use of row weights": self.row_weights is not None, "use of folds": self.folds is not None,
+            "number of columns": features.n_features, "intercept scaling": features.scaling.bias,
+            "scaling": torch.cat(
+                [part.double().reshape(-1) for part in (features.scaling.scale, features.scaling.shift)]
+            ),
+            **facts,
+        })  # fmt: skip
 
     def evaluate(
         self, coef: Tensor, regs: Tensor, loss: Loss, held_out: Tensor | None = None, *, curvature: bool = False
@@ -116,8 +179,7 @@ class Objective:
                 bent += part.curvature
             dual = torch.zeros_like(part.value) if part.dual is None else part.dual
             sums += torch.stack((part.value, part.original, dual, self._total_weight(weights, rows, k)))
-        for total in (sums, gradient, bent):
-            all_reduce_(total)
+        self.group.sum_(sums, gradient, bent)
         value, original, dual = sums[:3] / sums[3]
         mean = sums[3].to(coef.dtype).view(-1, 1, 1)
         gradient /= mean  # U, (k, c, d)
@@ -153,32 +215,24 @@ class Objective:
         """The row weights divided by a power of two, the largest of all processes in [1, 2): same ratios to the bit."""
         if self.row_weights is None:
             return None
-        largest = self.row_weights.max().double().view(1)
-        all_reduce_(largest, largest=True)
-        return scaled_by_power(self.row_weights, largest)
-
-    @cached_property
-    def most_rows(self) -> int:
-        """Rows of the process that holds most of them."""
-        most = torch.tensor([self.features.n_samples], device=self.features.device)
-        all_reduce_(most, largest=True)
-        return int(most)
+        return scaled_by_power(self.row_weights, largest_weight(self.row_weights, self.group))
 
     def column_sizes(self, rows: Tensor | slice) -> Tensor:
-        """Largest magnitude in each column over the given rows, (d,) float64."""
+        """Largest magnitude in each column over the given rows of each process, (d,) float64."""
         sizes = torch.zeros(self.features.n_features, dtype=torch.float64, device=self.features.device)
         count = rows.stop if isinstance(rows, slice) else len(rows)
         for start in range(0, count, self.chunk_rows):
             part = slice(start, min(start + self.chunk_rows, count))
             chunk = self.features.gather(part if isinstance(rows, slice) else rows[part])
             sizes = torch.maximum(sizes, torch.maximum(chunk.amax(0), -chunk.amin(0)))
-        all_reduce_(sizes, largest=True)
+        self.group.max_(sizes)
         return sizes
 
     def row_squares(self, rows: Tensor | None = None) -> Tensor:
         """Squared norms of the given rows, or of all, (m,) float64; infinite beyond the features' precision."""
         given = self.features.ranges(self.chunk_rows) if rows is None else torch.split(rows, self.chunk_rows)
-        return torch.cat([self.features.gather(part).square().sum(1, dtype=torch.float64) for part in given])
+        squares = [self.features.gather(part).square().sum(1, dtype=torch.float64) for part in given]
+        return torch.cat(squares) if squares else torch.zeros(0, dtype=torch.float64, device=self.features.device)
 
     def mean_square(self, count: int = 1024) -> float:
         """Weighted mean squared distance of the rows from their mean, the trace of their covariance.
@@ -187,7 +241,7 @@ class Objective:
         Error    that of a mean of `count` squared norms: 1 % on CIFAR-10.
         """
         features = self.features.at(torch.float64)
-        rows = torch.arange(0, features.n_samples, max(1, features.n_samples // count), device=features.device)
+        rows = self.mine(torch.arange(0, self.n_samples, max(1, self.n_samples // count), device=features.device))
         weights = torch.ones(len(rows), dtype=torch.float64, device=features.device)
         weights = weights if self.unit_weights is None else self.unit_weights[rows].double()
         total = self._sampled_weight(rows)
@@ -196,23 +250,21 @@ class Objective:
         parts = [slice(first, first + self.chunk_rows) for first in range(0, len(rows), self.chunk_rows)]
         for part in parts:
             mean += weights[part] / total @ features.gather(rows[part])
-        all_reduce_(mean)
+        self.group.sum_(mean)
         for part in parts:
             square += weights[part] / total @ (features.gather(rows[part]) - mean).square().sum(1)
-        all_reduce_(square)
+        self.group.sum_(square)
         return float(square)
 
     def accuracy(self, coef: Tensor) -> Tensor:
         """Share of rows that each candidate labels correctly, (k,) float64; ties go to the lowest class."""
         correct = torch.zeros(len(coef), dtype=torch.int64, device=coef.device)
-        counted = correct.new_tensor(self.features.n_samples)
         for rows, scores in self.scores(coef):
             # max gives the lowest class among ties, as argmax does, in a tenth of its time along this dimension
             right = scores.max(1).indices == self.features.labels[rows]  # (k, b)
             correct += right.sum(1)
-        all_reduce_(correct)
-        all_reduce_(counted)
-        return correct.double() / counted
+        self.group.sum_(correct)
+        return correct.double() / self.n_samples
 
     def kept_weight(self, held_out: Tensor) -> Tensor:
         """Total `unit_weights` of the rows that each candidate learns from, (k,) float64: those outside its fold."""
@@ -220,7 +272,7 @@ class Objective:
         folds, candidate = torch.unique(held_out, return_inverse=True)
         kept = [torch.where(self._fold_of_each == fold, 0, weights).sum(dtype=torch.float64) for fold in folds]
         total = torch.stack(kept)[candidate]
-        all_reduce_(total)
+        self.group.sum_(total)
         return total
 
     def scores(self, coef: Tensor) -> Iterator[tuple[slice, Tensor]]:
@@ -234,15 +286,15 @@ class Objective:
             yield rows, scores.view(k, c, -1)
 
     def second_moment(self, rows: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """G = weighted mean of x x^T over the given rows, (d, d)."""
+        """G = weighted mean of x x^T over the given rows of each process, (d, d)."""
         features, d = self.features.at(dtype), self.features.n_features
-        if self.row_weights is None and suits_bytes(features) and len(rows) <= MOST_SUMMANDS:
+        if self.row_weights is None and 0 < len(rows) <= MOST_SUMMANDS and suits_bytes(features):
             moment = byte_second_moment(features, rows, 4 * self.chunk_rows)
         else:
             moment = torch.zeros(d, d, dtype=dtype, device=features.device)
             for weighted, chunk in self._weighted_rows(rows, dtype):
                 moment.addmm_(weighted.mT, chunk)
-        all_reduce_(moment)
+        self.group.sum_(moment)
         return moment.div_(self._sampled_weight(rows))
 
     def second_moment_times(self, matrix: Tensor, rows: Tensor) -> Tensor:
@@ -250,7 +302,7 @@ class Objective:
         product = torch.zeros_like(matrix)
         for weighted, chunk in self._weighted_rows(rows, matrix.dtype):
             product.addmm_(weighted.mT, chunk @ matrix)
-        all_reduce_(product)
+        self.group.sum_(product)
         return product / self._sampled_weight(rows)
 
     def _weighted_rows(self, rows: Tensor, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
@@ -267,7 +319,7 @@ class Objective:
     def _sampled_weight(self, rows: Tensor) -> float:
         ones = torch.ones(len(rows), device=self.features.device)
         total = (ones if self.unit_weights is None else self.unit_weights[rows]).sum(dtype=torch.float64)
-        all_reduce_(total)
+        self.group.sum_(total)
         return max(float(total), torch.finfo(torch.float32).tiny)
 
     def _held(self, rows: slice, held_out: Tensor) -> Tensor:
@@ -302,40 +354,9 @@ def score_rows(model: LinearModel, dataset: Dataset, chunk_rows: int = CHUNK_ROW
 
 def label_rows(model: LinearModel, dataset: Dataset) -> Tensor:
     """The model's label for every row of `dataset`, (n,) int64; ties go to the lowest class."""
-    return torch.cat([scores.argmax(1) for _, scores in score_rows(model, dataset)])
+    return torch.cat([dataset.labels[:0], *(scores.argmax(1) for _, scores in score_rows(model, dataset))])
 
 
 def squared_norm(coef: Tensor) -> Tensor:
     """sum of squares per candidate, (k,) float64: accumulated in float64 whatever coef's precision."""
     return coef.flatten(1).square().sum(1, dtype=torch.float64)
-
-
-def n_processes() -> int:
-    """How many processes hold rows: those of the group of `torch.distributed`, 1 without one."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def refuse_own_scaling(features: Features) -> None:
-    """Raise `InputError` in every process of a group whose processes do not see their rows through one scaling.
-
-    One number is compared, whatever the shapes are. Without a group there is nothing to compare.
-    """
-    if n_processes() == 1:
-        return
-    digest = hashlib.sha256(f"{features.n_classes},{features.dtype},{features.scaling.bias}".encode())
-    for part in (features.scaling.scale, features.scaling.shift):
-        digest.update(part.double().cpu().contiguous().numpy().tobytes())
-    number = int.from_bytes(digest.digest()[:7], "big")
-    ends = torch.tensor([number, -number], device=features.device)
-    dist.all_reduce(ends, dist.ReduceOp.MAX)
-    if int(ends[0]) != -int(ends[1]):
-        raise InputError(
-            f"the {n_processes()} processes of the group must see their rows through one scaling, with as many classes "
-            "and in one precision; they do not. Fit a Scaling on all rows once and give every process Features with it."
-        )
-
-
-def all_reduce_(tensor: Tensor, *, largest: bool = False) -> None:
-    """Sums over all processes, or the largest values."""
-    if n_processes() > 1 and tensor.numel():
-        dist.all_reduce(tensor, dist.ReduceOp.MAX if largest else dist.ReduceOp.SUM)

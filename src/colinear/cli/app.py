@@ -1,7 +1,7 @@
 """The program `colinear`: its commands, and what becomes of whatever goes wrong in them.
 
-Exit status: 0 done, 1 a check failed, 2 a mistake in what was given or a place that cannot be read or written,
-128 + N stopped by signal N (130: Ctrl-C). A defect of ours keeps its traceback.
+Exit status: 0 done, 1 a check failed or a process of the group has gone, 2 a mistake in what was given or a place that
+cannot be read or written, 128 + N stopped by signal N (130: Ctrl-C). A defect of ours keeps its traceback.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from colinear.cli import commands
 from colinear.cli.signals import Stopped, exit_status, heeding, leave
+from colinear.parallel.launch import GroupError, Launch
 from colinear.texts import cut_middle, printable
 
 OBJECTS = 10_000  # made between two looks for garbage; at Python's 700 these take a sixth of `tune digits`
@@ -74,6 +75,11 @@ def start(
 ) -> None:
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
+    elif Launch.find() is None:
+        return
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch's stacks of frames about a peer that is gone
+    if context.invoked_subcommand != "tune":
+        raise typer.BadParameter(f"{context.invoked_subcommand} takes one process; torchrun and srun are for tune.")
 
 
 for panel, names in {
@@ -125,17 +131,28 @@ def _status_of(error: BaseException) -> int | None:
     if isinstance(error, USAGE_ERRORS):
         context = getattr(error, "ctx", None)
         command = "colinear" if context is None else context.command_path
+        if not _speaks():
+            return 2
         _complain(error.format_message(), f"See `{command} --help`.")  # type: ignore[attr-defined]
         return 2
     if isinstance(error, BrokenPipeError):
         _silence(sys.stdout)
         _silence(sys.stderr)
         return 1
+    if isinstance(error, GroupError):
+        _complain(str(error))
+        return 1
     message = _explain(error)
     if message is None:
         return None
     _complain(message)
     return 2
+
+
+def _speaks() -> bool:
+    """Whether this process says what is wrong with the command line, which every process of a launch reads."""
+    launch = Launch.find()
+    return launch is None or launch.rank == 0
 
 
 def _explain(error: BaseException) -> str | None:

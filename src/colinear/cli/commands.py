@@ -9,6 +9,7 @@ import typer
 
 from colinear.checks import MOST_COUNT, MOST_SEED
 from colinear.cli import options as o
+from colinear.parallel.launch import TIMEOUT
 from colinear.search.option import PANELS
 from colinear.search.settings import Settings
 
@@ -33,6 +34,16 @@ def tune(
     log_dir: Annotated[
         Path | None, o.place("DIR", "Write TensorBoard event files too; also with --resume.", "run")
     ] = None,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            max=1e6,
+            metavar="SECONDS",
+            help="Under torchrun or srun: how long a process waits for the others.",
+            rich_help_panel=PANELS["run"],
+        ),
+    ] = TIMEOUT,
     quiet: o.Quiet = False,
     json: o.Json = False,
     **settings: Any,

@@ -14,19 +14,22 @@ from colinear.checks import InputError, check_number
 from colinear.cli.console import Output
 from colinear.cli.progress import Transfer, Watcher, heard, open_log, stop
 from colinear.cli.signals import Stopped
+from colinear.cli.together import together
 from colinear.cli.tries import refuse_try, run_tries
 from colinear.datasets import draw_shots, open_split
 from colinear.datasets.base import Split
 from colinear.datasets.shardfiles import EMBEDDINGS
 from colinear.datasets.sources import NAMED
 from colinear.outputs import MODEL, check_output
+from colinear.parallel.group import Group
+from colinear.parallel.launch import GroupError
 from colinear.search.device import pick_device
 from colinear.search.memory import check_memory
 from colinear.search.option import check_needs, list_options, solver_parameters
 from colinear.search.regs import parse_regs
 from colinear.search.runfolder import RunFolder, refuse_used
 from colinear.search.settings import Settings
-from colinear.search.tune import Run, sgd_search, tune
+from colinear.search.tune import Run, check_processes, sgd_search, tune
 from colinear.search.winner import LossRun
 from colinear.search.written import read_settings
 from colinear.tracking import TensorBoardLog, find_writer
@@ -36,28 +39,46 @@ Values = Mapping[str, Any]
 
 def run_tune(values: Values, given: Mapping[str, str]) -> None:
     """Run or resume a search, show it, and write its figures."""
+    with together(values["timeout"]) as group:
+        if group.leads:
+            _lead(values, given, group)
+            return
+        settings, split = _begin(values, given, Output(quiet=True), group)
+        if not group.gather(False)[0]:
+            tune(settings, split, None, group=group)
+
+
+def _begin(values: Values, given: Mapping[str, str], output: Output, group: Group) -> tuple[Settings, Split]:
+    """The settings and all rows, checked before a folder is made."""
+    if values["resume"] is not None:
+        settings = _settings_of(Path(values["resume"]), given)
+        check_processes(settings, group.size)
+        return settings, _open(settings, output)
+    settings = tune_settings(values, given)
+    check_processes(settings, group.size)
+    if values["out"] is not None and group.leads:
+        refuse_used(Path(values["out"]))
+    split = _open(settings, output)
+    rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
+    if settings.regs is not None:
+        settings = replace(settings, regs=parse_regs(values["regs"], rows.n_samples))
+    check_memory(settings, split.train.n_classes, split.train.n_features + 1, pick_device(settings.device))
+    return settings, split
+
+
+def _lead(values: Values, given: Mapping[str, str], group: Group) -> None:
+    """The whole run in the only process, or the first of its group: it alone writes and speaks."""
     from colinear.report.page import check_report
 
     output = Output(quiet=values["quiet"], as_json=values["json"])
     if values["log_dir"] is not None:
         find_writer()
-    if values["resume"] is not None:
-        path: Path | None = Path(values["resume"])
-        settings = _settings_of(Path(values["resume"]), given)
-        split = _open(settings, output)
-    else:
-        settings = tune_settings(values, given)
-        out = None if values["out"] is None else Path(values["out"])
-        if out is not None:
-            refuse_used(out)
-        split = _open(settings, output)
-        rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
-        if settings.regs is not None:
-            settings = replace(settings, regs=parse_regs(values["regs"], rows.n_samples))
-        # before a folder is made
-        check_memory(settings, split.train.n_classes, split.train.n_features + 1, pick_device(settings.device))
-        path = out
-    with open_log(values["log_dir"], settings) as log, RunFolder(path or _default_folder(settings.data)) as folder:
+    settings, split = _begin(values, given, output, group)
+    path = values["resume"] or values["out"]
+    with (
+        open_log(values["log_dir"], settings) as log,
+        RunFolder(Path(path) if path else _default_folder(settings.data)) as folder,
+    ):
         path = folder.path
         if values["resume"] is None:
             refuse_used(path)
@@ -65,7 +86,10 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
         if settings.shots is not None:
             run_tries(settings, split, folder, output, log)
             return
-        runs = _find_or_tune(settings, split, folder, output, log)
+        runs = _finished_runs(settings, split, folder, output, log)
+        group.gather(bool(runs))
+        runs = runs or _tune(settings, split, folder, output, log, group)
+        group.end()
         try:
             names = _write_figures(runs, split, folder, log)
             report = _write_report(runs, split, folder)
@@ -164,9 +188,27 @@ def _open(settings: Settings, output: Output) -> Split:
         return open_split(settings.data, settings.data_dir, label=settings.label, seed=settings.seed, progress=transfer)
 
 
+def _tune(
+    settings: Settings, split: Split, folder: RunFolder, output: Output, log: TensorBoardLog | None, group: Group
+) -> list[LossRun]:
+    """Search; a signal, or a process of the group that has gone, says what is kept and how to go on."""
+    from colinear.report.record import Recorder
+
+    with Watcher(output) as watcher:
+        try:
+            runs = tune(settings, split, folder, Recorder(heard(watcher, log), folder, split), group)
+            watcher.heed()
+        except (KeyboardInterrupt, Stopped, GroupError) as error:
+            kept = ", ".join(watcher.finished_losses) or "no loss yet"
+            if isinstance(error, GroupError) and not watcher.stopping:
+                raise GroupError(f"{error} Kept in {folder.path}: {kept}. Go on with --resume {folder.path}") from None
+            stop(watcher, folder, kept, error)
+    return runs
+
+
 def _settings_of(path: Path, given: Mapping[str, str]) -> Settings:
     """The settings that the run in `path` was started with; nothing else may be asked of it."""
-    others = [text for name, text in given.items() if name not in ("resume", "quiet", "json", "log_dir")]
+    others = [text for name, text in given.items() if name not in ("resume", "timeout", "quiet", "json", "log_dir")]
     if others:
         raise InputError(
             f"--resume goes on with the run's own settings; leave out {', '.join(others)}, or start a new run."
@@ -191,24 +233,15 @@ def _default_folder(data: str) -> Path:
     raise InputError(f"runs/ holds 999 runs named {name}. Pass --out.")
 
 
-def _find_or_tune(
+def _finished_runs(
     settings: Settings, split: Split, folder: RunFolder, output: Output, log: TensorBoardLog | None
 ) -> list[LossRun]:
-    """The runs of a folder whose every loss is finished, shown again, or a search; a signal says how to go on."""
-    from colinear.report.record import Recorder
-
+    """The runs of a folder whose every loss is finished, shown again; none where there is something to do."""
     runs = Run(settings, split, folder).finished()
     if runs:
         output.note(f"{folder.path} is finished already.")
         for run in runs:
             heard(Watcher(output), log).finished(run)
-        return runs
-    with Watcher(output) as watcher:
-        try:
-            runs = tune(settings, split, folder, Recorder(heard(watcher, log), folder, split))
-            watcher.heed()
-        except (KeyboardInterrupt, Stopped) as error:
-            stop(watcher, folder, ", ".join(watcher.finished_losses) or "no loss yet", error)
     return runs
 
 

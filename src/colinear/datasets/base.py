@@ -202,6 +202,11 @@ def move_together(parts: Sequence[Dataset], device: torch.device) -> list[Datase
     return [move(part) for part in parts]
 
 
+def take_range(dataset: Dataset, rows: slice) -> Dataset:
+    """A range of rows, perhaps of none: no array is empty, but a choice of its rows may be."""
+    return dataset.subset(rows if rows.start < rows.stop else torch.empty(0, dtype=torch.int64))
+
+
 def split_tail(dataset: Dataset, share: float) -> tuple[Dataset, Dataset]:
     """Split off the last `share` of the rows, as the course does: (first rows, last rows)."""
     held = round(share * dataset.n_samples)

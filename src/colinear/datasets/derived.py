@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.datasets.base import Counted, Dataset, ImageShape, move_together
+from colinear.datasets.base import Counted, Dataset, ImageShape, move_together, take_range
 
 
 class DerivedDataset(Counted):
@@ -72,8 +72,13 @@ class JoinedDataset(DerivedDataset):
         return taken
 
     def subset(self, rows: slice | Tensor) -> Dataset:
-        """Not needed by anything that joins rows; say so rather than copy."""
-        raise InputError("a joined dataset has no subsets: take the subset of its parts, then join.")
+        """A range of rows. Nothing that joins rows needs others; say so rather than copy."""
+        if isinstance(rows, Tensor) or rows.step not in (None, 1):
+            raise InputError("a joined dataset has no subsets but ranges: take the subset of its parts, then join.")
+        start, stop, _ = rows.indices(self.n_samples)
+        cut = self.first.n_samples
+        first = take_range(self.first, slice(min(start, cut), min(stop, cut)))
+        return JoinedDataset(first, take_range(self.second, slice(max(start - cut, 0), max(stop - cut, 0))))
 
     def to(self, device: torch.device) -> JoinedDataset:
         first, second = move_together((self.first, self.second), device)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from colinear.checks import MOST_INTERCEPT_SCALING, InputError, check_finite, check_number
 from colinear.datasets.base import Dataset
-from colinear.datasets.moments import Moments, scaled_by_power
+from colinear.datasets.moments import Moments, largest_weight, scaled_by_power
+from colinear.parallel.group import ALONE, Group
 
 LARGEST_SPREAD = 1e304  # and its inverse the smallest: weights on raw columns are numbers divided by it
 # a spread of so much of the mean is that of rounding: dividing by it would blow up noise
@@ -69,8 +70,9 @@ def fit_scaling(
     standardize: bool = False,
     intercept_scaling: float = 1.0,
     row_weights: Tensor | None = None,
+    group: Group = ALONE,
 ) -> Scaling:
-    """Statistics of the training rows in one pass, float64.
+    """Statistics of the training rows, those of all processes of the group, in one pass, float64.
 
     Images: divided by `value_range`, minus the mean of each channel (the course's preprocessing). Feature
     tables: minus the mean of each column. `standardize` also divides each column by its standard deviation;
@@ -80,12 +82,13 @@ def fit_scaling(
     """
     # whole numbers below 256 sum exactly in float32 (2,048 * 255 < 2^24), nine times faster than in float64
     whole = dataset.dtype == torch.uint8 and row_weights is None and not standardize
-    moments = Moments(dataset, squares=standardize)
+    first_row, before = _join_rows(dataset, group, standardize, row_weights is not None)
+    moments = Moments(torch.zeros_like(first_row) if whole else first_row, squares=standardize)
     room = torch.empty(CHUNK_ROWS if whole else 0, dataset.n_features, device=dataset.labels.device)
-    weights = None if row_weights is None else scaled_by_power(row_weights, row_weights.max())
+    weights = None if row_weights is None else scaled_by_power(row_weights, largest_weight(row_weights, group))
     for start in range(0, dataset.n_samples, CHUNK_ROWS):
         raw = dataset.take(slice(start, start + CHUNK_ROWS))
-        check_finite(raw, f"features of {dataset.name}", start)
+        check_finite(raw, f"features of {dataset.name}", before + start)
         if not (center or standardize):
             continue
         if whole:
@@ -95,6 +98,7 @@ def fit_scaling(
     scale = torch.tensor(1.0 / dataset.value_range, dtype=torch.float64)
     if not (center or standardize):
         return Scaling(scale, torch.zeros(dataset.n_features, dtype=torch.float64), intercept_scaling)
+    moments.sum_over(group)
     mean, spread = moments.mean / dataset.value_range, moments.spread / dataset.value_range
     if dataset.image_shape is not None and not standardize:
         channels = dataset.image_shape[0]
@@ -105,6 +109,20 @@ def fit_scaling(
         spread = _check_spread(dataset, spread, moments.mean / dataset.value_range)
         scale, mean = scale / spread, mean / spread
     return Scaling(scale, mean, intercept_scaling)
+
+
+def _join_rows(dataset: Dataset, group: Group, *settings: bool) -> tuple[Tensor, int]:
+    """The first row (1, d) of all processes, and how many rows come before those of this one."""
+    facts = {
+        "number of columns": dataset.n_features,
+        "precision": str(dataset.dtype),
+        "value range": dataset.value_range,
+    }
+    group.agree({**facts, "settings of the scaling": settings})
+    first = dataset.take(slice(0, 1))
+    every = group.gather((dataset.n_samples, first.cpu()))
+    row = next((row for count, row in every if count), first)
+    return row.to(first.device), sum(count for count, _ in every[: group.rank])
 
 
 def _check_spread(dataset: Dataset, spread: Tensor, mean: Tensor) -> Tensor:

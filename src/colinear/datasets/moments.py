@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from colinear.datasets.base import Dataset
+from colinear.parallel.group import Group
 
 
 class Moments:
@@ -15,8 +15,8 @@ class Moments:
     the last bit as without it where these are, too.
     """
 
-    def __init__(self, dataset: Dataset, *, squares: bool) -> None:
-        self.origin, self.squares = dataset.take(slice(0, 1)).double(), squares
+    def __init__(self, first_row: Tensor, *, squares: bool) -> None:
+        self.origin, self.squares = first_row.double(), squares
         self.first, self.second, self.largest = torch.zeros_like(self.origin.expand(3, -1)).unbind()
         self.total = 0.0
 
@@ -32,10 +32,17 @@ class Moments:
             self.second += ones @ chunk.square_()
 
     def add_whole(self, chunk: Tensor) -> None:
-        """Rows of small whole numbers in float32, from zero."""
-        self.origin = torch.zeros_like(self.origin)
+        """Rows of small whole numbers in float32, where the first row is zero."""
         self.first += chunk.new_ones(len(chunk)) @ chunk
         self.total += len(chunk)
+
+    def sum_over(self, group: Group) -> None:
+        """Join the sums of all processes, which have the same first row."""
+        largest, total = self.largest.clone(), self.first.new_tensor([self.total])
+        group.max_(largest)
+        self._widen(largest)
+        group.sum_(total, self.first, self.second)
+        self.total = float(total)
 
     def _widen(self, largest: Tensor) -> None:
         """Divide the differences by the larger of two powers from now on."""
@@ -56,6 +63,13 @@ class Moments:
         """Standard deviations (d,) float64, on the host."""
         first, second = self.first / self.total, self.second / self.total
         return ((second - first.square()).clamp_(min=0).sqrt_() * _power(self.largest)).cpu()
+
+
+def largest_weight(row_weights: Tensor, group: Group) -> Tensor:
+    """The largest row weight of all processes, (1,) float64."""
+    largest: Tensor = torch.cat([row_weights.double(), row_weights.new_zeros(1).double()]).max().view(1)
+    group.max_(largest)
+    return largest
 
 
 def scaled_by_power(values: Tensor, largest: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ from colinear.search.settings import LOSS_NAMES, Settings
 from colinear.search.written import entry_problem
 
 
-def run_identity(settings: Settings, split: Split) -> dict[str, Any]:
-    """What must be the same for a checkpoint to go on: settings, data, threads, versions."""
+def run_identity(settings: Settings, split: Split, processes: int = 1) -> dict[str, Any]:
+    """What must be the same for a checkpoint to go on: settings, data, threads, versions; processes, if several."""
     return {
         "settings": settings.to_json(),
         "training data": split.train.fingerprint,
@@ -28,6 +28,7 @@ def run_identity(settings: Settings, split: Split) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "version": version("colinear"),
+        **({"processes": processes} if processes > 1 else {}),
     }
 
 

@@ -16,6 +16,7 @@ from colinear.datasets.features import Features
 from colinear.datasets.stratified import deal_folds
 from colinear.losses import LOSSES
 from colinear.objective import Objective
+from colinear.parallel.group import ALONE, Group
 from colinear.search.strengths import N_FIRST, Rule, choose, default_regs, find_end, go_on, list_missing
 from colinear.search.trials import Progress, SearchResult, Trial
 from colinear.search.wording import warn_of_end
@@ -115,19 +116,21 @@ class PathSearch:
         refit_on: Features | None = None,
         preconditioner: Preconditioner | None = None,
         report: Callable[[Progress], None] | None = None,
+        group: Group = ALONE,
     ) -> SearchResult:
         """Compare strengths on `validation`; the winner's weights come from `refit_on` if that is given.
 
         preconditioner : of the training rows, if an earlier search on them has made it.
+        group : of the processes that hold the rows, those given here.
         """
         started = time.perf_counter()
-        objective, judge = Objective(train), Objective(validation)
+        objective, judge = Objective(train, group=group), Objective(validation, group=group)
         solve = self._solver(objective, preconditioner)
 
         def attempt(regs: tuple[float, ...], start: Tensor | None, done: int, total: int) -> Tried:
             path = solve(objective, regs=regs, start=start, report=_relay(report, done, total))
             accuracies = judge.accuracy(path.coef.to(train.dtype)).tolist()
-            errors = [math.sqrt(share * (1 - share) / validation.n_samples) for share in accuracies]
+            errors = [math.sqrt(share * (1 - share) / judge.n_samples) for share in accuracies]
             return self._tried(path, objective, accuracies, errors)
 
         tried, order, details = self._explore(objective, attempt)
@@ -135,10 +138,10 @@ class PathSearch:
         if refit_on is not None:
             winner = tried.trials[order[0]]
             start = tried.coef[order[0]].to(refit_on.dtype)
-            [point] = solve(Objective(refit_on), regs=(winner.reg,), start=start).points
+            [point] = solve(refitting := Objective(refit_on, group=group), regs=(winner.reg,), start=start).points
             refitted = point.coef
             details["refit"] = {
-                "n_train": refit_on.n_samples, "objective": point.objective, "relative_gap": point.relative_gap,
+                "n_train": refitting.n_samples, "objective": point.objective, "relative_gap": point.relative_gap,
                 "passes": point.passes, "status": point.status.key,
             }  # fmt: skip
         return self._result(tried, order, details, started, refitted)
@@ -151,6 +154,7 @@ class PathSearch:
         *,
         preconditioner: Preconditioner | None = None,
         report: Callable[[Progress], None] | None = None,
+        group: Group = ALONE,
     ) -> SearchResult:
         """Compare strengths by stratified folds; every weight returned was trained on all rows.
 
@@ -162,8 +166,9 @@ class PathSearch:
         All rows are solved first; every strength on every fold's complement then starts from there.
         """
         started = time.perf_counter()
-        folds = deal_folds(plain.labels, n_folds, self.seed, plain.dataset.class_names)
-        objective, judge = Objective(train), Objective(plain)
+        objective, judge = Objective(train, group=group), Objective(plain, group=group)
+        labels = torch.cat(group.gather(plain.labels))
+        folds = deal_folds(labels, n_folds, self.seed, plain.dataset.class_names)[judge.rows]
         solve = self._solver(objective, preconditioner)
 
         def attempt(regs: tuple[float, ...], start: Tensor | None, done: int, total: int) -> Tried:

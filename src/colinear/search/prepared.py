@@ -8,10 +8,11 @@ from functools import cached_property
 import torch
 
 from colinear.datasets.augment import Augmentation, parse_augment
-from colinear.datasets.base import Dataset, Split
+from colinear.datasets.base import Dataset, Split, take_range
 from colinear.datasets.derived import JoinedDataset
 from colinear.datasets.features import Features, Scaling, fit_scaling
 from colinear.objective import Objective
+from colinear.parallel.group import ALONE, Group
 from colinear.search.settings import Settings
 from colinear.solvers.path import fit_preconditioner
 from colinear.solvers.preconditioner import Preconditioner
@@ -24,27 +25,32 @@ class Prepared:
 
     train : what is trained on, with the copies that `augment` asks for;   everything : training and validation
     rows once each;   augmentation : None, or what makes the copies.
+    split : all rows;   own : those of this process of the group, ranges of each part, as are all that follow.
     """
 
     settings: Settings
     split: Split
     scaling: Scaling
     augmentation: Augmentation | None
+    own: Split
+    group: Group = ALONE
 
     @classmethod
-    def fit(cls, settings: Settings, split: Split) -> Prepared:
+    def fit(cls, settings: Settings, split: Split, group: Group = ALONE) -> Prepared:
+        own = split if group.size == 1 else take_ranges(split, group)
         scaling = fit_scaling(
-            split.train, standardize=settings.standardize, intercept_scaling=settings.intercept_scaling
+            own.train, standardize=settings.standardize, intercept_scaling=settings.intercept_scaling, group=group
         )
-        return cls(settings, split, scaling, None if settings.augment is None else parse_augment(settings.augment))
+        augmentation = None if settings.augment is None else parse_augment(settings.augment)
+        return cls(settings, split, scaling, augmentation, own, group)
 
     @cached_property
     def train(self) -> Features:
-        return self.see(self.copies(self.split.train))
+        return self.see(self.copies(self.own.train))
 
     @cached_property
     def validation(self) -> Features:
-        return self.see(self.split.validation)
+        return self.see(self.own.validation)
 
     @cached_property
     def trained_on(self) -> Features:
@@ -59,7 +65,7 @@ class Prepared:
     @cached_property
     def preconditioner(self) -> Preconditioner | None:
         """Of `trained_on`, for all losses."""
-        return fit_preconditioner(Objective(self.trained_on), self.settings.seed)
+        return fit_preconditioner(Objective(self.trained_on, group=self.group), self.settings.seed)
 
     @cached_property
     def projection(self) -> Projection:
@@ -68,7 +74,8 @@ class Prepared:
 
     @cached_property
     def everything(self) -> Dataset:
-        return JoinedDataset(self.split.train, self.split.validation)
+        joined = JoinedDataset(self.split.train, self.split.validation)
+        return joined if self.group.size == 1 else joined.subset(self.group.own(joined.n_samples))
 
     def copies(self, dataset: Dataset) -> Dataset:
         """`dataset` with its further copies, if there are any."""
@@ -77,3 +84,12 @@ class Prepared:
     def see(self, dataset: Dataset) -> Features:
         """`dataset` through the scaling, in float64 if it is stored so, else float32."""
         return Features(dataset, self.scaling, torch.float64 if dataset.dtype == torch.float64 else torch.float32)
+
+
+def take_ranges(split: Split, group: Group) -> Split:
+    """The rows of each part that belong to this process of the group."""
+
+    def own(part: Dataset) -> Dataset:
+        return take_range(part, group.own(part.n_samples))
+
+    return Split(own(split.train), own(split.validation), None if split.test is None else own(split.test))

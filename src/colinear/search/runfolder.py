@@ -188,7 +188,7 @@ def check_identity(what: str, theirs: Any, mine: dict[str, Any]) -> None:
     colinear.checks.InputError: checkpoint a belongs to another run: its settings.steps is 5, this run's is 6. Start
     a new run with another --out.
     """
-    other, own = (_flatten(json.loads(json.dumps(identity))) for identity in (theirs, mine))
+    other, own = (flatten(json.loads(json.dumps(identity))) for identity in (theirs, mine))
     for key in sorted(set(other) | set(own)):
         if other.get(key) == own.get(key):
             continue
@@ -203,11 +203,11 @@ def check_identity(what: str, theirs: Any, mine: dict[str, Any]) -> None:
         )
 
 
-def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     """{"a": {"b": 1}} as {"a.b": 1}."""
     if not isinstance(value, dict):
         return {prefix.rstrip("."): value}
-    parts = (_flatten(part, f"{prefix}{key}.") for key, part in value.items())
+    parts = (flatten(part, f"{prefix}{key}.") for key, part in value.items())
     return {key: leaf for part in parts for key, leaf in part.items()}
 
 

@@ -10,6 +10,7 @@ from colinear.datasets.base import Dataset
 from colinear.metrics import confusion_matrix, wilson_interval
 from colinear.model import LinearModel
 from colinear.objective import label_rows
+from colinear.parallel.group import ALONE, Group
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,9 @@ class TestScore:
         return wilson_interval(self.correct, self.total)
 
 
-def score_test(model: LinearModel, dataset: Dataset) -> TestScore:
-    """Label every row of `dataset` with the finished model, from raw rows."""
+def score_test(model: LinearModel, dataset: Dataset, group: Group = ALONE) -> TestScore:
+    """Label every row of `dataset`, and of those of the other processes, with the finished model, from raw rows."""
     predicted = label_rows(model, dataset)
-    return TestScore.of(confusion_matrix(dataset.labels.to(predicted.device), predicted, model.n_classes))
+    confusion = confusion_matrix(dataset.labels.to(predicted.device), predicted, model.n_classes)
+    group.sum_(confusion)
+    return TestScore.of(confusion)

@@ -6,12 +6,13 @@ One way down: the split to the device, `Prepared` (the rows), a search (trials),
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
 from colinear.checks import InputError
 from colinear.datasets.base import Split
+from colinear.parallel.group import ALONE, Group
 from colinear.search.candidates import draw_candidates
 from colinear.search.checkpoints import Checkpoints, note_name, position_name, run_identity
 from colinear.search.device import pick_device
@@ -21,8 +22,8 @@ from colinear.search.optimum import place_winner
 from colinear.search.path_search import PathSearch
 from colinear.search.position import SearchPosition
 from colinear.search.prepared import Prepared
-from colinear.search.resultsfile import results_json
-from colinear.search.runfolder import RunFolder
+from colinear.search.resultsfile import results_json, versions
+from colinear.search.runfolder import RunFolder, flatten
 from colinear.search.settings import COURSE_BATCH, Settings
 from colinear.search.sgd_search import SGDSearch
 from colinear.search.trials import SearchResult
@@ -36,23 +37,39 @@ CHECKPOINT_SECONDS = 30.0
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What is searched, on which rows, where it is written and who is told."""
+    """What is searched, on which rows, where it is written and who is told.
+
+    group : the processes that search together, each with all of `split`, of which it takes its range of rows. The first
+    alone writes in its folder and tells its listener; the others need neither.
+    Raises `InputError` for settings that take one process.
+    """
 
     settings: Settings
     split: Split
-    folder: RunFolder
+    folder: RunFolder | None
     listener: Listener = field(default_factory=Silent)
+    group: Group = ALONE
+
+    def __post_init__(self) -> None:
+        check_processes(self.settings, self.group.size)
 
     @cached_property
     def prepared(self) -> Prepared:
         """The rows on the device that `settings` name. Raises `InputError` where the search cannot fit there."""
         device, train = pick_device(self.settings.device), self.split.train
         check_memory(self.settings, train.n_classes, train.n_features + 1, device)
-        return Prepared.fit(self.settings, self.split.to(device))
+        return Prepared.fit(self.settings, self.split.to(device), self.group)
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
-        return Checkpoints(self.folder, run_identity(self.settings, self.prepared.split))
+        return Checkpoints(self.place, run_identity(self.settings, self.prepared.split, self.group.size))
+
+    @property
+    def place(self) -> RunFolder:
+        """The folder, in the process that writes."""
+        if self.folder is None:
+            raise InputError("a run needs a folder in the first process of its group.")
+        return self.folder
 
     def finished(self) -> list[LossRun]:
         """The losses of a finished run (without `result`), or nothing if there is work left.
@@ -60,43 +77,68 @@ class Run:
         Raises `InputError` if results.json is damaged or has other settings, if a model is gone, or if the run was
         trained on other rows than those of `split`.
         """
-        place = self.folder.path
+        folder, place = self.place, self.place.path
         if not (place / "results.json").is_file() or any((place / "checkpoints").glob("*")):
             return []
-        results = read_results(self.folder, self.settings)
+        results = read_results(folder, self.settings)
         entries = results["runs"]
         if tuple(entry["loss"] for entry in entries) != self.settings.losses:
             return []
         if results["dataset"]["fingerprint"] != self.split.train.fingerprint:
             raise InputError(f"{place} is a run on other data than {self.settings.data} holds now. Start a new run.")
-        return [LossRun.read(self.folder, entry, "results.json") for entry in entries]
+        return [LossRun.read(folder, entry, "results.json") for entry in entries]
 
     def search(self) -> list[LossRun]:
-        """See `tune`. Nothing is written where the rows or the folder are refused."""
+        """See `tune`. Nothing is written where the rows or the folder are refused.
+
+        Returns nothing in the processes that follow the first.
+        """
+        self._agree()
+        if not self.group.leads:
+            return self._follow()
         self.checkpoints.refuse_foreign()
-        write_settings(self.folder, self.settings)
+        noted = {loss: self.checkpoints.noted(loss) for loss in self.settings.losses}
+        self.group.gather([loss for loss, note in noted.items() if note is None])
+        write_settings(self.place, self.settings)
         runs: list[LossRun] = []
-        for loss in self.settings.losses:
-            noted = self.checkpoints.noted(loss)
-            runs.append(self._finish(loss) if noted is None else LossRun.read(self.folder, noted, note_name(loss)))
+        for loss, note in noted.items():
+            runs.append(self._finish(loss) if note is None else LossRun.read(self.place, note, note_name(loss)))
             entries = [run.entry for run in runs]
-            self.folder.write_json("results.json", results_json(self.settings, self.prepared.split, entries))
-            self.folder.remove(position_name(loss))
+            self.place.write_json("results.json", results_json(self.settings, self.prepared.split, entries))
+            self.place.remove(position_name(loss))
             self.listener.finished(runs[-1])
         for loss in self.settings.losses:
-            self.folder.remove(note_name(loss))
+            self.place.remove(note_name(loss))
         return runs
+
+    def _agree(self) -> None:
+        """The rows on the device; refuse processes that have other settings, versions or data than the others."""
+        if self.group.size > 1:
+            parts = {part.name: getattr(self.split, part.name) for part in fields(self.split)}
+            data = {f"{name} data": part and part.fingerprint for name, part in parts.items()}
+            self.group.agree({**flatten(self.settings.to_json()), **data, **versions()})
+        _ = self.prepared
+
+    def _follow(self) -> list[LossRun]:
+        """Search with the first process what it has not finished before."""
+        waiting: list[str] = []
+        for loss in self.group.gather(waiting)[0]:
+            self._train(loss)
+        return []
 
     def _finish(self, loss: str) -> LossRun:
         """Search `loss`, and write its winner as a model and as a note that it is finished."""
+        run = self._train(loss)
+        self.place.write(model_name(loss), run.model.to_bytes())
+        self.checkpoints.note(run.entry)
+        return run
+
+    def _train(self, loss: str) -> LossRun:
         started = time.perf_counter()
         result = self._search_sgd(loss) if self.settings.solver == "sgd" else self._search_exact(loss)
         if result.winner.status is Status.DIVERGED:
             raise InputError(_all_diverged(loss, self.settings))
-        run = score_winner(result, self.prepared, time.perf_counter() - started)
-        self.folder.write(model_name(loss), run.model.to_bytes())
-        self.checkpoints.note(run.entry)
-        return run
+        return score_winner(result, self.prepared, time.perf_counter() - started)
 
     def _search_sgd(self, loss: str) -> SearchResult:
         rows, keeper = self.prepared, _Keeper(self, loss)
@@ -110,7 +152,9 @@ class Run:
         search = path_search(loss, settings)
         total = search.n_first * (1 + (settings.cv or 0))
         self.listener.started(loss, total, "strengths" if settings.cv is None else "fits")
-        shared: Any = {"preconditioner": rows.preconditioner, "report": self.listener.progressed}
+        shared: Any = {
+            "preconditioner": rows.preconditioner, "report": self.listener.progressed, "group": self.group
+        }  # fmt: skip
         if settings.cv is not None:
             return search.cross_validate(rows.trained_on, rows.see(rows.everything), settings.cv, **shared)
         refit_on = rows.refit_on if settings.refit else None
@@ -139,13 +183,32 @@ class _Keeper:
             raise KeyboardInterrupt
 
 
-def tune(settings: Settings, split: Split, folder: RunFolder, listener: Listener | None = None) -> list[LossRun]:
+def check_processes(settings: Settings, size: int) -> None:
+    """Raise `InputError` for settings with which several processes cannot search together."""
+    if size == 1:
+        return
+    alone = {
+        "--solver sgd": settings.solver == "sgd", "--shots": settings.shots is not None,
+        "--augment": settings.augment is not None,
+        "a GPU": pick_device(settings.device).type != "cpu",
+    }  # fmt: skip
+    for what in (name for name, wanted in alone.items() if wanted):
+        instead = "Give --device cpu" if what == "a GPU" else f"Leave {what} out"
+        raise InputError(
+            f"several processes, here {size}, search by the exact path and without {what}. {instead}, or start one."
+        )
+
+
+def tune(
+    settings: Settings, split: Split, folder: RunFolder | None, listener: Listener | None = None, group: Group = ALONE
+) -> list[LossRun]:
     """Search every loss of `settings`; after each one results.json and its model file are whole.
 
     A loss that an earlier process finished in this folder is taken from there; one that it had begun goes on
     from its last checkpoint. All training rows of `split` are used: few-shot runs begin with `tries.tune_tries`.
+    folder, group : see `Run`.
     """
-    return Run(settings, split, folder, listener or Silent()).search()
+    return Run(settings, split, folder, listener or Silent(), group).search()
 
 
 def sgd_search(loss: str, settings: Settings) -> SGDSearch:

@@ -53,7 +53,7 @@ def score_winner(result: SearchResult, prepared: Prepared, seconds: float) -> Lo
     seconds : that the search took, for results.json.
     """
     model = _fold(result, prepared)
-    test = None if prepared.split.test is None else score_test(model, prepared.split.test)
+    test = None if prepared.own.test is None else score_test(model, prepared.own.test, prepared.group)
     if test is not None:
         model.provenance["test_accuracy"] = test.accuracy
     return LossRun(result.loss, model, loss_json(result, test, seconds), test, result)

@@ -24,10 +24,10 @@ def check_scale(objective: Objective, reg: float = TINY) -> None:
     features = objective.features
     if features.dataset.dtype == torch.uint8:
         return
-    count = min(features.n_samples, ROWS)
-    rows: Tensor | slice = slice(0, count)
-    if count < features.n_samples:
-        rows = torch.arange(count, device=features.device) * features.n_samples // count
+    count = min(objective.n_samples, ROWS)
+    rows: Tensor | slice = slice(0, features.n_samples)
+    if count < objective.n_samples:
+        rows = objective.mine(torch.arange(count, device=features.device) * objective.n_samples // count)
     sizes = objective.column_sizes(rows)
     name = features.dataset.name
     advice = "Standardize the columns (standardize=True, --standardize) or rescale them."

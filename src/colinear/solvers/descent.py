@@ -25,6 +25,7 @@ WARM_WIDTH = 0.1  # from weights near an optimum: 1.0 leads away from it, a thir
 NARROWER = (0.03, 0.3)  # bounds of how much the smoothing shrinks at a time
 AIM = 0.4  # share of the tolerance left to the smoothing, whose part of the gap falls with the width squared
 SETTLED = 0.3  # share of the gap below which the smoothed problem counts as solved
+CHECKED = 8  # passes from one look at whether all processes have the same weights to the next
 STALE_STEPS = 5  # accepted steps in a row without a decrease beyond rounding: the precision is exhausted
 
 Report = Callable[[int, int, int, float], None]  # finished, of, passes, largest relative gap still open
@@ -163,6 +164,8 @@ class Descent:
     def _evaluate(self, lineup: _Lineup, coef: Tensor) -> Evaluation:
         self.passes += 1
         lineup.passes += 1
+        if self.passes % CHECKED == 1:
+            self.objective.group.check_weights(coef)
         loss = self.loss.smooth(lineup.widths)
         return self.objective.evaluate(coef, lineup.regs, loss, lineup.held_out, curvature=True)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.objective import Objective, all_reduce_
+from colinear.objective import Objective
 from colinear.solvers.descent import Report
 from colinear.solvers.solution import Path
 
@@ -34,7 +34,7 @@ class FoldBatch:
 
     def mask(self, objective: Objective) -> Objective:
         """`objective` with these folds. It may hold further copies of all n rows, each block in the order of folds."""
-        device, copies = objective.features.device, objective.features.n_samples // len(self.folds)
+        device, copies = objective.features.device, objective.features.n_samples // max(1, len(self.folds))
         row_weights = objective.row_weights
         if self.trained is not None:
             trained = self.trained.to(device).double().repeat(copies)
@@ -170,8 +170,8 @@ def _judge(judged: Objective, folds: Tensor, coef: Tensor) -> tuple[Tensor, Tens
     folds = folds.to(features.device)
     ones = torch.ones(len(folds), dtype=torch.float64)
     weights = (ones if judged.row_weights is None else judged.row_weights).to(features.device)
-    counted = torch.bincount(folds, weights, n_folds + 1)[:n_folds]
-    all_reduce_(counted)
+    counted = torch.bincount(folds, weights, n_folds + 1)[:n_folds].double()  # of no rows it is whole numbers
+    judged.group.sum_(counted)
     if not bool((counted > 0).all()):
         raise InputError("every fold must hold rows of weight > 0; give other sample_weight or cv.")
     correct = counted.new_zeros(coef.shape[:2])
@@ -180,5 +180,5 @@ def _judge(judged: Objective, folds: Tensor, coef: Tensor) -> tuple[Tensor, Tens
         right = (scores.max(1).indices == features.labels[rows]).view(*coef.shape[:2], -1)
         mine = folds[rows] == torch.arange(n_folds, device=features.device).unsqueeze(1)  # (f, b)
         correct += (right & mine).double() @ weights[rows]
-    all_reduce_(correct)
+    judged.group.sum_(correct)
     return correct, counted

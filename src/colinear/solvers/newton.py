@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from colinear.losses import Hinge, Loss
-from colinear.objective import Objective, n_processes
+from colinear.objective import Objective
 from colinear.solvers.arguments import check_solve
 from colinear.solvers.basis import Basis
 from colinear.solvers.candidate import CLOSE, USUAL_PRODUCTS, Candidate
@@ -41,12 +41,11 @@ MARGIN_COST = 2e3  # flops of a margin in such a step: a hundred numbers are rea
 
 
 def suits_newton(objective: Objective, loss: Loss | None = None, tuning: Tuning = USUAL) -> bool:
-    """Whether a Hessian of the objective is cheap enough, and all rows are in this process.   loss : the hinge."""
+    """Whether a Hessian of the objective, of the rows of all processes, is cheap enough.   loss : the hinge."""
     loss, features = loss or Hinge(), objective.features
-    n, c, d = features.n_samples, features.n_classes, features.n_features
+    n, c, d = objective.n_samples, features.n_classes, features.n_features
     work = loss.hessian_products(c) * n * d * d
-    cheap = c * d <= tuning.newton_weights and n * max(c, d) <= tuning.newton_values and work <= tuning.newton_flops
-    return cheap and n_processes() == 1
+    return c * d <= tuning.newton_weights and n * max(c, d) <= tuning.newton_values and work <= tuning.newton_flops
 
 
 def solve_newton(

@@ -18,11 +18,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from colinear.checks import InputError
 from colinear.datasets.base import Dataset
 from colinear.datasets.features import Features, fit_scaling
-from colinear.losses import Loss
-from colinear.objective import Objective, n_processes, refuse_own_scaling
+from colinear.losses import LOSSES, Loss
+from colinear.objective import Objective
 from colinear.solvers.arguments import check_scale, check_solve
 from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Report
 from colinear.solvers.newton import Newton, suits_newton
@@ -72,8 +71,8 @@ def solve_path(
 
     Returns a `Path`. A point that did not reach tol says so in its status, with the gap it has.
     Raises   `InputError` for strengths or limits that cannot be, for a `held_out` that leaves no rows, and for features
-             so large or so small that float64 cannot hold the problem; in a group of several processes for a
-             `Dataset`, which each would centre by its own mean, and for different scalings.
+             so large or so small that float64 cannot hold the problem; in an objective's group of several processes
+             for scalings or arguments that differ.
     Error    objective and gap are float64 throughout (relative error about 1e-13 n_features).
     Cost     one pass serves all strengths that are still open: 4 k c n d flops; with at least two columns for one row
              4 k c n^2, see `rowspace`. Small problems use one thread.
@@ -87,10 +86,15 @@ def solve_path(
     """
     started = time.perf_counter()
     objective = _as_objective(data, tuning)
-    refuse_own_scaling(objective.features)
     strengths = torch.as_tensor(regs, dtype=torch.float64).cpu()
+    processes = objective.group
+    objective.agree(
+        loss=repr(loss), strengths=strengths, tol=tol, max_passes=max_passes, seed=seed, tuning=tuning, start=start,
+        **{"held-out folds": held_out},
+    )  # fmt: skip
     check_solve(objective, strengths, tol, max_passes, held_out)
-    space = RowSpace.of(objective) if suits_row_space(objective.features, tuning) else None
+    objective = _gather_few(objective, tuning)
+    space = RowSpace.of(objective) if suits_row_space(objective, tuning) else None
     if space is not None:
         whole, objective, preconditioner = objective, space.objective, None
         start = None if start is None else space.restrict(start)
@@ -111,13 +115,12 @@ def solve_path(
     k, shape = len(strengths), (features.n_classes, features.n_features)
     found: list[PathPoint | None] = [None] * k
     passes = 0
-    rows = objective.most_rows  # not those here: all processes take the same steps
-    product = 2.0 * shape[0] * shape[1] * min(rows, objective.chunk_rows)  # flops, for each strength
+    product = 2.0 * shape[0] * shape[1] * min(objective.n_samples, objective.chunk_rows)  # flops, for each strength
     with one_thread_if(k * product <= PRODUCT_ALONE and features.device.type == "cpu"):
         for group in _groups(strengths, shape, product, start is not None, tuning):
             descent = Descent(
                 objective, loss, strengths, held_out, tol, max_passes, preconditioner, found, report, newton,
-                _pairs(len(group) * shape[0] * shape[1], rows, tuning),
+                _pairs(len(group) * shape[0] * shape[1], objective.n_samples, tuning),
             )  # fmt: skip
             if start is None:
                 known = [_extrapolate(number, strengths, held_out, found) for number in group]
@@ -132,6 +135,7 @@ def solve_path(
     if space is not None:
         details["subspace"] = {"directions": shape[1], "of": len(space.basis), "share": 1.0}
         points = _lift(points, space, whole, loss, held_out, tol)
+    processes.check_weights(torch.stack([point.coef for point in points]))
     return Path(tuple(points), passes, setup, time.perf_counter() - started, details)
 
 
@@ -176,8 +180,19 @@ def fit_preconditioner(objective: Objective, seed: int = 0, tuning: Tuning = USU
     torch.Size([65, 65])
     """
     check_scale(objective)
-    few = suits_row_space(objective.features, tuning)
+    objective = _gather_few(objective, tuning)
+    few = suits_row_space(objective, tuning)
     return None if few else Preconditioner(Spectrum.fit(objective, seed, tuning))
+
+
+def _gather_few(objective: Objective, tuning: Tuning) -> Objective:
+    """All rows in every process of the group where they are few: each then does what one process alone does.
+
+    The space of the rows and Newton's method need them at once, and messages would take longer than such passes.
+    """
+    newton = any(suits_newton(objective, loss, tuning) for loss in LOSSES.values())
+    few = newton or suits_row_space(objective, tuning)
+    return objective.together() if few else objective
 
 
 def _newton(
@@ -193,11 +208,6 @@ def _as_objective(data: Dataset | Features | Objective, tuning: Tuning) -> Objec
         return data
     if isinstance(data, Features):
         return Objective(data, chunk_rows=tuning.chunk_rows)
-    if (processes := n_processes()) > 1:
-        raise InputError(
-            f"a Dataset is centred by its own mean, and this process is one of a group of {processes}, each with its "
-            "rows. Fit a Scaling on all rows once and pass an Objective of Features with it in every process."
-        )
     dtype = torch.float64 if data.dtype == torch.float64 else torch.float32
     return Objective(Features(data, fit_scaling(data), dtype), chunk_rows=tuning.chunk_rows)
 

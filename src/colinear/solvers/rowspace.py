@@ -14,17 +14,16 @@ from torch import Tensor
 
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.features import Features, Scaling
-from colinear.objective import Objective, n_processes
+from colinear.objective import Objective
 from colinear.solvers.tuning import USUAL, Tuning
 
 MOST_BYTES = 1 << 30  # of basis and projected rows
 
 
-def suits_row_space(features: Features, tuning: Tuning = USUAL) -> bool:
-    """Whether the path is to be solved there: few rows, all in this process, and a basis that fits into memory."""
-    n, d = features.n_samples, features.n_features
-    fits = tuning.columns_per_row * n <= d and 8 * n * (n + d) <= MOST_BYTES
-    return fits and n_processes() == 1
+def suits_row_space(objective: Objective, tuning: Tuning = USUAL) -> bool:
+    """Whether the path is to be solved there: few rows in all processes, and a basis that fits into memory."""
+    n, d = objective.n_samples, objective.features.n_features
+    return tuning.columns_per_row * n <= d and 8 * n * (n + d) <= MOST_BYTES
 
 
 @dataclass(frozen=True, eq=False)

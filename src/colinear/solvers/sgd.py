@@ -17,7 +17,6 @@ from torch import Tensor
 from colinear.checks import InputError, check_choice, check_count, check_number
 from colinear.datasets.features import Features
 from colinear.losses import Loss
-from colinear.objective import n_processes
 from colinear.products import step_products
 from colinear.solvers.precision import PRECISIONS, MatmulPrecision, matmul_precision
 from colinear.solvers.solution import Status
@@ -113,13 +112,7 @@ class SGD:
 
         Rows are drawn one step at a time from state.generator, so stopping and going on changes nothing. Buffers, and
         on a CUDA device the recorded step, stay with the state until it is compacted.
-        Raises `InputError` in a group of several processes: steps would differ from process to process.
         """
-        if (processes := n_processes()) > 1:
-            raise InputError(
-                f"SGD takes its steps in one process; this one is in a group of {processes}, each of which would train "
-                "weights of its own. Use the exact path with a shard in each, or SGD without a process group."
-            )
         until = min(until, self.steps)
         if state.step >= until:
             return state

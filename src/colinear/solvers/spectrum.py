@@ -17,7 +17,7 @@ from torch import Tensor
 from colinear.checks import InputError, check_number
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.features import Features, Scaling
-from colinear.objective import Objective, all_reduce_
+from colinear.objective import Objective
 from colinear.solvers.arguments import check_scale
 from colinear.solvers.tuning import USUAL, Tuning
 
@@ -40,34 +40,37 @@ class RowSample:
     misses it, the Hessian is as many times steeper there than its preconditioner says as the row outweighs the rest.
     1,600 columns of patches of CIFAR-10: a row left out has 4e6 times the mean of a sampled one's x^T G^-1 x / d.
 
-    drawn, long : (m,), (l,) int64.   share : of the long rows in the weight of all, over all processes.
+    drawn, long : (m,), (l,) int64, of the rows of this process.   count : of all processes.
+    share : of the long rows in the weight of all.
     """
 
     drawn: Tensor
     long: Tensor
+    count: int
     share: float = 0.0
 
     @classmethod
     def draw(cls, objective: Objective, count: int, seed: int) -> RowSample:
-        """`count` rows, or all if there are no more; all rows are walked once if one of `count` is long.
+        """`count` rows of all processes, or all if there are no more; all are walked once if one of `count` is long."""
+        device, n = objective.features.device, objective.n_samples
 
-        In a group of several processes each draws of its own rows; where one has to walk them, so do all.
-        """
-        device, n = objective.features.device, objective.features.n_samples
+        def join(values: Tensor) -> Tensor:
+            return torch.cat(objective.group.gather(values.cpu())).to(device)
+
         drawn = sample_rows(n, count, seed, device)
-        squares = objective.row_squares(drawn)
-        heavy = (squares > LONG * squares.mean()).any().double().view(1) * (count < n)
-        all_reduce_(heavy, largest=True)
-        if not float(heavy):
-            return cls(drawn, drawn[:0])
-        squares = objective.row_squares()
-        long = (squares > LONG * squares.mean()) & (squares > squares.topk(min(n, count // 2 + 1)).values[-1])
+        squares = join(objective.row_squares(objective.mine(drawn)))
+        if count >= n or not bool((squares > LONG * squares.mean()).any()):
+            return cls(objective.mine(drawn), drawn[:0], len(drawn))
+        squares = join(objective.row_squares())
+        long = (squares > LONG * squares.mean()) & (squares > squares.topk(count // 2 + 1).values[-1])
         others = (~long).nonzero().squeeze(1)
-        weights = torch.ones(n, device=device) if objective.unit_weights is None else objective.unit_weights
-        totals = torch.stack((weights[long].sum(dtype=torch.float64), weights.sum(dtype=torch.float64)))
-        all_reduce_(totals)
-        drawn = others[sample_rows(len(others), count - int(long.sum()), seed, device)]
-        return cls(drawn, long.nonzero().squeeze(1), float(totals[0] / totals[1]))
+        weights = objective.unit_weights
+        weights = torch.ones(objective.features.n_samples, device=device) if weights is None else weights
+        mine = long[objective.rows]
+        totals = torch.stack((weights[mine].sum(dtype=torch.float64), weights.sum(dtype=torch.float64)))
+        objective.group.sum_(totals)
+        drawn = objective.mine(others[sample_rows(len(others), count - int(long.sum()), seed, device)])
+        return cls(drawn, mine.nonzero().squeeze(1), count, float(totals[0] / totals[1]))
 
     def average(self, of: Callable[[Tensor], Tensor]) -> Tensor:
         """The mean over all rows of what `of` takes a weighted mean of, over the rows it is given."""
@@ -111,7 +114,7 @@ class Spectrum:
         else:
             values, vectors = _nystroem(objective, rows, rank, seed)
         floor = torch.finfo(values.dtype).eps * float(values[0].clamp(min=torch.finfo(values.dtype).tiny))
-        return cls(values.clamp(min=floor), vectors, len(rows.drawn) + len(rows.long), time.perf_counter() - started)
+        return cls(values.clamp(min=floor), vectors, rows.count, time.perf_counter() - started)
 
     def summary(self) -> dict[str, Any]:
         """Size and cost: for results.json."""

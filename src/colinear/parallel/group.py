@@ -1,0 +1,228 @@
+"""The group of processes that share a problem, each with rows of its own: sums over all of them, and one voice.
+
+A group is an argument of whatever sums; nothing picks up a process group of torch behind its caller's back. A group of
+one does nothing at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Self, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from colinear.checks import InputError
+from colinear.parallel.launch import TIMEOUT, GroupError, Launch
+from colinear.texts import cut_middle, shown
+
+Thing = TypeVar("Thing")
+MOST_GATHERED = 1 << 16  # numbers of a tensor that is gathered: 512 KiB from each process
+FAREWELL = 5.0  # seconds that a process waits for the others to hear of its mistake: a launcher kills them then
+MISTAKE, WORD, HEARD, LEFT = "mistake", "word", "heard", "left"  # keys of the store
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """This process's place in its group. All processes must call the same methods in the same order.
+
+    Every method raises `GroupError` where another process has gone or is silent for longer than the timeout, and
+    `InputError` where another has left with one (see `end`).
+
+    >>> alone, total = Group(), torch.ones(2)
+    >>> alone.sum_(total), alone.gather("one"), alone.own(7)
+    (None, ['one'], slice(0, 7, None))
+    """
+
+    rank: int = 0
+    size: int = 1
+    timeout: float = TIMEOUT
+    store: Any = None
+
+    @classmethod
+    def join(cls, launch: Launch | None, timeout: float = TIMEOUT) -> Self:
+        """Meet the other processes of a launch; None is a group of one.
+
+        timeout : seconds > 0 that a process waits for the others, here and at every sum.
+        Sets PyTorch's threads to the cores of the machine divided by its processes, the fewest of any machine for all:
+        what all compute alike has to be the same to the last bit.
+        The group that it opens is torch's default group, since gathering needs one.
+        """
+        if launch is None:
+            return cls()
+        if dist.is_initialized():
+            raise InputError("this program has a process group of torch already; colinear opens its own. Destroy it.")
+        wait = timedelta(seconds=timeout)
+        group = cls(launch.rank, launch.size, timeout)
+        with group._meeting():
+            host = launch.rank == 0 and not launch.served
+            meet = dist.TCPStore(launch.host, launch.port, launch.size, host, wait, multi_tenant=True)  # type: ignore[attr-defined]
+            # a restarted process would read addresses of dead ones
+            store = dist.PrefixStore(f"colinear-{launch.attempt}", meet)  # type: ignore[attr-defined]
+            dist.init_process_group("gloo", store=store, rank=launch.rank, world_size=launch.size, timeout=wait)
+        group = cls(launch.rank, launch.size, timeout, store)
+        torch.set_num_threads(min(group.gather(launch.threads)))
+        return group
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that writes, locks and speaks."""
+        return self.rank == 0
+
+    def own(self, n_rows: int) -> slice:
+        """The contiguous range of `n_rows` rows that belongs to this process; ranges differ by at most one row."""
+        return slice(n_rows * self.rank // self.size, n_rows * (self.rank + 1) // self.size)
+
+    def sum_(self, *tensors: Tensor) -> None:
+        """Replace each tensor by its sum over all processes, the same bits in each.
+
+        Those of at most `MOST_GATHERED` numbers are gathered, all in one message, and added in float64 in the order of
+        ranks: the sum of a number does not depend on where it stands. Larger ones are summed by gloo's ring, in their
+        precision: the same bits each time that the same processes sum tensors of the same shape.
+        """
+        if self.size == 1:
+            return
+        small = [tensor for tensor in tensors if 0 < tensor.numel() <= MOST_GATHERED]
+        if small:
+            mine = torch.cat([tensor.detach().reshape(-1).to("cpu", torch.float64) for tensor in small])
+            every = [torch.empty_like(mine) for _ in range(self.size)]
+            with self._meeting():
+                dist.all_gather(every, mine)
+            total = every[0]
+            for part in every[1:]:
+                total += part
+            first = 0
+            for tensor in small:
+                tensor.copy_(total[first : first + tensor.numel()].view_as(tensor))
+                first += tensor.numel()
+        for tensor in tensors:
+            if tensor.numel() > MOST_GATHERED:
+                self._reduce_(tensor, dist.ReduceOp.SUM)
+
+    def max_(self, tensor: Tensor) -> None:
+        """Replace each number of a tensor by the largest of all processes."""
+        if self.size > 1 and tensor.numel():
+            self._reduce_(tensor, dist.ReduceOp.MAX)
+
+    def gather(self, mine: Thing) -> list[Thing]:
+        """What each process holds, in the order of ranks; small things, since each gets all. They are pickled."""
+        if self.size == 1:
+            return [mine]
+        every: list[Any] = [None] * self.size
+        with self._meeting():
+            dist.all_gather_object(every, mine)
+        return every
+
+    def agree(self, facts: Mapping[str, Any]) -> None:
+        """Raise `InputError` in every process unless all have the same facts; of a tensor its bytes are compared.
+
+        To be called before the first sum: tensors of different shapes end all processes by an abort.
+        """
+        if self.size == 1:
+            return
+        every = self.gather({name: _comparable(fact) for name, fact in facts.items()})
+        for name in every[0]:
+            other = next((rank for rank, theirs in enumerate(every) if theirs.get(name) != every[0][name]), None)
+            if other is not None:
+                ours, theirs = (cut_middle(shown(every[rank].get(name)), 60) for rank in (0, other))
+                raise InputError(
+                    f"the {self.size} processes of the group must have the same {name}: process 0 has {ours}, process "
+                    f"{other} {theirs}. Give all the same command and data."
+                )
+
+    def check_weights(self, coef: Tensor) -> None:
+        """Raise `GroupError` in every process if the weights are no longer the same to the last bit in all."""
+        if self.size > 1 and len(set(self.gather(_digest(coef)))) > 1:
+            raise GroupError(
+                f"the {self.size} processes have come to different weights, so their sums mean nothing. Start them on "
+                "processors of one kind, with the same versions."
+            )
+
+    def end(self, error: BaseException | None = None) -> bool:
+        """Leave the group: after a barrier, or at once with the error that ends this process.
+
+        An `InputError` of one process becomes one of all: the others get it from the call in which they wait for this
+        one. Returns whether this process is the one that shall say what is wrong.
+        """
+        if self.size == 1 or not dist.is_initialized():
+            return True
+        speaks = True
+        try:
+            with suppress(RuntimeError):  # the store may have gone with its process
+                if error is None:
+                    dist.barrier()
+                else:
+                    if isinstance(error, InputError):
+                        self.store.set(MISTAKE, str(error))
+                    speaks = self.store.add(WORD, 1) == 1
+        finally:
+            with suppress(RuntimeError):
+                dist.destroy_process_group()
+        if isinstance(error, InputError):
+            self._wait_for_others()
+        return speaks
+
+    def mistake(self) -> str | None:
+        """The message of the `InputError` that another process has left with, if one has."""
+        with suppress(RuntimeError):
+            if self.store is not None and self.store.check([MISTAKE]):
+                return str(self.store.get(MISTAKE).decode())
+        return None
+
+    def _wait_for_others(self) -> None:
+        """Stay until all know of the mistake, since a launcher kills them when one is gone; the first, which may keep
+        the store, until the others have left it.
+        """
+        until = time.monotonic() + FAREWELL
+
+        def wait(key: str, count: int) -> None:
+            while self.store.add(key, 0) < count and time.monotonic() < until:
+                time.sleep(0.01)
+
+        with suppress(RuntimeError):
+            self.store.add(HEARD, 1)
+            wait(HEARD, self.size)
+            if self.leads:
+                wait(LEFT, self.size - 1)
+            else:
+                self.store.add(LEFT, 1)
+
+    def _reduce_(self, tensor: Tensor, how: dist.ReduceOp.RedOpType) -> None:
+        whole = tensor.detach().to("cpu").contiguous()
+        with self._meeting():
+            dist.all_reduce(whole, how)
+        if whole.data_ptr() != tensor.data_ptr():
+            tensor.copy_(whole)
+
+    @contextmanager
+    def _meeting(self) -> Iterator[None]:
+        """Turn what gloo says of a process that is gone or silent into `GroupError`, or into that process's mistake."""
+        try:
+            yield
+        except RuntimeError as error:
+            mistake = self.mistake()
+            if mistake is not None:
+                raise InputError(mistake) from None
+            raise GroupError(
+                f"another of the {self.size} processes has gone, or has been silent for {self.timeout:g} s (--timeout)."
+            ) from error
+
+
+ALONE = Group()
+
+
+def _digest(tensor: Tensor) -> str:
+    data = tensor.detach().cpu().contiguous()
+    digest = hashlib.sha256(f"{data.dtype}{tuple(data.shape)}".encode())
+    digest.update(data.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _comparable(fact: Any) -> Any:
+    return _digest(fact) if isinstance(fact, Tensor) and fact.numel() else fact if not isinstance(fact, Tensor) else ()
