@@ -125,7 +125,8 @@ def _status_of(error: BaseException) -> int | None:
     if isinstance(error, USAGE_ERRORS):
         context = getattr(error, "ctx", None)
         command = "colinear" if context is None else context.command_path
-        _complain(error.format_message(), f"See `{command} --help`.")  # type: ignore[attr-defined]
+        message = error.format_message().replace(": Value error, ", ": ")  # type: ignore[attr-defined]  # pydantic's words
+        _complain(message, f"See `{command} --help`.")
         return 2
     if isinstance(error, BrokenPipeError):
         _silence(sys.stdout)
