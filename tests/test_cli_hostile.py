@@ -138,6 +138,12 @@ def test_a_hostile_line_is_refused_and_changes_nothing(place: Path, colinear: Pr
     assert dict(listing(place)) == before
 
 
+def test_a_choice_that_is_none_is_refused_with_what_can_be_chosen(colinear: Program) -> None:
+    said = colinear("tune", "digits", "--rule", "2se")
+    assert said.status == 2
+    assert said.err.startswith("error: Invalid value for '--rule': '2se' is not one of 'best', '1se'.")
+
+
 def test_force_replaces_a_regular_file_of_another_kind(place: Path, colinear: Program) -> None:
     assert colinear("fit", "x.npy", "--out", "notes", "--force", "--max-passes", "2", "-q").status == 0
     assert LinearModel.load("notes").n_features == 3

@@ -173,7 +173,7 @@ UNPRINTABLE = len(HEADER).to_bytes(8, "little") + HEADER + b"x"
         ("results.json", b"{}", "damaged"),
         ("results.json", b'{"schema": 99}', "schema 99"),
         ("report-data/softmax.safetensors", b"nonsense", "damaged"),
-        ("results.json", b"[]", "damaged: it must be of type object"),
+        ("results.json", b"[]", "damaged, or of another version: it must be of type object"),
         ("report-data/softmax.safetensors", UNPRINTABLE, r"damaged \(Error while deserializing header.*\\x00"),
     ],
 )

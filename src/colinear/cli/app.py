@@ -133,7 +133,8 @@ def _status_of(error: BaseException) -> int | None:
         command = "colinear" if context is None else context.command_path
         if not _speaks():
             return 2
-        _complain(error.format_message(), f"See `{command} --help`.")  # type: ignore[attr-defined]
+        message = error.format_message().replace(": Value error, ", ": ")  # type: ignore[attr-defined]  # pydantic's words
+        _complain(message, f"See `{command} --help`.")
         return 2
     if isinstance(error, BrokenPipeError):
         _silence(sys.stdout)
