@@ -206,7 +206,7 @@ data = draw_rows(40, 4, 3)
 features = Features(data.subset(slice(20 * group.rank, 20 * group.rank + 20)), fit_scaling(data), torch.float64)
 shared, tuning = Objective(features, group=group), Tuning(newton_weights=0)
 preconditioned = Objective.second_moment
-Objective.second_moment = lambda self, *more: preconditioned(self, *more) * (1 + group.rank)  # another processor
+Objective.second_moment = lambda *given, **more: preconditioned(*given, **more) * (1 + group.rank)  # another processor
 try:
     solve_path(shared, LOSSES["softmax"], [1e-2], tuning=tuning)
 except GroupError as error:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -17,6 +15,7 @@ import torch
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 from tests.problems import Reference, as_features, draw_features, draw_rows, matrix, reference_of
+from tests.processes import run_well
 from torch import Tensor
 
 from colinear import SoftmaxClassifier
@@ -25,6 +24,7 @@ from colinear.datasets import ArrayDataset, Features, fit_scaling
 from colinear.estimators import CertificateWarning
 from colinear.losses import LOSSES, Hinge, Softmax
 from colinear.objective import Objective
+from colinear.parallel.group import ALONE, Group
 from colinear.solvers import Status, Tuning
 from colinear.solvers.path import FARTHEST, _extrapolate, _groups, solve_path
 from colinear.solvers.solution import PathPoint
@@ -466,38 +466,31 @@ def test_a_fold_that_leaves_nothing_to_learn_from_is_refused(name: str) -> None:
 # Processes
 
 WORKER = """
-import sys, torch, torch.distributed as dist
-from datetime import timedelta
+import sys, torch
+from colinear.parallel.group import Group
+from colinear.parallel.launch import Launch
 from tests.test_path import solve_shards
-folder, rank = sys.argv[1], int(sys.argv[2])
-meet = f"file://{folder}/meet"
-dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(seconds=60))
+group = Group.join(Launch.find(), 60)
 torch.set_num_threads(1)
-torch.save(solve_shards(slice(0, 60) if rank == 0 else slice(60, 90)), f"{folder}/found-{rank}.pt")
-dist.destroy_process_group()
+torch.save(solve_shards(slice(0, 60) if group.leads else slice(60, 90), group), f"{sys.argv[1]}/found-{group.rank}.pt")
+group.end()
 """
 
 
-def solve_shards(rows: slice) -> tuple[Tensor, list[float]]:
+def solve_shards(rows: slice, group: Group = ALONE) -> tuple[Tensor, list[float]]:
     """Weights and gaps of 40 strengths on some rows, where pairs and groups depend on how many there are."""
     features = as_features(draw_rows(90, 5, 3).subset(rows), bias=0)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("colinear.solvers.path.ROWS_OF_A_PAIR", 3)
         patched.setattr("colinear.solvers.path.PRODUCT_ALONE", 20 * 2.0 * 3 * 5 * 60)
-        path = solve_path(features, Hinge(), np.logspace(0, -3, 40).tolist(), tol=1e-4, tuning=Tuning(batch_rows=3))
+        tuning = Tuning(batch_rows=3, newton_weights=0)
+        objective = Objective(features, group=group)
+        path = solve_path(objective, Hinge(), np.logspace(0, -3, 40).tolist(), tol=1e-4, tuning=tuning)
     return path.coef, [point.gap for point in path.points]
 
 
 def test_two_processes_of_unlike_sizes_take_the_same_steps(tmp_path: Path) -> None:
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(tmp_path), str(rank)],
-            cwd=Path(__file__).parent.parent, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in (0, 1)
-    ]  # fmt: skip
-    said = [worker.communicate(timeout=120)[1] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], said
+    run_well(["-c", WORKER, str(tmp_path)], 2, Path(__file__).parent.parent)
     (first, gaps), (second, _) = (torch.load(tmp_path / f"found-{rank}.pt") for rank in (0, 1))
     assert torch.equal(first, second)
     assert min(gaps) >= 0

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from tests.problems import as_features, draw_coef, draw_features, draw_rows, matrix, reference_of
+from tests.processes import run_well
 
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features, Scaling
@@ -118,35 +117,26 @@ def test_long_rows_count_for_no_more_than_their_weight(weights: bool) -> None:
 
 
 WORKER = """
-import sys, torch, torch.distributed as dist
+import sys, torch
 from dataclasses import replace
-from datetime import timedelta
 from colinear.objective import Objective
+from colinear.parallel.group import Group
+from colinear.parallel.launch import Launch
 from colinear.solvers.spectrum import RowSample
 from tests.test_spectrum import heavy_tailed
-folder, rank, first = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-meet = f"file://{folder}/meet"
-dist.init_process_group("gloo", init_method=meet, rank=rank, world_size=2, timeout=timedelta(seconds=60))
+folder, first, group = sys.argv[1], int(sys.argv[2]), Group.join(Launch.find(), 60)
 features = heavy_tailed().features
-shard = features.dataset.subset(slice(0, first) if rank == 0 else slice(first, 4000))
-objective = Objective(replace(features, dataset=shard))
+shard = features.dataset.subset(slice(0, first) if group.leads else slice(first, 4000))
+objective = Objective(replace(features, dataset=shard), group=group)
 moment = RowSample.draw(objective, 2000, seed=0).average(objective.second_moment)
-torch.save(moment, f"{folder}/moment-{rank}.pt")
-dist.destroy_process_group()
+torch.save(moment, f"{folder}/moment-{group.rank}.pt")
+group.end()
 """
 
 
 @pytest.mark.parametrize("first", [2001, 50])
 def test_two_processes_sample_together_where_only_one_has_more_rows_than_asked_for(first: int, tmp_path: Path) -> None:
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(tmp_path), str(rank), str(first)],
-            cwd=Path(__file__).parent.parent, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in (0, 1)
-    ]  # fmt: skip
-    said = [worker.communicate(timeout=120)[1] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], said
+    run_well(["-c", WORKER, str(tmp_path), str(first)], 2, Path(__file__).parent.parent)
     whole = heavy_tailed().second_moment(torch.arange(4000), torch.float64)
     moments = [torch.load(tmp_path / f"moment-{rank}.pt") for rank in (0, 1)]
     assert torch.equal(*moments)
