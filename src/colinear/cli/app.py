@@ -75,7 +75,7 @@ def start(
 ) -> None:
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
-    elif Launch.find() is None:
+    if context.invoked_subcommand is None or Launch.find() is None:
         return
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch's stacks of frames about a peer that is gone
     if context.invoked_subcommand != "tune":
