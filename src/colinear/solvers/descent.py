@@ -174,7 +174,7 @@ class Descent:
         if not bool(turning.any()):
             return
         search, here = lineup.search, lineup.search.here
-        # of all: a part of a batch lies elsewhere in memory, and eigenvectors of odd sizes change their last bits
+        # of all: a part of a batch lies elsewhere in memory, and its products have other last bits
         precondition = self.preconditioner.at(here.curvature, lineup.regs)
         direction = lineup.history.direction(here.gradient, precondition)
         slope = dot(here.gradient, direction)

@@ -106,9 +106,7 @@ def solve_path(
             path = newton.path(strengths, start, tol=tol, max_passes=max_passes, held_out=held_out, report=report)
         if space is None:
             return path
-        points = _lift(list(path.points), space, whole, loss, held_out, tol)
-        details = {"subspace": {"directions": objective.features.n_features, "of": len(space.basis), "share": 1.0}}
-        return replace(path, points=tuple(points), seconds=time.perf_counter() - started, details=details)
+        return replace(_lift(path, space, whole, loss, held_out, tol), seconds=time.perf_counter() - started)
     preconditioner = preconditioner or Preconditioner(Spectrum.fit(objective, seed, tuning))
     setup = time.perf_counter() - started
     features = objective.features
@@ -130,24 +128,21 @@ def solve_path(
             cold = start is None and not any(found)
             descent.run(group, begin.to(features.device, features.dtype), FIRST_WIDTH if cold else WARM_WIDTH)
             passes += descent.passes
-    details = {"spectrum": preconditioner.spectrum.summary()}
-    points = [point for point in found if point is not None]
+    points = tuple(point for point in found if point is not None)
+    path = Path(points, passes, setup, 0.0, {"spectrum": preconditioner.spectrum.summary()})
     if space is not None:
-        details["subspace"] = {"directions": shape[1], "of": len(space.basis), "share": 1.0}
-        points = _lift(points, space, whole, loss, held_out, tol)
-    processes.check_weights(torch.stack([point.coef for point in points]))
-    return Path(tuple(points), passes, setup, time.perf_counter() - started, details)
+        path = _lift(path, space, whole, loss, held_out, tol)
+    processes.check_weights(path.coef)
+    return replace(path, seconds=time.perf_counter() - started)
 
 
-def _lift(
-    points: list[PathPoint], space: RowSpace, objective: Objective, loss: Loss, held_out: Tensor | None, tol: float
-) -> list[PathPoint]:
-    """The points on all columns, certified anew there: a basis is as exact as the rounding of the largest column."""
-    inner = torch.stack([point.coef for point in points])
+def _lift(path: Path, space: RowSpace, objective: Objective, loss: Loss, held_out: Tensor | None, tol: float) -> Path:
+    """The path on all columns, certified anew there: a basis is as exact as the rounding of the largest column."""
+    inner = path.coef
     coef, device = space.lift(inner), inner.device
     regs, widths = (
         torch.tensor(numbers, dtype=torch.float64, device=device)
-        for numbers in zip(*((point.reg, point.width) for point in points), strict=True)
+        for numbers in zip(*((point.reg, point.width) for point in path.points), strict=True)
     )
     smooth = loss.smooth(widths)
     there = objective.evaluate(coef, regs, smooth, held_out)
@@ -157,16 +152,19 @@ def _lift(
         dual = space.objective.dual_value(inner, regs, smooth, held_out, on=objective.features.at(torch.float64))
         gaps = torch.minimum(gaps, (there.objective - dual).clamp(min=0))
     # scores that moved change the dual value as they change the loss, to first order: if they did not, the gap stands
-    found = torch.tensor([(point.objective, point.gap) for point in points], dtype=torch.float64, device=device)
+    found = torch.tensor([(point.objective, point.gap) for point in path.points], dtype=torch.float64, device=device)
     same = (there.objective - found[:, 0]).abs() <= ROUNDING * coef.shape[-1] * there.objective
     gaps = torch.where(same, torch.minimum(gaps, found[:, 1]), gaps)
     lifted = []
-    for number, (point, value, gap) in enumerate(zip(points, there.objective.tolist(), gaps.tolist(), strict=True)):
+    for number, (point, value, gap) in enumerate(
+        zip(path.points, there.objective.tolist(), gaps.tolist(), strict=True)
+    ):
         moved = replace(point, coef=coef[number], objective=value, gap=gap)
-        fine, failed = moved.relative_gap <= tol, point.status is Status.CONVERGED
-        status = Status.CONVERGED if fine else Status.STALLED if failed else point.status
+        fine, was_fine = moved.relative_gap <= tol, point.status is Status.CONVERGED
+        status = Status.CONVERGED if fine else Status.STALLED if was_fine else point.status
         lifted.append(replace(moved, status=status))
-    return lifted
+    subspace = {"directions": inner.shape[-1], "of": len(space.basis), "share": 1.0}
+    return replace(path, points=tuple(lifted), details={**path.details, "subspace": subspace})
 
 
 def fit_preconditioner(objective: Objective, seed: int = 0, tuning: Tuning = USUAL) -> Preconditioner | None:

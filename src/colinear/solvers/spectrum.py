@@ -38,7 +38,7 @@ class RowSample:
 
     A long row may be all there is in its direction: a column that is 0 but for a few rows, standardized. If the sample
     misses it, the Hessian is as many times steeper there than its preconditioner says as the row outweighs the rest.
-    1,600 columns of patches of CIFAR-10: a row left out has 4e6 times the mean of a sampled one's x^T G^-1 x / d.
+    x^T (G + 2e-3 I)^-1 x in a dictionary of 800 patches of CIFAR-10: 2e3 in the mean, 4e6 of a long row left out.
 
     drawn, long : (m,), (l,) int64, of the rows of this process.   count : of all processes.
     share : of the long rows in the weight of all.
