@@ -6,11 +6,12 @@ import math
 import numbers
 import warnings
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix, issparse  # type: ignore[import-untyped]
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -25,13 +26,17 @@ from colinear.estimators.inputs import as_matrix, as_weights, encode_classes, to
 from colinear.objective import Objective
 from colinear.solvers.solution import Path, PathPoint, Status
 
-EXACT_PASSES = 1000  # where max_iter is None
+EXACT_ITERATIONS = 1000  # where max_iter is None
 _ADVICE = {
     Status.BUDGET_SPENT: "Raise max_iter, set standardize=True, regularize more (larger reg, smaller C) or raise tol.",
     Status.STALLED: "Set standardize=True, regularize more (larger reg, smaller C) or raise tol.",
     Status.COMPLETED: "Use solver='exact', or raise max_iter or tol.",
     Status.DIVERGED: "Lower learning_rate or use solver='exact'; with that, fit without warm_start.",
 }
+_UNPENALIZED = (
+    "Without a penalty there is an optimum only where no plane parts some classes from the others. Give a finite C "
+    "(or reg), or raise max_iter if classes overlap."
+)
 
 
 def plain(value: Any) -> Any:
@@ -43,14 +48,21 @@ def plain(value: Any) -> Any:
     return float(value) if isinstance(value, numbers.Real) else value
 
 
+def as_array(coef: Any) -> NDArray[Any]:
+    """Weights as an array, whether they are one or `sparsify` made them sparse."""
+    array: NDArray[Any] = coef.toarray() if issparse(coef) else coef
+    return array
+
+
 class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Fitted weights at work: scores by chunk, labels in the user's own terms."""
 
     _loss: ClassVar[str]
 
     classes_: NDArray[Any]
-    coef_: NDArray[np.float64]
-    intercept_: NDArray[np.float64]
+    coef_: Any  # an array, or what `sparsify` makes of it
+    intercept_: NDArray[Any]
+    n_iter_: NDArray[np.int64]
     n_features_in_: int
     _wide: bool  # whether scores are summed in float64 whatever the rows are
     _path: dict[str, Any]
@@ -82,11 +94,12 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         rows = rows.to(pick_device(getattr(self, "device", None), rows))
         given = torch.float64 if rows.dtype == torch.float64 else torch.float32
         dtype = torch.float64 if self._wide else given
-        n, c = len(rows), len(self.coef_)
+        weights = as_array(self.coef_)
+        n, c = len(rows), len(weights)
         nothing = torch.zeros(1, dtype=torch.int64, device=rows.device).expand(n)  # the rows have no labels
         unit = Scaling(torch.ones((), dtype=torch.float64), torch.zeros(rows.shape[1], dtype=torch.float64), 0.0)
         features = Features(ArrayDataset(rows, nothing, ("",), name="X"), unit, dtype)
-        coef = torch.as_tensor(self.coef_).to(rows.device, dtype).unsqueeze(0)
+        coef = torch.as_tensor(weights).to(rows.device, dtype).unsqueeze(0)
         intercept = torch.as_tensor(self.intercept_).to(rows.device, dtype)
         out = torch.empty(n, c, dtype=given)
         for where, scores in Objective(features).scores(coef):
@@ -124,13 +137,22 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     @torch.inference_mode()
     def _learn(self, fit: Fit, path: Path, point: PathPoint) -> None:
         """Take over one point of a path as the fitted weights."""
-        weight, intercept = fit.fold(point.coef)
-        self.coef_, self.intercept_ = weight.numpy(), intercept.numpy()
-        self._wide = fit.needs_float64(weight, intercept)
+        self._take(fit, point)
         self.reg_, self.C_ = point.reg, fit.convert_strength(point.reg)
         self.objective_, self.gap_, self.relative_gap_ = point.objective, point.gap, point.relative_gap
-        self.n_iter_ = path.passes
         self._path = pack_path(path)
+
+    def _take(self, fit: Fit, point: PathPoint) -> NDArray[Any]:
+        """Set the weights that a point has for raw rows; returns them, the intercept last, if there is one.
+
+        float32 for float32 rows, unless its rounding would show in their scores.
+        """
+        weight, intercept = fit.fold(point.coef)
+        self._wide = fit.needs_float64(weight, intercept)
+        narrow = fit.objective.features.dataset.dtype == torch.float32 and not self._wide
+        dtype = np.float32 if narrow else np.float64
+        self.coef_, self.intercept_ = weight.numpy().astype(dtype), intercept.numpy().astype(dtype)
+        return np.column_stack([self.coef_, self.intercept_]) if self.fit_intercept else self.coef_
 
     @property
     def path_(self) -> Path:
@@ -139,8 +161,20 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             raise AttributeError(f"{type(self).__name__} has no path_ before fit.")
         return unpack_path(self._path)
 
-    def _passes(self, default: int) -> int:
-        return default if self.max_iter is None else check_count("max_iter", plain(self.max_iter))
+    def sparsify(self) -> Self:
+        """Turn `coef_` into a scipy CSR matrix, smaller in memory where most weights are zero. Returns self."""
+        check_is_fitted(self)
+        self.coef_ = csr_matrix(self.coef_)
+        return self
+
+    def densify(self) -> Self:
+        """Turn `coef_` back into an array. Returns self."""
+        check_is_fitted(self)
+        self.coef_ = as_array(self.coef_)
+        return self
+
+    def _iterations(self, default: int, least: int = 1) -> int:
+        return default if self.max_iter is None else check_count("max_iter", plain(self.max_iter), least)
 
     def _seed(self) -> int:
         if isinstance(self.random_state, numbers.Integral):
@@ -179,9 +213,10 @@ def warn_uncertified(points: Sequence[PathPoint], tol: float) -> None:
         return
     worst = max(open_points, key=lambda point: 1e308 if math.isnan(point.relative_gap) else point.relative_gap)
     several = f"{len(open_points)} of {len(points)} strengths miss it, the worst is " if len(points) > 1 else ""
+    advice = _UNPENALIZED if worst.reg == 0 else _ADVICE.get(worst.status, worst.status.advice)
     warnings.warn(
         f"the relative gap is {worst.relative_gap:.2g}, tol={tol:g} was asked ({several}reg={worst.reg:.3g} after "
-        f"{worst.passes} passes: {worst.status.value}). {_ADVICE.get(worst.status, worst.status.advice)}",
+        f"{worst.passes} passes: {worst.status.value}). {advice}",
         CertificateWarning,
         stacklevel=4,
     )

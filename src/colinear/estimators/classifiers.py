@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,12 +12,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from colinear.checks import InputError, check_choice, check_count, check_number
-from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, SoftmaxProbabilities, plain, warn_uncertified
+from colinear.estimators.base import (
+    EXACT_ITERATIONS,
+    LinearClassifierBase,
+    SoftmaxProbabilities,
+    as_array,
+    plain,
+    warn_uncertified,
+)
+from colinear.estimators.compat import check_penalty, check_solver, warn_strength_ignored
 from colinear.estimators.fitting import Fit
 from colinear.losses import LOSSES
 from colinear.solvers.path import solve_path
+from colinear.solvers.solution import Path
+from colinear.solvers.unpenalized import solve_unpenalized
 
-SGD_PASSES = 20  # where max_iter is None
+SGD_EPOCHS = 20  # where max_iter is None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -37,6 +48,11 @@ class LinearClassifier(LinearClassifierBase):
     random_state: Any = 0
     device: Any = None
     warm_start: bool = False
+    penalty: Any = "l2"
+    l1_ratio: Any = 0.0
+    dual: Any = False
+    n_jobs: Any = None
+    verbose: Any = 0
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Minimise the objective on rows X (n, d) with labels y (n,).
@@ -47,27 +63,45 @@ class LinearClassifier(LinearClassifierBase):
         Raises   `InputError`, a ValueError, before any work.
         Warns    `CertificateWarning` if the certificate misses `tol`.
         """
-        tol, seed = check_number("tol", plain(self.tol), above=0), self._seed()
-        check_choice("solver", self.solver, ("exact", "sgd"))
+        tol, solver = check_number("tol", plain(self.tol), above=0), check_solver(self.solver, "sgd")
         before = getattr(self, "classes_", None)
         fit, _ = self._read(X, y, sample_weight)
-        reg, start = self._strength(fit), self._start(fit, before)
         with torch.inference_mode():  # a quarter of a small fit would be autograd's looking on
-            if self.solver == "sgd":
-                passes, batch_size = self._passes(SGD_PASSES), check_count("batch_size", plain(self.batch_size))
-                path = fit.run_sgd(reg, passes, batch_size, plain(self.learning_rate), seed, start)
-            else:
-                passes, loss = self._passes(EXACT_PASSES), LOSSES[self._loss]
-                path = solve_path(fit.objective, loss, [reg], tol=tol, max_passes=passes, start=start, seed=seed)
+            path = self._solve(solver, fit, self._strength(fit), tol, self._start(fit, before))
         self._learn(fit, path, path.points[0])
+        begun = 0 if solver == "sgd" else 1  # the pass at the start, before any step, is no iteration
+        self.n_iter_ = np.array([max(0, path.points[0].passes - begun)])
         warn_uncertified(path.points, tol)
         return self
 
+    def _solve(self, solver: str, fit: Fit, reg: float, tol: float, start: Tensor | None) -> Path:
+        """The path of one point; reg = 0 is no penalty."""
+        seed = self._seed()
+        iterations = self._iterations(SGD_EPOCHS if solver == "sgd" else EXACT_ITERATIONS, least=0)
+        if reg == 0 and (solver == "sgd" or self._loss != "softmax"):
+            raise InputError("no penalty (C=inf) needs a softmax and solver='exact'. Give a large C instead.")
+        if iterations == 0:
+            return fit.look(reg, start)
+        if reg == 0:
+            return solve_unpenalized(fit.objective, tol=tol, max_passes=iterations + 1, start=start)
+        if solver == "sgd":
+            batch_size = check_count("batch_size", plain(self.batch_size))
+            return fit.run_sgd(reg, iterations, batch_size, plain(self.learning_rate), seed, start)
+        loss = LOSSES[self._loss]
+        return solve_path(fit.objective, loss, [reg], tol=tol, max_passes=iterations + 1, start=start, seed=seed)
+
     def _strength(self, fit: Fit) -> float:
+        """The strength as reg; 0 for C=inf and for no penalty."""
         if self.reg is not None and self.C is not None:
             raise InputError(f"give reg or C, not both; got reg={self.reg!r} and C={self.C!r}.")
+        if not check_penalty(self.penalty, self.l1_ratio):
+            if self.reg is not None or self.C not in (None, 1.0, math.inf):
+                warn_strength_ignored("C" if self.reg is None else "reg")
+            return 0.0
         if self.reg is not None:
             return check_number("reg", plain(self.reg), above=0)
+        if self.C is not None and plain(self.C) == math.inf:
+            return 0.0
         cost = check_number("C", 1.0 if self.C is None else plain(self.C), above=0)
         return fit.convert_strength(cost)
 
@@ -77,7 +111,8 @@ class LinearClassifier(LinearClassifierBase):
             return None
         if self.coef_.shape[1] != self.n_features_in_ or not np.array_equal(before, self.classes_):
             return None
-        return fit.unfold(torch.as_tensor(self.coef_), torch.as_tensor(self.intercept_))
+        weights = as_array(self.coef_), self.intercept_
+        return fit.unfold(*(torch.as_tensor(part, dtype=torch.float64) for part in weights))
 
 
 class SoftmaxClassifier(SoftmaxProbabilities, LinearClassifier):
@@ -126,6 +161,7 @@ class SoftmaxClassifier(SoftmaxProbabilities, LinearClassifier):
     _loss = "softmax"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class HingeClassifier(LinearClassifier):
     """Linear support vector machine of Weston and Watkins to a certificate.
 
@@ -146,4 +182,10 @@ class HingeClassifier(LinearClassifier):
     ((3, 4), True, 0.333)
     """
 
+    loss: str = "hinge"
+
     _loss = "hinge"
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        check_choice("loss", self.loss, ("hinge",))
+        return super().fit(X, y, sample_weight)

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import numbers
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn import get_config
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import check_cv
+from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
 
 from colinear.checks import InputError, check_count, check_number
 from colinear.datasets.stratified import split_stratified
-from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, SoftmaxProbabilities, plain, warn_uncertified
+from colinear.estimators.base import (
+    EXACT_ITERATIONS,
+    LinearClassifierBase,
+    SoftmaxProbabilities,
+    plain,
+    warn_uncertified,
+)
+from colinear.estimators.compat import check_penalty, check_solver
 from colinear.estimators.fitting import Fit
+from colinear.estimators.held_out import HeldOut, with_labels
 from colinear.losses import LOSSES
 from colinear.search.candidates import rank_candidates
 from colinear.search.strengths import REFERENCE, default_regs, find_end
@@ -38,47 +51,80 @@ class LinearClassifierCV(LinearClassifierBase):
     regs: Any = None
     Cs: Any = None
     cv: Any = 5
+    scoring: Any = None
+    refit: bool = True
     class_weight: Any = None
     fit_intercept: bool = True
     intercept_scaling: float = 1.0
     standardize: bool = False
+    solver: str = "exact"
     tol: float = 1e-4
     max_iter: int | None = None
     random_state: Any = 0
     device: Any = None
+    penalty: Any = "l2"
+    l1_ratios: Any = None
+    dual: Any = False
+    n_jobs: Any = None
+    verbose: Any = 0
+    use_legacy_attributes: Any = False
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    # `score` takes it by position, too, but what it asks for is the scorer's
+    __metadata_request__score: ClassVar[dict[str, str]] = {"sample_weight": UNUSED}
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Self:
         """Compare the strengths on the folds of rows X (n, d) with labels y (n,), and keep the best one.
 
-        sample_weight : None, or (n,) >= 0; weighs rows in training and in the accuracies.
+        sample_weight : None, or (n,) >= 0; weighs rows in training and in the scores.
+        params : `groups` (n,) for a splitter that asks for them; with scikit-learn's metadata routing on, whatever
+            splitter and scorer request.
         Returns  self.
         Raises   `InputError`, a ValueError, before any work.
         Warns    `CertificateWarning` if a certificate misses `tol`; `StrengthWarning` if the best of three strengths or
                  more is the weakest or the strongest.
         """
         tol = check_number("tol", plain(self.tol), above=0)
-        seed, passes = self._seed(), self._passes(EXACT_PASSES)
+        seed, passes = self._seed(), self._iterations(EXACT_ITERATIONS) + 1
+        self._check_familiar()
+        routed = self._route(sample_weight, params)
         fit, weights = self._read(X, y, sample_weight)
-        regs = self._strengths(fit)
-        labels = fit.objective.features.labels.cpu().numpy()
-        splits = deal_splits(self.cv, labels, seed)
+        regs, costs = self._strengths(fit)
+        codes = fit.objective.features.labels.cpu().numpy()
+        splits = deal_splits(self.cv, codes, seed, routed["split"])
+        model, scorer = copy(self), None
+        if self.scoring is not None:
+            scorer = with_labels(self._get_scorer(), self.classes_)
+        held_out = HeldOut(
+            model, partial(model._take, fit), splits, len(regs), X, self.classes_[codes], scorer, routed["score"],
+            keep=not self.refit,
+        )  # fmt: skip
         with torch.inference_mode():
             pre = fit_preconditioner(fit.objective, seed)
         solve = partial(solve_path, loss=LOSSES[self._loss], tol=tol, max_passes=passes, preconditioner=pre, seed=seed)
         judged = replace(fit.objective, row_weights=weights)
         with torch.inference_mode():  # as in fits of one strength
-            found = cross_validate(solve, fit.objective, judged, regs, batch_splits(splits, len(labels)))
+            batches = batch_splits(splits, len(codes))
+            found = cross_validate(solve, fit.objective, judged, regs, batches, watch=held_out)
         setup = 0.0 if pre is None else pre.spectrum.seconds
         total, seconds = sum(path.passes for path in found.solves), sum(path.seconds for path in found.solves)
         path = replace(found.path, passes=total, setup_seconds=setup, seconds=seconds + setup)
-        best = rank_candidates(found.means.tolist(), regs)[0]
+        scores = found.accuracies.numpy() if self.scoring is None else held_out.scores.T  # (k, splits)
+        shares = found.weights.numpy() / float(found.weights.sum())
+        means = found.means.numpy() if self.scoring is None else scores @ shares
+        best = rank_candidates(means.tolist(), regs)[0]
         self._learn(fit, path, path.points[best])
-        self.regs_ = np.array(regs)
-        self.Cs_ = np.array([fit.convert_strength(reg) for reg in regs])
-        self.scores_, self.mean_scores_ = found.accuracies.numpy(), found.means.numpy()
-        self.spread_ = found.spreads.numpy()
+        self.C_ = costs[best]
+        if not self.refit:
+            self._average(fit, held_out, scores, regs, costs)
+        self.regs_, self.Cs_ = np.array(regs), np.array(costs)
+        self.scores_, self.mean_scores_ = scores.T[:, np.newaxis], means
+        self.spread_ = scores.std(1, ddof=1) if len(splits) > 1 else np.full(len(regs), np.nan)
+        self.n_iter_ = held_out.passes[:, np.newaxis] - 1
+        self.l1_ratios_, self.l1_ratio_ = np.zeros(1), 0.0
+        if held_out.coefs:
+            self.coefs_paths_ = held_out.coefs_paths
         warn_uncertified([point for path in found.solves for point in path.points], tol)
-        end = find_end(regs, found.means.tolist(), best)
+        end = find_end(regs, means.tolist(), best)
         if end is not None:
             warnings.warn(
                 f"the best, reg={regs[best]:.3g}, is the {end} of {len(regs)} strengths: a better one may lie beyond. "
@@ -88,22 +134,94 @@ class LinearClassifierCV(LinearClassifierBase):
             )
         return self
 
-    def _strengths(self, fit: Fit) -> tuple[float, ...]:
-        """The strengths, in the order given; ascending reg where they come from a number or the default."""
+    def score(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> float:
+        """The score of rows X with labels y by `scoring`; accuracy where that is None.
+
+        sample_weight, params : as of `fit`; without metadata routing, what the scorer is given.
+        """
+        given = params if sample_weight is None else {**params, "sample_weight": sample_weight}
+        if get_config()["enable_metadata_routing"]:
+            given = process_routing(self, "score", **given).scorer.score
+        elif params:
+            refuse_params(self, "score", params)
+        return float(self._get_scorer()(self, X, y, **given))
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Who is given what of the metadata of `fit` and `score`: the splitter and the scorer, what they request."""
+        to_splitter = MethodMapping().add(caller="fit", callee="split")
+        to_scorer = MethodMapping().add(caller="fit", callee="score").add(caller="score", callee="score")
+        router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
+        return router.add(splitter=self.cv, method_mapping=to_splitter).add(
+            scorer=self._get_scorer(), method_mapping=to_scorer
+        )
+
+    def _get_scorer(self) -> Any:
+        scorer = get_scorer("accuracy" if self.scoring is None else self.scoring)
+        if not callable(scorer):
+            raise InputError(f"scoring must be one name of scikit-learn's scorers or a function; got {scorer!r}.")
+        return scorer
+
+    def _route(self, sample_weight: Any, params: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """What the splitter's `split` and the scorer are given."""
+        if get_config()["enable_metadata_routing"]:
+            routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
+            return {"split": routed.splitter.split, "score": routed.scorer.score}
+        refuse_params(self, "fit", params.keys() - {"groups"})
+        return {"split": params, "score": {} if sample_weight is None else {"sample_weight": sample_weight}}
+
+    def _check_familiar(self) -> None:
+        check_solver(self.solver)
+        if not check_penalty(self.penalty, self.l1_ratios, "l1_ratios"):
+            raise InputError("penalty must be 'l2' here: without a penalty there is no strength to choose.")
+        if self.use_legacy_attributes not in (None, False, "warn"):
+            raise InputError(
+                "use_legacy_attributes must be False: attributes have the layout that scikit-learn 1.10 keeps, arrays "
+                f"and no dictionaries; got {self.use_legacy_attributes!r}."
+            )
+
+    def _average(
+        self, fit: Fit, held_out: HeldOut, scores: NDArray[Any], regs: Sequence[float], costs: Sequence[float]
+    ) -> None:
+        """Weights and strength as means over the splits, each with its own best strength, as in scikit-learn."""
+        best = [rank_candidates(column.tolist(), regs)[0] for column in scores.T]
+        mean = np.mean([held_out.coefs[split, strength] for split, strength in enumerate(best)], axis=0)
+        d = self.n_features_in_
+        self.coef_, self.C_ = mean[:, :d], float(np.mean([costs[strength] for strength in best]))
+        self.intercept_ = mean[:, d] if self.fit_intercept else np.zeros_like(mean[:, 0])
+        self.reg_ = fit.convert_strength(self.C_)
+        parts = (torch.as_tensor(part, dtype=torch.float64) for part in (self.coef_, self.intercept_))
+        with torch.inference_mode():
+            [point] = fit.look(self.reg_, fit.unfold(*parts)).points
+        self.objective_, self.gap_, self.relative_gap_ = point.objective, point.gap, point.relative_gap
+
+    def _strengths(self, fit: Fit) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The strengths as reg and as C, in the order given; ascending where they come from a number or the default."""
         if self.regs is not None and self.Cs is not None:
             raise InputError("give regs or Cs, not both.")
+        if self.Cs is not None:
+            if isinstance(self.Cs, numbers.Integral):
+                listed: Sequence[Any] = np.geomspace(*COSTS, check_count("Cs", int(self.Cs))).tolist()
+            else:
+                listed = _as_list("Cs", self.Cs)
+            costs = tuple(check_number("Cs", plain(cost), above=0) for cost in listed)
+            return tuple(fit.convert_strength(cost) for cost in costs), costs
         if self.regs is not None:
-            return tuple(check_number("regs", plain(reg), above=0) for reg in _as_list("regs", self.regs))
-        if self.Cs is None:
+            regs = tuple(check_number("regs", plain(reg), above=0) for reg in _as_list("regs", self.regs))
+        else:
             square, bias = fit.objective.mean_square(), fit.scaling.bias
             # an intercept moves by about bias^2 / (2 reg): rows that are not centred need it, however large they are
-            return default_regs(self._loss, square if bias == 0 else min(square, REFERENCE * bias**2))
-        if isinstance(self.Cs, numbers.Integral):
-            ends = np.log10(COSTS)
-            costs: Sequence[Any] = np.logspace(ends[1], ends[0], check_count("Cs", int(self.Cs))).tolist()
-        else:
-            costs = _as_list("Cs", self.Cs)
-        return tuple(fit.convert_strength(check_number("Cs", plain(cost), above=0)) for cost in costs)
+            regs = default_regs(self._loss, square if bias == 0 else min(square, REFERENCE * bias**2))
+        return regs, tuple(fit.convert_strength(reg) for reg in regs)
+
+
+def refuse_params(estimator: Any, method: str, params: Iterable[str]) -> None:
+    """Raise `InputError` for metadata that nobody can be given while routing is off."""
+    names = sorted(params)
+    if names:
+        raise InputError(
+            f"passing {', '.join(names)} to {type(estimator).__name__}.{method} is only supported if "
+            "enable_metadata_routing=True. Call sklearn.set_config for that, and set who requests it."
+        )
 
 
 def _as_list(name: str, values: Any) -> Sequence[Any]:
@@ -113,11 +231,12 @@ def _as_list(name: str, values: Any) -> Sequence[Any]:
     return list(listed.tolist())
 
 
-def deal_splits(cv: Any, y: NDArray[Any], seed: int) -> list[Rows]:
+def deal_splits(cv: Any, y: NDArray[Any], seed: int, params: Mapping[str, Any] = MappingProxyType({})) -> list[Rows]:
     """Training and test rows of every split.
 
     cv : a number of stratified folds >= 2 (None is 5), a share of rows in (0, 1) for one stratified hold-out drawn
     with `seed`, a scikit-learn splitter, or an iterable of (training rows, test rows).
+    params : given to the splitter's `split`, such as groups.
     """
     if isinstance(cv, float | np.floating):
         share = check_number("cv, as a share of rows,", float(cv), above=0)
@@ -126,7 +245,7 @@ def deal_splits(cv: Any, y: NDArray[Any], seed: int) -> list[Rows]:
         kept, held = split_stratified(torch.as_tensor(y), (1 - share, share), seed)
         splits: Iterable[Rows] = [(kept.numpy(), held.numpy())]
     else:
-        splits = check_cv(cv, y, classifier=True).split(np.zeros((len(y), 1)), y)
+        splits = check_cv(cv, y, classifier=True).split(np.zeros((len(y), 1)), y, **params)
     dealt = [(np.asarray(train), np.asarray(test)) for train, test in splits]
     dealt = [tuple(np.flatnonzero(rows) if rows.dtype == bool else rows for rows in split) for split in dealt]  # type: ignore[misc]
     for number, (train, test) in enumerate(dealt):

@@ -39,10 +39,11 @@ def strength_of_cost(cost: float, total_weight: float, n_classes: int) -> float:
     scikit-learn minimises C sum_i loss_i + |u|^2 / 2. Two classes have one vector u there and w2 = -w1 = u / 2 here
     (what both share costs penalty and changes no loss), so reg sum(W*W) = reg |u|^2 / 2.
 
-    >>> strength_of_cost(1.0, 100, 3), strength_of_cost(1.0, 100, 2)
-    (0.005, 0.01)
+    >>> strength_of_cost(1.0, 100, 3), strength_of_cost(1.0, 100, 2), strength_of_cost(0.0, 100, 2)
+    (0.005, 0.01, inf)
     """
-    return 1.0 / ((1.0 if n_classes == 2 else 2.0) * cost * total_weight)
+    scale = (1.0 if n_classes == 2 else 2.0) * total_weight
+    return 1.0 / (cost * scale) if cost else math.inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +107,18 @@ class Fit:
         """Whether scores of such rows have to be summed in float64 although the rows are narrower."""
         data = self.objective.features.dataset
         return data.dtype == torch.float64 or rounding_shows(weight, intercept, some_rows(data).cpu())
+
+    def look(self, reg: float, start: Tensor | None) -> Path:
+        """The point before any step: zero weights or those given, and their certificate (none without a penalty)."""
+        began, features = time.perf_counter(), self.objective.features
+        coef = torch.zeros(features.n_classes, features.n_features, dtype=torch.float64, device=features.device)
+        if start is not None:
+            coef.copy_(start)
+        regs = torch.tensor([reg], dtype=torch.float64, device=features.device)
+        found = self.objective.evaluate(coef.unsqueeze(0), regs, LOSSES[self.loss])
+        gap = float(found.gap[0]) if reg else math.inf
+        point = PathPoint(reg, coef.cpu(), float(found.objective[0]), gap, 0, Status.BUDGET_SPENT)
+        return Path((point,), 0, 0.0, time.perf_counter() - began)
 
     def run_sgd(
         self, reg: float, passes: int, batch_size: int, learning_rate: float | None, seed: int, start: Tensor | None

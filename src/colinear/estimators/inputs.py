@@ -142,7 +142,10 @@ def encode_classes(y: Any, n_samples: int) -> tuple[Tensor, NDArray[Any]]:
             f"labels must be one whole number, boolean or text for each row, all of one kind: {error}"
         ) from None
     if len(codes) != n_samples:
-        raise InputError(f"there must be one label per row; got {len(codes)} labels for {n_samples} rows.")
+        raise InputError(
+            f"Found input variables with inconsistent numbers of samples: [{n_samples}, {len(codes)}]. There must be "
+            "one label for each row."
+        )
     if len(classes) < 2:
         raise InputError(f"labels must have at least 2 classes; got only {classes[0]!r} in n_samples={n_samples}.")
     return torch.from_numpy(codes.astype(np.int64, copy=False)), classes

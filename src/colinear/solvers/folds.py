@@ -13,7 +13,7 @@ from torch import Tensor
 from colinear.checks import InputError
 from colinear.objective import Objective
 from colinear.solvers.descent import Report
-from colinear.solvers.solution import Path
+from colinear.solvers.solution import Path, PathPoint
 
 Rows = tuple[NDArray[np.int64], NDArray[np.int64]]  # training and test rows of one split
 HELD_BYTES = 2**29  # weights of folds that wait, in float64, for the judgement of their strengths
@@ -110,6 +110,7 @@ def cross_validate(
     all_rows_first: bool = False,
     start: Tensor | None = None,
     relay: Callable[[int], Report] | None = None,
+    watch: Callable[[int, int, PathPoint], None] | None = None,
 ) -> CrossValidation:
     """Solve k strengths on all rows and without each split's test rows, and judge by these.
 
@@ -123,6 +124,8 @@ def cross_validate(
     HELD_BYTES, all rows come first too, and the folds of some strengths are solved and judged before the next.
     start : (k, c, d) weights from which the first solve starts; zeros by default.
     relay : given the number of fits done, what the next solve reports to.
+    watch : called for each strength on each split, after it is judged, with (strength, split, its point),
+    one split after the other.
     Raises   `InputError` if a split holds out no weight, and what `solve_path` raises.
     """
     solves: list[Path] = []
@@ -157,6 +160,9 @@ def cross_validate(
                 whole = replace(path, points=path.points[len(members) :: len(members) + 1])
             coef = path.coef.view(len(regs[few]), -1, *path.coef.shape[1:])[:, : len(members)]
             correct[few, members], weights[members] = (sums.cpu() for sums in _judge(judged, batch.folds, coef))
+            for member, split in enumerate(members if watch is not None else ()):
+                for number, point in enumerate(path.points[member :: len(members) + len(beside)]):
+                    watch((few.start or 0) + number, split, point)  # type: ignore[misc]
     whole = whole or run(objective, [-1])  # no split trains on all other rows
     return CrossValidation(whole, correct, weights, tuple(solves))
 
