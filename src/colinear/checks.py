@@ -140,6 +140,25 @@ def check_labels(labels: Tensor, n_classes: int, what: str = "labels") -> Tensor
     return labels
 
 
+def check_targets(labels: Tensor, n_classes: int, what: str = "labels") -> Tensor:
+    """Return `labels` that are one class a row, as `check_labels` has it, or (n, n_classes) int8: any number of them.
+
+    1 and 0 say that the row has the class or has not, -1 that nobody knows.
+    """
+    if labels.ndim != 2:
+        return check_labels(labels, n_classes, what)
+    if str(labels.dtype) != "torch.int8" or labels.shape[1] != n_classes:
+        got = f"{labels.dtype} of shape {tuple(labels.shape)}"
+        raise InputError(f"{what} of many classes a row must be int8 of shape (n_samples, {n_classes}); got {got}.")
+    bad = ((labels < -1) | (labels > 1)).nonzero()
+    if len(bad):
+        row, column = (int(i) for i in bad[0])
+        raise InputError(
+            f"{what} must be 1 or 0, or -1 where unknown; row {row}, class {column} has {int(labels[row, column])}."
+        )
+    return labels
+
+
 def check_finite(features: Tensor, what: str = "features", first_row: int = 0) -> Tensor:
     """Return `features` (n, d) if every value is finite; integers always are. One reduction decides."""
     import torch

@@ -9,16 +9,18 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from colinear.checks import InputError, check_choice, check_features, check_finite, check_number
+from colinear.datasets.answers import decide
 from colinear.datasets.base import LABEL_KINDS, Dataset, ImageShape
 from colinear.datasets.features import Scaling
 from colinear.modelfile import encode, read
 from colinear.outputs import save_whole
+from colinear.texts import shown
 
 # float64 is kept where float32 would move a score by this share of the scores' spread: it is about the share of the
 # rows whose label changes (a normal density is at most 0.4). 60,000 times the rounding of float32, so 2,020 +- 1 in a
@@ -26,17 +28,23 @@ from colinear.outputs import save_whole
 ROUNDING_SHOWS = 1e-4
 MOST_ROWS = 1024
 HEADER = ("class_names", "image_shape", "value_range", "provenance", "label_kind")  # what a file has beside tensors
+Link = Literal["softmax", "sigmoid"]
+LINKS = get_args(Link)
 
 
 @dataclass(frozen=True, eq=False)
 class LinearModel:
     """scores = weight @ raw + bias; the label is the class with the largest score, the lowest index on ties.
 
+    Where rows may have many classes, a row has those with scores above 0.
+
     weight : (c, d) float32 or float64.   bias : (c,) of the same type.   class_names : c strings, no two alike.
     image_shape : (channels, height, width) or None.
     value_range : the raw value that stands for full intensity (255 for uint8 images), 1 for tables; finite, > 0.
     provenance : JSON-able facts about the training (loss, reg, seed, data fingerprint, accuracies, versions).
     label_kind : what the names were as labels: 'int', 'bool' or 'text'; None if that is not known.
+    link : what makes probabilities of scores; None is 'softmax' of a model of that loss, and nothing of others.
+    many : whether a row may have any number of classes.
     Raises   `InputError` for parts that do not fit together and for weights that are not finite.
 
     >>> model = LinearModel(torch.eye(2), torch.zeros(2), ("no", "yes"))
@@ -51,6 +59,8 @@ class LinearModel:
     value_range: float = 1.0
     provenance: dict[str, Any] = field(default_factory=dict)
     label_kind: str | None = None
+    link: Link | None = None
+    many: bool = False
 
     def __post_init__(self) -> None:
         _check_names(self.class_names)
@@ -73,6 +83,10 @@ class LinearModel:
             raise InputError(f"provenance must be a dict of facts; got {type(self.provenance).__name__}.")
         if self.label_kind is not None:
             check_choice("label_kind", self.label_kind, LABEL_KINDS)
+        if self.link is not None:
+            check_choice("link", self.link, LINKS)
+        if not isinstance(self.many, bool):
+            raise InputError(f"many must be true or false; got {shown(self.many)}.")
 
     @classmethod
     def from_coef(
@@ -86,6 +100,8 @@ class LinearModel:
         *,
         rows: Tensor | None = None,
         label_kind: str | None = None,
+        link: Link | None = None,
+        many: bool = False,
     ) -> LinearModel:
         """Fold `scaling` into `coef` (c, d [+ 1]) in float64, and store float32 where that is as good.
 
@@ -99,7 +115,7 @@ class LinearModel:
         if kept != torch.float64 and not (rows is not None and rounding_shows(weight, bias, rows)):
             weight, bias = weight.float(), bias.float()
         facts = dict(provenance or {})
-        return cls(weight, bias, class_names, image_shape, value_range, facts, label_kind)
+        return cls(weight, bias, class_names, image_shape, value_range, facts, label_kind, link, many)
 
     @property
     def n_classes(self) -> int:
@@ -133,22 +149,45 @@ class LinearModel:
             )
         return scores
 
+    @property
+    def probability(self) -> Link | None:
+        """What makes probabilities of scores, None if nothing does."""
+        return self.link or ("softmax" if self.loss == "softmax" else None)
+
+    @property
+    def has_probabilities(self) -> bool:
+        return self.probability is not None
+
+    def to_probabilities(self, scores: Tensor) -> Tensor:
+        """Probabilities (n, c) of scores (n, c) of a model that has any.
+
+        Those of a sigmoid are of one class against the rest; where a row has one class they are divided by their sum.
+        """
+        if self.probability == "softmax":
+            return scores.softmax(1)
+        return scores.sigmoid() if self.many else divide_by_sum(scores)
+
+    def decide(self, scores: Tensor) -> Tensor:
+        """Class indices (n,) int64 of scores (n, c); where rows may have many classes (n, c) int8, 1 for each."""
+        return decide(scores, many=self.many)
+
     def predict(self, features: Tensor) -> Tensor:
-        """Class indices (n,) int64."""
-        return self.scores(features).argmax(1)
+        """Class indices (n,) int64; where rows may have many classes (n, c) int8, 1 for each."""
+        return self.decide(self.scores(features))
 
     def predict_proba(self, features: Tensor) -> Tensor:
-        """Softmax of the scores (n, c). Raises for a hinge model, whose scores are no log-probabilities."""
-        if self.loss != "softmax":
+        """Probabilities (n, c), see `to_probabilities`. Raises for a hinge, whose scores are no log-probabilities."""
+        if not self.has_probabilities:
             raise InputError(
-                f"probabilities need a softmax model; this one was trained with the {self.loss} loss. "
+                f"probabilities need a softmax or logistic model; this one was trained with the {self.loss} loss. "
                 "Use its scores, or train with --loss softmax."
             )
-        return self.scores(features).softmax(1)
+        return self.to_probabilities(self.scores(features))
 
     def to_bytes(self) -> bytes:
         """The content of a model file: two tensors, a JSON header and a digest; the same bytes for the same model."""
-        return encode({name: getattr(self, name) for name in HEADER}, self.weight, self.bias)
+        further = {name: value for name, value in (("link", self.link), ("many", self.many)) if value}
+        return encode({name: getattr(self, name) for name in HEADER} | further, self.weight, self.bias)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one .safetensors file: beside `path` first, then renamed, so a file is whole or absent."""
@@ -167,11 +206,22 @@ class LinearModel:
                 check_number("value_range", header["value_range"], above=0),
                 header["provenance"],
                 header.get("label_kind"),
+                header.get("link"),
+                header.get("many", False),
             )
         except KeyError as error:
             raise InputError(f"model {path} has a damaged header: {error} is missing. Copy it again.") from None
         except InputError as error:
             raise InputError(f"model {path} is inconsistent: {error}") from None
+
+
+def divide_by_sum(scores: Tensor) -> Tensor:
+    """sigmoid(scores) over their sum in each row, (n, c): by logarithms, for a row that no class claims.
+
+    >>> divide_by_sum(torch.tensor([[-800.0, -800.0]]))
+    tensor([[0.5000, 0.5000]])
+    """
+    return torch.nn.functional.logsigmoid(scores).softmax(1)
 
 
 def rounding_shows(weight: Tensor, bias: Tensor, rows: Tensor) -> bool:

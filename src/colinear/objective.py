@@ -19,6 +19,7 @@ from torch import Tensor
 
 from colinear.byteproducts import MOST_SUMMANDS, byte_second_moment
 from colinear.checks import InputError
+from colinear.datasets.answers import is_right
 from colinear.datasets.base import ArrayDataset, Dataset
 from colinear.datasets.features import CHUNK_ROWS, Features
 from colinear.datasets.moments import largest_weight, scaled_by_power
@@ -257,12 +258,13 @@ class Objective:
         return float(square)
 
     def accuracy(self, coef: Tensor) -> Tensor:
-        """Share of rows that each candidate labels correctly, (k,) float64; ties go to the lowest class."""
+        """Share of rows that each candidate labels correctly, (k,) float64; ties go to the lowest class.
+
+        A row with an answer for each class counts where all known ones are right.
+        """
         correct = torch.zeros(len(coef), dtype=torch.int64, device=coef.device)
         for rows, scores in self.scores(coef):
-            # max gives the lowest class among ties, as argmax does, in a tenth of its time along this dimension
-            right = scores.max(1).indices == self.features.labels[rows]  # (k, b)
-            correct += right.sum(1)
+            correct += is_right(scores, self.features.labels[rows]).sum(1)
         self.group.sum_(correct)
         return correct.double() / self.n_samples
 
@@ -353,8 +355,8 @@ def score_rows(model: LinearModel, dataset: Dataset, chunk_rows: int = CHUNK_ROW
 
 
 def label_rows(model: LinearModel, dataset: Dataset) -> Tensor:
-    """The model's label for every row of `dataset`, (n,) int64; ties go to the lowest class."""
-    return torch.cat([dataset.labels[:0], *(scores.argmax(1) for _, scores in score_rows(model, dataset))])
+    """The model's label for every row of `dataset`: (n,) int64, or answers (n, c) int8; see `LinearModel.decide`."""
+    return torch.cat([dataset.labels[:0], *(model.decide(scores) for _, scores in score_rows(model, dataset))])
 
 
 def squared_norm(coef: Tensor) -> Tensor:

@@ -80,7 +80,7 @@ def step_products(features: Features, loss: Loss, batch_size: int, *, block: int
     Only the hinge, whose slopes are bytes already, gains wherever bytes are: three bytes of a softmax step's slopes and
     the splitting of its weights take 0.8 to 0.9 of its float32 time at batch 200, and more on other processors.
     """
-    whole = loss.kinked and not loss.smoothed and features.n_classes <= MOST_CLASSES
+    whole = loss.whole_slopes and features.n_classes <= MOST_CLASSES
     if whole and FEWEST_STEPPED <= batch_size <= MOST_SUMMANDS and suits_bytes(features):
         return ByteProducts(features, whole=True)
     return FloatProducts(features, block)

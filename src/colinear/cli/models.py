@@ -122,7 +122,7 @@ def _predictions(model: LinearModel, inputs: list[Path], top: int) -> Iterator[d
     for path in inputs:
         for first, rows, is_table in _chunks(model, path):
             scores = model.scores(rows)
-            shown = scores.softmax(1) if model.loss == "softmax" else None
+            shown = model.to_probabilities(scores) if model.has_probabilities else None
             best = scores.argsort(dim=1, descending=True, stable=True)[:, :top]  # ties: the lowest class, as predict
             for row, members in enumerate(best.tolist()):
                 ranked = [

@@ -16,7 +16,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from colinear.checks import InputError, check_features, check_labels
+from colinear.checks import InputError, check_features, check_targets
 from colinear.datasets.blocks import Matrix, in_memory
 
 ImageShape = tuple[int, int, int]  # channels, height, width
@@ -27,7 +27,7 @@ FINGERPRINT_ROWS = 4096  # rows hashed in full; a fingerprint tells data apart, 
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Rows of raw features (n_samples, n_features) with labels in [0, n_classes)."""
+    """Rows of raw features (n_samples, n_features) with labels: (n,) in [0, n_classes), or answers (n, n_classes)."""
 
     @property
     def name(self) -> str: ...
@@ -87,7 +87,7 @@ class ArrayDataset(Counted):
     """A dataset over one matrix, in memory or memory-mapped.
 
     features : (n, d) uint8, float32 or float64: a tensor, or `Blocks` of several one below the other.
-    labels : (n,) int64 in [0, len(class_names)).
+    labels : (n,) int64 in [0, len(class_names)), or an answer for each class, (n, c) int8; see `answers`.
     image_shape : (channels, height, width) with product d if rows are images, else None.
     value_range : what raw values are divided by before training: 255 for uint8 images, 16 for digits, else 1.
     rows : None, or the int64 row numbers of `features` that belong (a view: features are never copied).
@@ -113,7 +113,7 @@ class ArrayDataset(Counted):
 
     def __post_init__(self) -> None:
         check_features(self.features)
-        check_labels(self.labels, len(self.class_names))
+        check_targets(self.labels, len(self.class_names))
         expected = len(self.features) if self.rows is None else len(self.rows)
         if len(self.labels) != expected:
             raise InputError(f"there must be one label per row; got {len(self.labels)} for {expected} rows.")

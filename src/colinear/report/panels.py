@@ -155,7 +155,7 @@ def _recorded(record: Record, loss: str, folder: RunFolder, trials: int, classes
         panel["reliability"] = {"bins": [_rounded(row, 6) for row in bins], "ece": calibration_error(*bins.unbind(1))}
     if mistakes is not None:
         rows = [[int(truth), int(predicted), round(sure, 4)] for truth, predicted, sure in mistakes.tolist()]
-        panel["mistakes"] = {"rows": rows, "kind": "probability" if loss == "softmax" else "margin"}
+        panel["mistakes"] = {"rows": rows, "kind": "probability" if record.get("bins") is not None else "margin"}
         if (pixels := record.get("pixels")) is not None:
             panel["mistakes"]["sprite"] = make_sprite(pixels)
     return panel

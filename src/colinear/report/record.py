@@ -29,6 +29,7 @@ from colinear.schemas import Schema, parse_json
 from colinear.search.curves import decimate
 from colinear.search.listener import Listener
 from colinear.search.runfolder import RunFolder
+from colinear.search.settings import LOSS_NAMES
 from colinear.search.trials import SearchResult
 from colinear.search.winner import LossRun
 from colinear.search.written import read_settings
@@ -44,7 +45,7 @@ FACTS = Schema(
         "additionalProperties": False,
         "properties": {
             "format": {"const": FORMAT},
-            "loss": {"enum": ["hinge", "softmax"]},
+            "loss": {"enum": list(LOSS_NAMES)},
             "model": {"type": "string"},
             "test": {"type": ["string", "null"]},
         },
@@ -179,16 +180,16 @@ def _of_search(result: SearchResult, model: LinearModel, folder: RunFolder, spli
 def _of_test(model: LinearModel, test: Dataset) -> dict[str, Tensor]:
     """How each row was labelled, and how sure the model was: its probability, or its margin without one."""
     predicted, confidence = torch.empty(test.n_samples, dtype=torch.int64), torch.empty(test.n_samples)
-    softmax = model.loss == "softmax"
+    sure = model.has_probabilities
     for rows, scores in score_rows(model, test):
         scores = scores.cpu()
         best = scores.topk(2, dim=1).values
         predicted[rows] = scores.argmax(1)  # ties: the lowest class, as everywhere
-        confidence[rows] = scores.softmax(1).amax(1) if softmax else best[:, 0] - best[:, 1]
+        confidence[rows] = model.to_probabilities(scores).amax(1) if sure else best[:, 0] - best[:, 1]
     labels = test.labels.cpu()
     correct = predicted == labels
     tensors = {"correct": correct.to(torch.uint8)}
-    if softmax:
+    if sure:
         found = bin_confidences(confidence, correct)
         tensors["bins"] = torch.stack([found.counts.double(), found.confidence, found.accuracy], 1)
     wrong = (~correct).nonzero().squeeze(1)

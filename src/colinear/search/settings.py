@@ -22,15 +22,21 @@ from colinear.search.option import (
     strengths,
 )
 
-LOSS_NAMES = ("hinge", "softmax")
+LOSS_NAMES = ("hinge", "softmax", "logistic", "squared-hinge")
+BOTH = LOSS_NAMES[:2]
 RATES = {"least": 1e-20, "most": 1e20}  # of --reg, --regs and --lr: beyond, products with them leave float32
-LOSSES = choice(
-    "both", "softmax", "hinge",
-    parse=lambda flag, given: LOSS_NAMES if given == "both" else (str(given),),
-    check=lambda flag, losses: [check_choice("loss", loss, LOSS_NAMES) for loss in losses],
-    write=lambda losses: losses[0],
-)  # fmt: skip
-COURSE_BATCH = {"hinge": 500, "softmax": 200}  # the course's batch sizes
+COURSE_BATCH = dict.fromkeys(LOSS_NAMES, 200) | {"hinge": 500}  # the course's batch sizes
+
+
+def check_losses(flag: str, losses: tuple[str, ...]) -> None:
+    """Raise `InputError` for a loss that there is none of, and for one that is named twice."""
+    for place, loss in enumerate(losses):
+        check_choice("loss", loss, LOSS_NAMES)
+        if loss in losses[:place]:
+            raise InputError(f"{flag} must name each loss once; got {','.join(losses)}.")
+
+
+LOSSES = Kind(str, check_losses, lambda flag, text: BOTH if text == "both" else tuple(text.split(",")), write=",".join)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,9 @@ class Settings:
         None, "--data-dir", Kind(Path), "Where CIFAR-10 lies; else COLINEAR_DATA, else the cache.", "data", "DIR")
     label: str | None = setting(
         None, "--label", Kind(), "Where a feature file has its labels: column, key or file.", "data", "NAME")
-    losses: tuple[str, ...] = setting("both", "--loss", LOSSES, "What is minimised.")
+    losses: tuple[str, ...] = setting(
+        "both", "--loss", LOSSES, "What is minimised: softmax, hinge, logistic, squared-hinge, several of them with a "
+        "comma, or both: hinge and softmax.", metavar="NAMES")
     solver: str = setting(
         "exact", "--solver", choice("exact", "sgd"),
         "exact: every strength to a certificate, no learning rate. sgd: the course's random search.",

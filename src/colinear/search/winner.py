@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from colinear.checks import InputError
+from colinear.losses import LOSSES
 from colinear.model import LinearModel, some_rows
 from colinear.schemas import plain_number
 from colinear.search.prepared import Prepared
@@ -77,5 +78,6 @@ def _fold(result: SearchResult, prepared: Prepared) -> LinearModel:
     }
     return LinearModel.from_coef(
         result.winning_coef, prepared.scaling, train.class_names, train.image_shape, train.value_range, provenance,
-        rows=some_rows(train), label_kind=getattr(train, "label_kind", None),
+        rows=some_rows(train), label_kind=getattr(train, "label_kind", None), link=LOSSES[result.loss].link,
+        many=train.labels.ndim == 2,
     )  # fmt: skip

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from colinear.checks import check_number
-from colinear.losses import Loss
+from colinear.lossbase import Loss, check_takes
 from colinear.objective import Objective
 from colinear.solvers.path import solve_path
 from colinear.solvers.preconditioner import Preconditioner
@@ -34,6 +34,7 @@ def certify(objective: Objective, loss: Loss, coef: Tensor, reg: float) -> tuple
     (2.3026, True)
     """
     check_number("reg", reg, above=0)
+    check_takes(loss, objective.features.labels, objective.features.dataset.name)
     widths = coef.new_tensor(WIDTHS if loss.kinked else WIDTHS[:1], dtype=torch.float64)
     copies = coef.double().expand(len(widths), *coef.shape)
     there = objective.evaluate(copies, torch.full_like(widths, reg), loss.smooth(widths) if loss.kinked else loss)

@@ -175,7 +175,7 @@ class Descent:
             return
         search, here = lineup.search, lineup.search.here
         # of all: a part of a batch lies elsewhere in memory, and its products have other last bits
-        precondition = self.preconditioner.at(here.curvature, lineup.regs)
+        precondition = self.preconditioner.at(here.curvature, lineup.regs, shift_invariant=self.loss.shift_invariant)
         direction = lineup.history.direction(here.gradient, precondition)
         slope = dot(here.gradient, direction)
         uphill = ~(slope < 0) & turning

@@ -92,7 +92,7 @@ def solve_path(
         loss=repr(loss), strengths=strengths, tol=tol, max_passes=max_passes, seed=seed, tuning=tuning, start=start,
         **{"held-out folds": held_out},
     )  # fmt: skip
-    check_solve(objective, strengths, tol, max_passes, held_out)
+    check_solve(objective, loss, strengths, tol, max_passes, held_out)
     objective = _gather_few(objective, tuning)
     space = RowSpace.of(objective) if suits_row_space(objective, tuning) else None
     if space is not None:

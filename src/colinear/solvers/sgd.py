@@ -16,7 +16,7 @@ from torch import Tensor
 
 from colinear.checks import InputError, check_choice, check_count, check_number
 from colinear.datasets.features import Features
-from colinear.losses import Loss
+from colinear.lossbase import Loss, check_takes
 from colinear.products import step_products
 from colinear.solvers.precision import PRECISIONS, MatmulPrecision, matmul_precision
 from colinear.solvers.solution import Status
@@ -126,6 +126,7 @@ class SGD:
         """The one that made the last steps, if nothing it was made for has changed since."""
         stepper = state._stepper
         if stepper is None or not stepper.fits(self, state, features, loss):
+            check_takes(loss, features.labels, features.dataset.name)
             stepper = state._stepper = _Stepper(self, state, features, loss)
             if suits_graph(state, features) and self.steps - state.step >= GRAPH_STEPS:
                 stepper.record(state)
