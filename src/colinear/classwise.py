@@ -86,6 +86,7 @@ class Logistic(ClasswiseLoss):
     """
 
     name: ClassVar[str] = "logistic"
+    formula: ClassVar[str] = "Σ_{j} log(1 + exp(−t_{ij} s_{ij}))"
     link: ClassVar[Link | None] = "sigmoid"
     steepest: ClassVar[float] = 0.25
 
@@ -118,6 +119,7 @@ class SquaredHinge(ClasswiseLoss):
     """
 
     name: ClassVar[str] = "squared-hinge"
+    formula: ClassVar[str] = "Σ_{j} max(0, 1 − t_{ij} s_{ij})²"
     steepest: ClassVar[float] = 2.0
 
     def values(self, margins: Tensor) -> Tensor:

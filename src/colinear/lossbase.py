@@ -41,6 +41,7 @@ class Loss(Protocol):
     """
 
     name: ClassVar[str]
+    formula: ClassVar[str]  # of one row, for people; _{...} is a subscript
     link: ClassVar[Link | None]  # what makes probabilities of scores; None if they are no log-probabilities
     kinked: ClassVar[bool]  # has no gradient somewhere: a solver needs `smooth`
     shift_invariant: ClassVar[bool]  # sees differences of scores only: gradients sum to 0 over the classes
@@ -85,6 +86,7 @@ class Loss(Protocol):
 class SmoothLoss:
     """What a `Loss` is unless it says otherwise; one that defines `name` and `sums_` is whole, and L-BFGS solves it."""
 
+    formula: ClassVar[str] = "loss(s_{i}, y_{i})"
     link: ClassVar[Link | None] = None
     kinked: ClassVar[bool] = False
     shift_invariant: ClassVar[bool] = False

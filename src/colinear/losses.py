@@ -35,6 +35,7 @@ class Softmax(SmoothLoss):
     """
 
     name: ClassVar[str] = "softmax"
+    formula: ClassVar[str] = "log Σ_{j} exp(s_{ij}) − s_{i,yᵢ}"
     link: ClassVar[Link | None] = "softmax"
     shift_invariant: ClassVar[bool] = True
     steepest: ClassVar[float] = 0.5
@@ -93,6 +94,7 @@ class Hinge(SmoothLoss):
     """
 
     name: ClassVar[str] = "hinge"
+    formula: ClassVar[str] = "Σ_{j≠yᵢ} max(0, s_{ij} − s_{i,yᵢ} + 1)"
     kinked: ClassVar[bool] = True
     shift_invariant: ClassVar[bool] = True
     has_interior: ClassVar[bool] = True

@@ -21,7 +21,6 @@ from colinear.datasets.splits import open_unseen
 from colinear.datasets.tables import open_features
 from colinear.export import FORMATS, export_model
 from colinear.export.graph import PIXEL_RANGE
-from colinear.metrics import class_table
 from colinear.model import LinearModel
 from colinear.outputs import ARRAYS, ONNX, PICKLE, TABLE, check_output
 from colinear.search.score import score_test
@@ -58,13 +57,19 @@ def run_evaluate(
             dataset = open_dataset(data, data_dir, part=part, label=label, seed=dealt, progress=transfer)
     dataset = _fitting(dataset, model)
     score = score_test(model, dataset)
-    classes = name_classes(class_table(score.confusion.cpu()), model.class_names)
+    classes = name_classes(score.class_table(), model.class_names)
     redealt = seed is not None and type(known) is int and seed != known
     if part in ("train", "all") or redealt:
         these = "These" if part == "train" and not redealt else "Some of these"
         output.say(f"{these} rows may have trained the model: the accuracy on them is no estimate for new ones.")
     output.say(
-        score_sentence(f"{dataset.name} ({part}): accuracy", score.accuracy, score.interval, score.total), style="bold"
+        score_sentence(
+            f"{dataset.name} ({part}): accuracy{', all answers right,' * model.many}",
+            score.accuracy,
+            score.interval,
+            score.total,
+        ),
+        style="bold",
     )
     if len(classes) > CLASSES_SHOWN:
         output.say(f"The {CLASSES_SHOWN} of {len(classes)} classes with the lowest recall; --json has all:")
@@ -86,7 +91,7 @@ def run_evaluate(
             "accuracy": score.accuracy,
             "accuracy_ci95": list(score.interval),
             "classes": classes,
-            "confusion_matrix": score.confusion.tolist(),
+            "confusion_matrix": None if score.confusion is None else score.confusion.tolist(),
         }
     )
 
@@ -106,14 +111,15 @@ def name_classes(table: list[dict[str, Any]], names: tuple[str, ...]) -> list[di
 
 
 def run_predict(model_file: Path, inputs: list[Path], top: int, as_json: bool) -> None:
-    """Print the label and the `top` largest scores of every input row, as they are computed."""
+    """Print the label, or every class with a score above 0, and the `top` largest scores of each row, as they come."""
     model = LinearModel.load(model_file)
     if not as_json:
         for record in _predictions(model, inputs, top):
             where = record["input"] if record["row"] is None else f"{record['input']}[{record['row']}]"
             key = "probability" if "probability" in record["top"][0] else "score"
             best = "  ".join(f"{printable(one['class'])} {one[key]:.3f}" for one in record["top"])
-            sys.stdout.write(f"{printable(where)}: {printable(record['label'])}  ({key}: {best})\n")
+            named = ", ".join(map(printable, record["labels"])) if model.many else printable(record["label"])
+            sys.stdout.write(f"{printable(where)}: {named or 'no class'}  ({key}: {best})\n")
         return
     Output(as_json=True).emit(list(_predictions(model, inputs, top)))
 
@@ -124,18 +130,17 @@ def _predictions(model: LinearModel, inputs: list[Path], top: int) -> Iterator[d
             scores = model.scores(rows)
             shown = model.to_probabilities(scores) if model.has_probabilities else None
             best = scores.argsort(dim=1, descending=True, stable=True)[:, :top]  # ties: the lowest class, as predict
+            decided = model.decide(scores)
             for row, members in enumerate(best.tolist()):
                 ranked = [
                     {"class": model.class_names[c], "score": float(scores[row, c])}
                     | ({} if shown is None else {"probability": float(shown[row, c])})
                     for c in members
                 ]
-                yield {
-                    "input": str(path),
-                    "row": first + row if is_table else None,
-                    "label": ranked[0]["class"],
-                    "top": ranked,
-                }
+                named: dict[str, Any] = {"label": ranked[0]["class"]}
+                if model.many:
+                    named = {"labels": [model.class_names[c] for c in decided[row].nonzero().squeeze(1).tolist()]}
+                yield {"input": str(path), "row": first + row if is_table else None, **named, "top": ranked}
 
 
 def _chunks(model: LinearModel, path: Path) -> Iterator[tuple[int, Tensor, bool]]:
@@ -167,7 +172,7 @@ def _fitting(dataset: Dataset, model: LinearModel) -> Dataset:
             "Give the kind of data it was trained on."
         )
     if isinstance(dataset, ArrayDataset):
-        return match_classes(dataset, model.class_names)
+        return match_classes(dataset, model.class_names, many=model.many)
     if dataset.class_names != model.class_names:
         raise InputError(f"{dataset.name} and the model must have the same classes in the same order.")
     return dataset

@@ -92,7 +92,9 @@ def show_run(output: Output, entry: Entry) -> None:
         output.say(sentence)
     score = f"{entry['loss']}: there are no test rows."
     if entry["test_accuracy"] is not None:
-        what, rows = f"{entry['loss']} test accuracy", sum(map(sum, entry["confusion_matrix"]))
+        answers = entry.get("test_answers")
+        rows = sum(map(sum, entry["confusion_matrix"])) if answers is None else answers["rows"]
+        what = f"{entry['loss']} test accuracy{'' if answers is None else ', all answers right,'}"
         score = score_sentence(what, entry["test_accuracy"], entry["test_accuracy_ci95"], rows)
     output.say(score, style="bold")
     output.say()

@@ -29,7 +29,7 @@ from colinear.search.option import check_needs, list_options, solver_parameters
 from colinear.search.regs import parse_regs
 from colinear.search.runfolder import RunFolder, refuse_used
 from colinear.search.settings import Settings
-from colinear.search.tune import Run, check_processes, sgd_search, tune
+from colinear.search.tune import Run, check_labels, check_processes, sgd_search, tune
 from colinear.search.winner import LossRun
 from colinear.search.written import read_settings
 from colinear.tracking import TensorBoardLog, find_writer
@@ -59,6 +59,7 @@ def _begin(values: Values, given: Mapping[str, str], output: Output, group: Grou
     if values["out"] is not None and group.leads:
         refuse_used(Path(values["out"]))
     split = _open(settings, output)
+    check_labels(settings, split.train)
     rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
     if settings.regs is not None:
         settings = replace(settings, regs=parse_regs(values["regs"], rows.n_samples))

@@ -37,11 +37,12 @@ def count_rows(labels: Tensor, n_classes: int) -> Tensor:
     return labels.bincount(minlength=n_classes) if labels.ndim == 1 else (labels > 0).sum(0)
 
 
-def strata(labels: Tensor) -> Tensor:
+def strata(labels: Tensor, least: int = 1) -> Tensor:
     """What rows are dealt by, (n,) int64: their class, or the rarest of their classes, and c where they have none.
 
-    Dealt evenly, the rows of the rarest class are exactly so, and those of any other in each of the groups in which
-    they are: each part has its share of them to within one row for each class that is rarer.
+    Dealt evenly, the rows of the rarest class are exactly so, and of any other those that have no rarer one; its other
+    rows go where the rarer classes go, by chance.
+    least : of many labels, groups of fewer rows join the largest.
 
     >>> strata(torch.tensor([[1, 0], [1, 1], [0, -1], [1, 0]], dtype=torch.int8))
     tensor([0, 1, 2, 0])
@@ -52,4 +53,6 @@ def strata(labels: Tensor) -> Tensor:
     rarest_first = count_rows(labels, c).argsort(stable=True)
     has = (labels > 0)[:, rarest_first]
     first = has.to(torch.int8).argmax(1)  # the lowest place among ties
-    return torch.where(has.any(1), rarest_first[first], c)
+    found = torch.where(has.any(1), rarest_first[first], c)
+    sizes = found.bincount(minlength=c + 1)
+    return torch.where(sizes[found] < least, sizes.argmax(), found)

@@ -41,35 +41,51 @@ def read_parquets(files: Sequence[Path], path: Path, label: str | None) -> tuple
             one = parquet.ParquetFile(file)
             if schema is None:
                 schema = one.schema_arrow
-                found = _label_column(schema.names, file, label)
+                found = _label_columns(schema.names, file, label)
                 # text as a dictionary: what a small file names in every row is held once
-                texts = [found] if str(schema.field(found).type) in ("string", "large_string") else []
+                texts = [name for name in found if str(schema.field(name).type) in ("string", "large_string")]
             _check_columns(one.schema_arrow, schema, file, files[0])
             held = _check_cells(one.metadata, file, held)
             tables.append(parquet.ParquetFile(file, read_dictionary=texts).read())
     table = pyarrow.concat_tables(tables)
-    labels = table.column(found)
-    if labels.null_count:
-        raise InputError(
-            f"{shown_path(path)}: column {shorten(found)} has {labels.null_count} missing labels. "
-            "Drop those rows first."
-        )
-    rest = table.drop_columns([found])
+    rest = table.drop_columns(found)
     lists = [field.name for field in rest.schema if str(field.type).startswith(LISTS)]
     if len(lists) > 1:
         raise InputError(f"{shown_path(path)} has {len(lists)} columns of lists: {listed(lists)}. Keep one of them.")
     features = _from_lists(rest.column(lists[0]), lists[0], path) if lists else _from_columns(rest, path)
+    if len(found) > 1:  # of answers, where missing ones are unknown
+        return features, {name: _answers(table.column(name), name, path) for name in found}
+    labels = table.column(found[0])
+    if labels.null_count:
+        raise InputError(
+            f"{shown_path(path)}: column {shorten(found[0])} has {labels.null_count} missing labels. "
+            "Drop those rows first."
+        )
     return features, _label_values(labels)
 
 
-def _label_column(names: list[str], path: Path, label: str | None) -> str:
+def _label_columns(names: list[str], path: Path, label: str | None) -> list[str]:
+    """The column of labels; or several with a comma, each with the answers for one class."""
+    several = [] if label is None or label in names else [name.strip() for name in label.split(",")]
+    if len(set(several)) > 1 and all(names.count(name) == 1 for name in several):
+        return list(dict.fromkeys(several))
     found = label if label is not None else next((name for name in LABEL_COLUMNS if name in names), None)
     if found is None or names.count(found) != 1:
         raise InputError(
             f"{shown_path(path)} must have a column of labels, {shorten(found or 'label', 30)}; it has {listed(names)}"
             ". Name it with --label."
         )
-    return found
+    return [found]
+
+
+def _answers(column: Any, name: str, path: Path) -> NDArray[Any]:
+    """Numbers of a column, NaN where they are missing."""
+    if not _is_number(column.type):
+        raise InputError(
+            f"{shown_path(path)}: column {shorten(name)} must hold answers, 1 and 0; it is {shorten(column.type)}. "
+            "Name one column of labels, or columns of answers only."
+        )
+    return np.asarray(column.to_numpy())
 
 
 def _check_columns(schema: Any, first: Any, path: Path, first_path: Path) -> None:

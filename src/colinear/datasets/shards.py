@@ -28,6 +28,7 @@ from colinear.datasets.blocks import Blocks, Matrix, stack
 from colinear.datasets.columns import read_parquets
 from colinear.datasets.doors import as_path, check_file, check_memory, reading
 from colinear.datasets.labels import RawLabels, encode_labels, kind_of_labels, match_classes
+from colinear.datasets.manylabels import renumber
 from colinear.datasets.shardfiles import find_labels, find_shards
 from colinear.datasets.tables import as_features, find_reader
 from colinear.texts import clean_name, shorten, shown_path
@@ -84,7 +85,7 @@ def load_shard_parts(path: Path, label: str | None = None) -> dict[str, ArrayDat
                 f"{shown_path(path)}: {part} rows must have {train.n_features} columns, as training rows; they have "
                 f"{data.n_features}."
             )
-        loaded[part] = match_classes(data, train.class_names)
+        loaded[part] = match_classes(data, train.class_names, many=train.labels.ndim == 2)
     return loaded
 
 
@@ -176,5 +177,9 @@ def _join_labels(shards: Sequence[_Shard]) -> tuple[Tensor, tuple[str, ...], str
             )
     names = sorted({name for _, _, known, _ in labelled for name in known}, key=int if kind == "int" else None)
     numbers = {name: number for number, name in enumerate(names)}
-    codes = [torch.tensor([numbers[name] for name in known])[coded] for _, coded, known, _ in labelled]
+    codes = [
+        renumber(coded, torch.tensor([numbers[name] for name in known]), len(names)) for _, coded, known, _ in labelled
+    ]
+    if len({coded.ndim for coded in codes}) > 1:
+        raise InputError("labels must be of one kind in all shards; some have lists of names. Write all shards alike.")
     return torch.cat(codes), tuple(names), kind

@@ -97,7 +97,8 @@ def load_table_parts(folder: Path) -> dict[str, ArrayDataset]:
     loaded = {
         part: load_table(matrix, label=str(labels)) for part, (matrix, labels) in find_table_parts(folder).items()
     }
-    return {part: match_classes(data, loaded["train"].class_names) for part, data in loaded.items()}
+    train = loaded["train"]
+    return {part: match_classes(data, train.class_names, many=train.labels.ndim == 2) for part, data in loaded.items()}
 
 
 def as_features(raw: RawFeatures, path: Path, held: int | None = None) -> Matrix:

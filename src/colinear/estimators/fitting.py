@@ -82,20 +82,33 @@ class Fit:
     def n_classes(self) -> int:
         return self.objective.features.n_classes
 
+    @property
+    def opposite(self) -> bool:
+        """Whether there are two classes, one a row, whose weights are opposite at the optimum and are told as one."""
+        return self.n_classes == 2 and self.objective.features.labels.ndim == 1
+
+    @property
+    def halves(self) -> float:
+        """Of the vector that is told for two classes, what each of them has: all where it is a problem of its own."""
+        return 1.0 if LOSSES[self.loss].by_class else 0.5
+
     def convert_strength(self, strength: float) -> float:
         """C of reg, and reg of C."""
-        return strength_of_cost(strength, self.total_weight, self.n_classes)
+        shared = self.opposite and not LOSSES[self.loss].by_class
+        return strength_of_cost(strength, self.total_weight, 2 if shared else 3)  # or more
 
     def fold(self, coef: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights (c, d) and intercepts (c,), float64, for raw rows; (1, d) and (1,), the second's minus the first's,
-        for two classes.
+        """Weights (c, d) and intercepts (c,), float64, for raw rows; (1, d) and (1,) for two classes, > 0 for the
+        second: the difference, halved where each class is a problem of its own, as scikit-learn's one vector is.
         """
-        return self.scaling.fold(coef if self.n_classes > 2 else coef[1:] - coef[:1])
+        if not self.opposite:
+            return self.scaling.fold(coef)
+        return self.scaling.fold((coef[1:] - coef[:1]) / (2 * self.halves))
 
     def unfold(self, weight: Tensor, intercept: Tensor) -> Tensor:
         """Weights on scaled rows, (c, d [+ 1]), from weights and intercepts for raw rows: the inverse of `fold`."""
-        if self.n_classes == 2:
-            weight, intercept = (torch.cat((-part, part)) / 2 for part in (weight, intercept))
+        if self.opposite:
+            weight, intercept = (self.halves * torch.cat((-part, part)) for part in (weight, intercept))
         coef = weight / self.scaling.scale
         if self.scaling.bias == 0:
             return coef
@@ -112,7 +125,8 @@ class Fit:
     ) -> Path:
         """Minibatch SGD with a cosine schedule and averaging, then one float64 pass for the certificate.
 
-        learning_rate : None for 1 / (mean |x|^2 + 2 reg), about the inverse of a bound on the softmax's curvature.
+        learning_rate : None for 1 / (a mean |x|^2 + 2 reg), about the inverse of a bound on the curvature: a is the
+        loss's largest of one score, or 1 if that is more.
         """
         began = time.perf_counter()
         features, loss = self.objective.features, LOSSES[self.loss]
@@ -120,7 +134,7 @@ class Fit:
             raise InputError("solver='sgd' draws rows evenly and takes no weights. Use solver='exact'.")
         if learning_rate is None:
             rows = features.gather(sample_rows(features.n_samples, CHUNK_ROWS, seed, features.device))
-            learning_rate = 1.0 / max(float(rows.square().sum(1).mean()) + 2 * reg, 1e-30)
+            learning_rate = 1.0 / max(max(1.0, loss.steepest) * float(rows.square().sum(1).mean()) + 2 * reg, 1e-30)
         rate = torch.tensor([check_number("learning_rate", learning_rate, above=0)], dtype=torch.float64)
         steps = math.ceil(passes * features.n_samples / batch_size)
         sgd = SGD(steps, batch_size, schedule="cosine", averaging=SGD_AVERAGING)

@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.datasets.labels import encode_labels
 
 PLAIN = "biuU"  # booleans, whole numbers, text: one-dimensional labels of these kinds need no further look
 KEPT = (torch.uint8, torch.float32, torch.float64)  # computed in float32, float32 and float64
@@ -146,6 +147,29 @@ def encode_classes(y: Any, n_samples: int) -> tuple[Tensor, NDArray[Any]]:
     if len(classes) < 2:
         raise InputError(f"labels must have at least 2 classes; got only {classes[0]!r} in n_samples={n_samples}.")
     return torch.from_numpy(codes.astype(np.int64, copy=False)), classes
+
+
+def has_answers(y: Any) -> bool:
+    """Whether y is (n, c >= 2): an answer for each class, and not one label a row."""
+    if isinstance(y, list | tuple) and len(y) and isinstance(y[0], list | tuple | np.ndarray) and np.ndim(y[0]):
+        return len(y[0]) > 1
+    shape: tuple[int, ...] = getattr(y, "shape", ())
+    return len(shape) == 2 and shape[1] > 1
+
+
+def encode_answers(y: Any, n_samples: int) -> tuple[Tensor, NDArray[Any]]:
+    """Return answers (n, c) int8 and the classes 0, ..., c - 1, from y (n, c) of 1, 0, and -1 or NaN where unknown."""
+    y = unwrap(y, "labels")
+    values = y.toarray() if issparse(y) else y  # scikit-learn's label binarizers may give it
+    try:
+        values = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+        values = values.astype(np.float64) if values.dtype.kind == "O" else values
+    except (TypeError, ValueError):
+        raise InputError("labels of many classes must be 1 or 0 in every row, and -1 or NaN where unknown.") from None
+    answers, names = encode_labels(values)
+    if len(answers) != n_samples:
+        raise InputError(f"there must be labels for every row; got {len(answers)} for {n_samples} rows.")
+    return answers, np.arange(len(names))
 
 
 def as_weights(sample_weight: Any, n_samples: int) -> Tensor | None:

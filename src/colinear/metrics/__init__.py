@@ -1,5 +1,6 @@
 """How a classifier is scored: accuracy with its interval, and what hides behind an accuracy."""
 
+from colinear.metrics.answers import answer_counts, answer_table
 from colinear.metrics.calibration import (
     Reliability,
     bin_confidences,
@@ -25,6 +26,8 @@ __all__ = [
     "ClassScores",
     "PairedTest",
     "Reliability",
+    "answer_counts",
+    "answer_table",
     "balanced_accuracy",
     "bin_confidences",
     "calibration_error",

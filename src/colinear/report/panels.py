@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.metrics import calibration_error, class_table, mcnemar
+from colinear.losses import LOSSES
+from colinear.metrics import answer_table, calibration_error, class_table, mcnemar
 from colinear.model import LinearModel
 from colinear.report.images import TEMPLATES, is_picture
 from colinear.report.record import Record, load_record, model_digest, record_name
@@ -51,10 +52,11 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
     loss, above = entry["loss"], entry["trials"][entry["best"]].get("above_optimum")
     model = LinearModel.load(folder.path / f"model-{loss}.safetensors")
     record = load_record(folder, loss)
-    counts = entry["confusion_matrix"]
+    answers = entry.get("test_answers")
+    counts = entry["confusion_matrix"] if answers is None else answers["counts"]
     if counts is not None and len(counts) != model.n_classes:
         raise InputError(
-            f"{folder.path / 'results.json'} is damaged: {loss} has a confusion_matrix of {len(counts)} classes, its "
+            f"{folder.path / 'results.json'} is damaged: {loss} has counts of {len(counts)} classes, its "
             f"model has {model.n_classes}. Start a new run."
         )
     if record is not None and record.facts.get("model") != model_digest(model):
@@ -64,11 +66,14 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
         )
     test = None
     if entry["test_accuracy"] is not None:
-        rows = sum(map(sum, counts))
+        rows = sum(map(sum, counts)) if answers is None else answers["rows"]
         test = {"accuracy": entry["test_accuracy"], "interval": entry["test_accuracy_ci95"], "rows": rows}
     return {
         "run": Path(os.path.realpath(folder.path)).name,
         "loss": loss,
+        "formula": LOSSES[loss].formula,
+        "link": model.probability,
+        "many": model.many,
         "solver": entry["solver"],
         "classes": list(model.class_names),
         "dataset": results["dataset"],
@@ -92,6 +97,8 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
 
 def _confusion(entry: Json) -> Json:
     """The matrix if it can be shown, the commonest confusions, and every class."""
+    if (answers := entry.get("test_answers")) is not None:
+        return {"per_class": answer_table(torch.tensor(answers["counts"]))}
     if entry["confusion_matrix"] is None:
         return {}
     confusion = torch.tensor(entry["confusion_matrix"], dtype=torch.int64)

@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.datasets.answers import is_right
 from colinear.datasets.base import Dataset, Split
 from colinear.datasets.features import fit_scaling
 from colinear.metrics.calibration import BINS, bin_confidences
@@ -179,6 +180,9 @@ def _of_search(result: SearchResult, model: LinearModel, folder: RunFolder, spli
 
 def _of_test(model: LinearModel, test: Dataset) -> dict[str, Tensor]:
     """How each row was labelled, and how sure the model was: its probability, or its margin without one."""
+    if model.many:  # of an answer for each class there is no single mistake to show
+        right = [is_right(scores.mT.unsqueeze(0), test.labels[rows])[0] for rows, scores in score_rows(model, test)]
+        return {"correct": torch.cat(right).to(torch.uint8)}
     predicted, confidence = torch.empty(test.n_samples, dtype=torch.int64), torch.empty(test.n_samples)
     sure = model.has_probabilities
     for rows, scores in score_rows(model, test):

@@ -12,7 +12,7 @@ import torch
 
 from colinear.datasets.base import Split
 from colinear.schemas import plain_number
-from colinear.search.score import TestScore
+from colinear.search.score import NO_SCORE, TestScore
 from colinear.search.settings import Settings
 from colinear.search.trials import SearchResult
 from colinear.search.written import SCHEMA
@@ -28,9 +28,7 @@ def loss_json(result: SearchResult, test: TestScore | None, seconds: float) -> d
         "order": list(result.order),
         "rungs": [rung.to_json() for rung in result.rungs],
         "details": result.details,
-        "test_accuracy": None if test is None else test.accuracy,
-        "test_accuracy_ci95": None if test is None else list(test.interval),
-        "confusion_matrix": None if test is None else test.confusion.tolist(),
+        **(NO_SCORE if test is None else test.to_json()),
         "seconds": plain_number(seconds if math.isfinite(seconds) else None),
     }
 

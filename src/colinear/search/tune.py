@@ -11,7 +11,9 @@ from functools import cached_property
 from typing import Any
 
 from colinear.checks import InputError
-from colinear.datasets.base import Split
+from colinear.datasets.base import Dataset, Split
+from colinear.lossbase import check_takes
+from colinear.losses import LOSSES
 from colinear.parallel.group import ALONE, Group
 from colinear.search.candidates import draw_candidates
 from colinear.search.checkpoints import Checkpoints, note_name, position_name, run_identity
@@ -33,6 +35,12 @@ from colinear.solvers.sgd import SGD
 from colinear.solvers.solution import Status
 
 CHECKPOINT_SECONDS = 30.0
+
+
+def check_labels(settings: Settings, train: Dataset) -> None:
+    """Raise `InputError` with the first loss that does not take the labels of the training rows."""
+    for loss in settings.losses:
+        check_takes(LOSSES[loss], train.labels, train.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +65,7 @@ class Run:
     def prepared(self) -> Prepared:
         """The rows on the device that `settings` name. Raises `InputError` where the search cannot fit there."""
         device, train = pick_device(self.settings.device), self.split.train
+        check_labels(self.settings, train)
         check_memory(self.settings, train.n_classes, train.n_features + 1, device)
         return Prepared.fit(self.settings, self.split.to(device), self.group)
 

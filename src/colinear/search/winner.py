@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from colinear.checks import InputError
 from colinear.losses import LOSSES
 from colinear.model import LinearModel, some_rows
@@ -34,13 +32,12 @@ class LossRun:
     @classmethod
     def read(cls, folder: RunFolder, entry: dict[str, Any], source: str) -> LossRun:
         """A loss that was finished before, from its entry, which the file `source` has, and its model's file."""
-        path, counts = folder.path / model_name(entry["loss"]), entry["confusion_matrix"]
+        path = folder.path / model_name(entry["loss"])
         if not path.is_file():
             raise InputError(
                 f"{path} is gone. Put it back, or delete {folder.path / source} to search anew; then --resume."
             )
-        test = None if counts is None else TestScore.of(torch.tensor(counts, dtype=torch.int64))
-        return cls(entry["loss"], LinearModel.load(path), entry, test, None)
+        return cls(entry["loss"], LinearModel.load(path), entry, TestScore.read(entry), None)
 
 
 def model_name(loss: str) -> str:

@@ -7,9 +7,7 @@
 
   const formula = (panel) => {
     const n = C.count(panel.dataset.n_train);
-    const loss = panel.loss === "softmax"
-      ? ["log Σ", sub("j"), " exp(", it("s"), sub("ij"), ") − ", it("s"), sub("i,yᵢ")]
-      : ["Σ", sub("j≠yᵢ"), " max(0, ", it("s"), sub("ij"), " − ", it("s"), sub("i,yᵢ"), " + 1)"];
+    const loss = panel.formula.split(/(_\{[^}]*\}|[st](?=_))/).map((part) => (part.startsWith("_") ? sub(part.slice(2, -1)) : part === "s" || part === "t" ? it(part) : part));
     return C.el("p", { class: "formula" }, it("f"), "(", it("W"), ") = ", C.el("span", { class: "fraction" }, C.el("span", {}, "1"), C.el("span", {}, n)),
       " Σ", sub("i"), " [ ", loss, " ] + ", C.short(panel.trials[panel.best].reg), " · Σ ", it("W"), "²,  ", it("s"), " = ", it("W x"));
   };

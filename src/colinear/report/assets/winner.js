@@ -65,7 +65,7 @@
       { name: "precision", read: ([, one]) => one.precision, show: ([, one]) => bar(one.precision), down: true },
       { name: "F1", read: ([, one]) => one.f1, show: ([, one]) => C.percent(one.f1), down: true },
       { name: "rows", read: ([, one]) => one.rows, show: ([, one]) => C.count(one.rows), down: true, wide: true },
-      !panel.confusion && {
+      !panel.confusion && panel.pairs && {
         name: "mostly taken for", text: true, wide: true,
         read: ([, one]) => (one.taken_for === null ? null : panel.classes[one.taken_for]),
         show: ([, one]) => (one.taken_for === null ? "–" : [C.el("span", { class: "clip", title: panel.classes[one.taken_for] }, panel.classes[one.taken_for]), ` (${one.taken_count})`]),
