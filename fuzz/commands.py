@@ -20,7 +20,7 @@ from fuzz.pictures import FORGED
 
 DATA = (
     "rows.npy", "packed.npz", "pictures", "lists.parquet", "tensors.pt", "split", "parts", "shards", "tables",
-    "rows.svm",
+    "rows.svm", "answers.npz", "names.parquet",
 )  # fmt: skip
 # What stands for good by an option's name; others go by their type. None: the option is left out.
 GOOD: dict[str, tuple[str, ...]] = {
@@ -54,7 +54,8 @@ GOOD: dict[str, tuple[str, ...]] = {
     "device": ("cpu", "auto"),
     "out": ("new", "new.safetensors", "new.html", "new/deep.onnx"),
     "log_dir": ("log",),
-    "label": ("rows_labels.npy", "label", "labels", "y", "class"),
+    "label": ("rows_labels.npy", "label", "labels", "y", "class", "c0,c1"),
+    "loss": ("softmax", "hinge", "both", "logistic", "squared-hinge,softmax"),
     "data_dir": ("cifar", "nowhere"),
 }
 BAD_NUMBERS = (

@@ -31,7 +31,7 @@ CHEAP = ("--loss", "softmax", "--max-passes", "5")
 CHEAP_SGD = ("--solver", "sgd", "--steps", "6", "--candidates", "2", "--batch-size", "4")
 TABLES = (
     "rows.npy", "double.npy", "bytes.npy", "half.npy", "big.npy", "stored.npz", "packed.npz", "text.npz", "tensors.pt",
-    "old.pth", "tensors.safetensors", "lists.parquet", "columns.parquet", "rows.svm",
+    "old.pth", "tensors.safetensors", "lists.parquet", "columns.parquet", "rows.svm", "answers.npz", "names.parquet",
 )  # fmt: skip
 PICTURES = ("one.png", "grey16.png", "palette.png", "one.jpg", "one.bmp", "one.webp")
 FOLDERS = ("pictures", "split", "parts", "shards", "tables")
@@ -108,6 +108,8 @@ def _write_archives(folder: Path, rows: np.ndarray, labels: np.ndarray) -> None:
     for name, pack, y in (("stored", 0, labels), ("packed", 8, labels), ("text", 8, named)):
         members = [("X.npy", _npy(rows)), ("y.npy", _npy(y))]
         (folder / f"{name}.npz").write_bytes(write_zip(members, pack))
+    answers = np.eye(3, dtype=np.int8)[labels] + np.eye(3, k=1, dtype=np.int8)[labels]
+    (folder / "answers.npz").write_bytes(write_zip([("X.npy", _npy(rows)), ("y.npy", _npy(answers))], 8))
     tensors = {"features": torch.from_numpy(rows), "labels": torch.from_numpy(labels)}
     (folder / "tensors.pt").write_bytes(torch_bytes(tensors))
     (folder / "old.pth").write_bytes(torch_bytes(tensors, old=True))
@@ -145,6 +147,8 @@ def _write_columns(folder: Path, rows: np.ndarray, labels: np.ndarray) -> None:
     parquet.write_table(pyarrow.table({"x": list(rows), "label": labels}), folder / "lists.parquet")
     columns = {f"c{number}": rows[:, number] for number in range(COLUMNS)}
     parquet.write_table(pyarrow.table({**columns, "class": [f"k{y}" for y in labels]}), folder / "columns.parquet")
+    named = [["no", "yes", "maybe"][: y + 1] for y in labels]
+    parquet.write_table(pyarrow.table({"x": list(rows), "label": named}), folder / "names.parquet")
     (folder / "tables").mkdir()
     for number, cut in enumerate((slice(0, 12), slice(12, ROWS))):
         shard = {"x": list(rows[cut]), "label": labels[cut]}

@@ -77,6 +77,8 @@ def test_names_of_codes_are_the_labels(values: list[int] | list[str]) -> None:
         ([[1, 0], [1]], "lists of names, or of one answer for each class, alike in every row"),
         ([["a", "x" * 1001]], "at most 1,000 characters"),
         (["|", " | "], "must name a class in some row"),
+        ({"a": np.array([1]), "x" * 1001: np.array([0])}, "at most 1,000 characters"),
+        ({"a": np.array([1]), "b": np.array([5])}, "row 0, column 1 has 5"),
         (np.array([1j]), "got complex128"),
         (np.array(["2020-01-01"], dtype="M8[D]"), "got datetime64"),
     ],

@@ -260,7 +260,7 @@ def test_other_columns_than_in_fit(model: SoftmaxClassifier) -> None:
         (np.zeros(150), "at least 2 classes"),
         (Y + 0.5, "Unknown label type: continuous"),
         (np.where(Y == 1, np.nan, Y), "labels must be finite"),
-        (np.stack([Y, Y], 1), "labels must be one whole number, boolean or text for each row"),
+        (np.stack([Y, Y], 1), "softmax takes one class a row; rows of y have any number of them"),
         (np.array([*["x"] * 75, *[1] * 75], dtype=object), "all of one kind"),
     ],
     ids=["none", "few", "many", "one class", "fractions", "nan", "two columns", "mixed"],

@@ -151,7 +151,7 @@ def check(
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Draws the weights and coordinates.")] = 0,
     json: o.Json = False,
 ) -> None:
-    """Check both losses: gradients by differences, loops against matrices. Exit status 1 if one fails."""
+    """Check the losses: gradients by differences, loops against matrices. Exit status 1 if one fails."""
     from colinear.cli.checking import run_check
 
     if not run_check(data, rows, data_dir, label, seed, json):

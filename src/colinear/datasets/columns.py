@@ -43,7 +43,7 @@ def read_parquets(files: Sequence[Path], path: Path, label: str | None) -> tuple
                 schema = one.schema_arrow
                 found = _label_columns(schema.names, file, label)
                 # text as a dictionary: what a small file names in every row is held once
-                texts = [name for name in found if str(schema.field(name).type) in ("string", "large_string")]
+                texts = [found[0]] if str(schema.field(found[0]).type) in ("string", "large_string") else []
             _check_columns(one.schema_arrow, schema, file, files[0])
             held = _check_cells(one.metadata, file, held)
             tables.append(parquet.ParquetFile(file, read_dictionary=texts).read())

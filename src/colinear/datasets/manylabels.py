@@ -57,6 +57,7 @@ def read_answers(values: Any, what: str, encode: Encode) -> Found | None:
     form = form_of(values)
     if form == "columns":
         columns = [_numbers(np.asarray(column), f"{what}, column {shorten(name)}") for name, column in values.items()]
+        encode([*values], what)  # names of columns are names of classes
         return _check(np.stack(columns, 1), what), tuple(values)
     if form == "matrix":
         matrix = _check(_numbers(_as_matrix(values, what), what), what)

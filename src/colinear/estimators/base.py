@@ -125,8 +125,8 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         validate_data(self, X, reset=True, skip_check_array=True)
         weights = as_weights(sample_weight, len(rows))
         if has_answers(y):
+            check_takes(LOSSES[self._loss], torch.empty(0, 2), "y")
             codes, classes = encode_answers(y, len(rows))
-            check_takes(LOSSES[self._loss], codes, "y")
             if self.class_weight is not None:
                 raise InputError("class_weight weighs rows of one class each; y has an answer for each class.")
             total = weights

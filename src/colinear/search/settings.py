@@ -31,7 +31,7 @@ COURSE_BATCH = dict.fromkeys(LOSS_NAMES, 200) | {"hinge": 500}  # the course's b
 def check_losses(flag: str, losses: tuple[str, ...]) -> None:
     """Raise `InputError` for a loss that there is none of, and for one that is named twice."""
     for place, loss in enumerate(losses):
-        check_choice("loss", loss, LOSS_NAMES)
+        check_choice(flag, loss, LOSS_NAMES)
         if loss in losses[:place]:
             raise InputError(f"{flag} must name each loss once; got {','.join(losses)}.")
 
