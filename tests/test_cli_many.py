@@ -65,6 +65,12 @@ def test_every_form_of_answers_is_the_same_data(tmp_path: Path, matrix: Path) ->
         data = load_table(write(tmp_path / f"{name}.parquet", labels), label=label)
         assert (data.class_names, data.label_kind) == (NAMES, "text")
         assert np.array_equal(data.labels.numpy(), Y)
+    rows = column("tags", "lists")["tags"]
+    for mark in (" ", "|", " | "):
+        (tmp_path / "names.txt").write_text("\n".join(mark.join(row) for row in rows) + "\n")  # type: ignore[arg-type]
+        data = load_table(matrix, label="names.txt")
+        assert data.class_names == NAMES
+        assert np.array_equal(data.labels.numpy(), Y)
     unknown = [None if j == 0 else int(value) for j, value in enumerate(Y[:, 1])]
     data = load_table(write(tmp_path / "gap.parquet", {"a": [*Y[:, 0]], "b": unknown}), label="a,b")
     assert data.labels[0, 1] == -1
@@ -77,6 +83,13 @@ def test_columns_of_answers_are_numbers(tmp_path: Path, colinear: Program) -> No
     path = write(tmp_path / "t.parquet", {"a": ["yes"] * 240, "b": [1] * 240})
     assert_refused(colinear("tune", path, "--label", "a,b"), "column a must hold answers, 1 and 0; it is")
     assert_refused(colinear("tune", path, "--label", "a,c"), "must have a column of labels, a,c")
+
+
+def test_a_file_of_names_has_a_line_for_each_row(matrix: Path, colinear: Program) -> None:
+    (matrix.parent / "names.txt").write_text("cat dog\n")
+    assert_refused(colinear("tune", matrix, "--label", "names.txt"), "got 1 labels for 240 rows")
+    (matrix.parent / "none.txt").write_text("\n" * 240)
+    assert_refused(colinear("tune", matrix, "--label", "none.txt"), "must name a class in some row")
 
 
 @pytest.mark.parametrize("loss", ["logistic", "squared-hinge"])

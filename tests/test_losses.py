@@ -420,6 +420,9 @@ def test_logistic_loses_no_digit_where_the_scores_are_large(size: float) -> None
     scores = torch.tensor([[[size], [-size], [size]]], dtype=torch.float64)
     value, gradient = evaluate(Logistic(), scores, torch.tensor([[1, 0, 0]], dtype=torch.int8))
     assert value.item() == pytest.approx(size + 2 * math.exp(-size), rel=1e-15)
+    beyond = torch.full((1, 1, 1), 20.5, dtype=torch.float64)  # where PyTorch's own softplus is its argument
+    close = Logistic().value_and_gradient_(beyond, torch.tensor([[0]], dtype=torch.int8))
+    assert close.item() == pytest.approx(20.5 + math.exp(-20.5), rel=1e-14)
     right = Logistic().sums_(scores[:, :2].clone(), torch.tensor([[1, 0]], dtype=torch.int8)).value
     assert right.item() == pytest.approx(2 * math.exp(-size), rel=1e-12)
     assert gradient.flatten().tolist() == [pytest.approx(-math.exp(-size)), pytest.approx(math.exp(-size)), 1.0]

@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.datasets.arrays import plain_tensor
 from colinear.texts import shorten
 
 MARK = "|"  # between names; a class of one label a row has none in its name
+WIDEST = 2**16  # bytes of a text in an array: what is wider is no list of names, and is refused unread
 MOST_ANSWERS = 2**31  # bytes; a file of few names a row can ask for rows times names
 Found = tuple[Tensor, tuple[str, ...]]
 Form = Literal["columns", "matrix", "names"]
@@ -35,17 +37,21 @@ def form_of(values: Any) -> Form | None:
     ('names', None, 'matrix')
     """
     if isinstance(values, Mapping):
-        return "columns"
+        arrays = all(isinstance(name, str) and isinstance(column, np.ndarray) for name, column in values.items())
+        return "columns" if values and arrays else None
     if isinstance(values, Tensor | np.ndarray) and values.ndim != 1:
-        return "matrix" if values.ndim == 2 and values.shape[1] > 1 else None
+        text = isinstance(values, np.ndarray) and values.dtype.kind in "USO"
+        return "matrix" if values.ndim == 2 and values.shape[1] > 1 and not text else None
     if isinstance(values, np.ndarray):
-        values = values.tolist() if values.dtype.kind in "USO" else ()
+        short = values.dtype.kind in "USO" and values.dtype.itemsize <= WIDEST
+        values = values.tolist() if short else ()
     if not isinstance(values, Sequence) or isinstance(values, str | bytes):
         return None
-    first = next((row for row in values if isinstance(row, list | tuple) and len(row)), None)
-    if first is not None and not isinstance(first[0], str):
+    lists = [row for row in values if isinstance(row, list | tuple)]
+    first = next((row[0] for row in lists if len(row)), "")
+    if not isinstance(first, str):
         return "matrix"
-    return "names" if first is not None or any(_marked(row) for row in values) else None
+    return "names" if lists or any(_marked(row) for row in values) else None
 
 
 def read_answers(values: Any, what: str, encode: Encode) -> Found | None:
@@ -89,7 +95,7 @@ def _marked(row: Any) -> bool:
 
 def _as_matrix(values: Any, what: str) -> NDArray[Any]:
     if isinstance(values, Tensor):
-        values = values.detach().cpu()
+        values = plain_tensor(values, what)
         return np.asarray(values.float() if values.dtype == torch.bfloat16 else values)
     try:
         matrix = np.asarray(values)

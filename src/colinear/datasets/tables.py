@@ -23,18 +23,20 @@ from colinear.datasets.blocks import HALVES, Blocks, Matrix, in_memory
 from colinear.datasets.columns import needs_float64, read_parquet, read_svmlight
 from colinear.datasets.doors import as_path, check_claim, check_file, check_memory, reading
 from colinear.datasets.labels import RawLabels, encode_labels, kind_of_labels, match_classes
+from colinear.datasets.manylabels import MARK
 from colinear.texts import clean_name, shorten, shown_path
 
 RawFeatures = Tensor | NDArray[Any]
 CHECK_ROWS = 8192
+NAME_BYTES = 32  # of memory for a byte of text, where names have one letter
 
 
 def load_table(path: str | Path, *, label: str | None = None) -> ArrayDataset:
     """Return the rows and labels of a feature file, named after the file.
 
     .npy : the matrix, memory-mapped; the labels lie in the .npy that `label` names (a path as it stands, or
-        beside the matrix), else beside it in X -> y or features -> labels of its name, <name>_labels.npy,
-        labels.npy or y.npy.
+        beside the matrix; a .txt has in each line the names of a row's classes), else beside it in X -> y or
+        features -> labels of its name, <name>_labels.npy, labels.npy or y.npy.
     .npz, .pt, .pth, .safetensors : arrays under X, x, features, embeddings or data, and labels under `label`,
         else y, labels, targets, ...
     .parquet : one column of lists, or every numeric column; labels in the column `label`, else label, labels,
@@ -158,7 +160,18 @@ def find_reader(path: Path) -> Callable[[Path, str | None], tuple[RawFeatures, R
 
 def _read_npy(path: Path, label: str | None) -> tuple[RawFeatures, RawLabels]:
     features = open_npy(path)
-    return features, np.asarray(open_npy(_labels_beside(path, label)))
+    place = _labels_beside(path, label)
+    return features, _read_names(place) if place.suffix.lower() == ".txt" else np.asarray(open_npy(place))
+
+
+def _read_names(path: Path) -> list[list[str]]:
+    """The names of each row, a line of text: between `|` if there is any in the file, else between spaces."""
+    check_memory(path, NAME_BYTES * check_file(path), "the names of its rows")
+    with reading(path, "text"):
+        lines = path.read_bytes().decode("utf-8", "backslashreplace").split("\n")
+    lines = lines[:-1] if not lines[-1] else lines
+    mark = MARK if any(MARK in line for line in lines) else None
+    return [line.split(mark) for line in lines]
 
 
 def _labels_beside(path: Path, label: str | None) -> Path:
