@@ -240,3 +240,48 @@ def test_a_third_loss_needs_no_change_anywhere(wide: bool) -> None:
     state = sgd.start(torch.zeros(c, d, dtype=torch.float64), rate, torch.tensor([reg]), torch.Generator())
     coef = sgd.result(sgd.advance(state, features, loss, 2000))[0]
     assert bracket_optimum(Objective(features), loss, coef, reg, tol=1e-6).above[1] < 0.05
+
+
+@dataclass(frozen=True)
+class OneHinge(SmoothLoss):
+    """A guest with kinks: sum_j max(0, 1 - t_ij s_ij), smoothed over a width; the dual value is the sum of the slopes."""
+
+    name: ClassVar[str] = "one-hinge"
+    kinked: ClassVar[bool] = True
+    width: float | Tensor = 0.0
+
+    @property
+    def smoothed(self) -> bool:
+        return isinstance(self.width, Tensor) or self.width != 0
+
+    def smooth(self, widths: Tensor) -> OneHinge:
+        return OneHinge(widths)
+
+    def sums_(
+        self, scores: Tensor, labels: Tensor, weights: Tensor | None = None, *, curvature: bool = False
+    ) -> LossSums:
+        signs = 2 * torch.nn.functional.one_hot(labels, scores.shape[1]).mT.to(scores) - 1
+        margins = (1 - signs * scores).clamp(min=0)
+        width = torch.as_tensor(self.width).view(-1, 1, 1).to(scores)
+        slopes = (margins / width).clamp(max=1) if self.smoothed else margins.sign()
+        each = slopes * (margins - 0.5 * width * slopes)
+        share = torch.ones(scores.shape[-1]).to(scores) if weights is None else weights
+        bent = ((margins > 0) / margins.maximum(width) * share.unsqueeze(-2)).sum(-1) if curvature else None
+        scores.copy_(-signs * slopes * share.unsqueeze(-2))
+        value, original, dual = (add_up(part.sum(1), weights) for part in (each, margins, slopes))
+        return LossSums(value, original, dual if self.smoothed else None, bent)
+
+
+@pytest.mark.parametrize("c", [2, 4])
+def test_a_loss_with_kinks_needs_no_change_either(c: int) -> None:
+    """It is smoothed and certified as the hinge is; no interior point method is asked of it."""
+    features, reg, loss = draw_features(150, 4, c, spread=0.5), 0.02, OneHinge()
+    [point] = solve_path(Objective(features), loss, [reg], tol=1e-4, max_passes=2000).points
+    assert point.relative_gap <= 1e-4
+    rows, theirs = matrix(features), []
+    for j in range(c):
+        one = LinearSVC(loss="hinge", C=1 / (2 * 150 * reg), fit_intercept=False, tol=1e-8, max_iter=1_000_000)
+        theirs.append(one.fit(rows, features.labels.numpy() == j).coef_[0])
+    value, gap = certify(Objective(features), loss, torch.tensor(np.array(theirs)), reg)
+    assert value - gap <= point.objective <= value * (1 + 1e-4)
+    assert value <= point.objective * (1 + 1e-6)

@@ -170,6 +170,12 @@ def test_what_takes_one_class_a_row_says_so_before_a_folder_is_made(
     assert_refused(colinear("tune", matrix, "--loss", "logistic", "--shots", "2"), "--shots draws rows of one class")
 
 
+def test_a_loss_is_named_once_and_is_one_of_those_there_are(colinear: Program) -> None:
+    said = colinear("tune", "digits", "--loss", "logistic,hinge,logistic")
+    assert_refused(said, "--loss must name each loss once; got logistic,hinge,logistic.")
+    assert_refused(colinear("tune", "digits", "--loss", "logistic,"), "--loss must be one of hinge, softmax, logistic")
+
+
 def test_a_model_and_rows_of_another_kind_of_labels_do_not_meet(
     matrix: Path, tmp_path: Path, colinear: Program
 ) -> None:

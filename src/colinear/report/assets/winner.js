@@ -71,7 +71,7 @@
         show: ([, one]) => (one.taken_for === null ? "–" : [C.el("span", { class: "clip", title: panel.classes[one.taken_for] }, panel.classes[one.taken_for]), ` (${one.taken_count})`]),
       },
     ].filter(Boolean), panel.classes.map((name, i) => [name, panel.per_class[i]]), { start: 1, down: true, label: "Every class on test rows" });
-    return C.figure("perclass", "Class by class", "Recall: how many of its rows were found. Precision: how many of those named so are.", node);
+    return C.figure("perclass", "Class by class", `Recall: how many of its rows were found. Precision: how many of those named so are.${panel.many ? " The accuracy counts rows whose known answers are all right." : ""}`, node);
   };
 
   const reliability = (panel) => {
