@@ -162,6 +162,10 @@ def test_the_preconditioner_inverts_the_hessian_of_a_classwise_loss() -> None:
     rows = torch.from_numpy(matrix(features))
     hessian = 2 * rows.mT @ rows / 60 + 2 * reg * torch.eye(5, dtype=torch.float64)  # every margin is inside at 0
     torch.testing.assert_close(applied[0] @ hessian, gradient[0])
+    unequal = torch.tensor([[0.1, 0.5, 2.0]], dtype=torch.float64)
+    plain = Spectrum(torch.ones(5).double(), torch.eye(5, dtype=torch.float64), 5, 0.0)
+    applied = Preconditioner(plain).at(unequal, regs, shift_invariant=False)(gradient)
+    torch.testing.assert_close(applied, gradient / (unequal.unsqueeze(2) + 2 * reg))
 
 
 @both_losses
@@ -244,7 +248,7 @@ def test_a_third_loss_needs_no_change_anywhere(wide: bool) -> None:
 
 @dataclass(frozen=True)
 class OneHinge(SmoothLoss):
-    """A guest with kinks: sum_j max(0, 1 - t_ij s_ij), smoothed over a width; the dual value is the sum of the slopes."""
+    """A guest with kinks: sum_j max(0, 1 - t_ij s_ij), smoothed over a width; its dual value is the sum of slopes."""
 
     name: ClassVar[str] = "one-hinge"
     kinked: ClassVar[bool] = True
