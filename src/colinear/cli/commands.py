@@ -31,6 +31,14 @@ def tune(
     data: Annotated[str | None, o.argument("DATA", o.DATA_HELP)] = None,
     out: Annotated[Path | None, o.place("RUN", "Folder of the run.", "run", show_default="runs/DATA-DATE-TIME")] = None,
     resume: Annotated[Path | None, o.place("RUN", "Go on with a run that was stopped, by its settings.", "run")] = None,
+    auto_resume: Annotated[
+        bool,
+        typer.Option(
+            "--auto-resume",
+            help="Go on with the run in --out where there is one, by the same command.",
+            rich_help_panel=PANELS["run"],
+        ),
+    ] = False,
     log_dir: Annotated[
         Path | None, o.place("DIR", "Write TensorBoard event files too; also with --resume.", "run")
     ] = None,

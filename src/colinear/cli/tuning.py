@@ -23,11 +23,12 @@ from colinear.datasets.sources import NAMED
 from colinear.outputs import MODEL, check_output
 from colinear.parallel.group import Group
 from colinear.parallel.launch import GroupError
+from colinear.search.checkpoints import CHECKPOINTS
 from colinear.search.device import pick_device
 from colinear.search.memory import check_memory
 from colinear.search.option import check_needs, list_options, solver_parameters
 from colinear.search.regs import parse_regs
-from colinear.search.runfolder import RunFolder, refuse_used
+from colinear.search.runfolder import RunFolder, check_identity, refuse_used
 from colinear.search.settings import Settings
 from colinear.search.tune import Run, check_processes, sgd_search, tune
 from colinear.search.winner import LossRun
@@ -44,8 +45,12 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
             _lead(values, given, group)
             return
         settings, split = _begin(values, given, Output(quiet=True), group)
-        if not group.gather(False)[0]:
-            tune(settings, split, None, group=group)
+        try:
+            if not group.gather(False)[0]:
+                tune(settings, split, None, group=group)
+        except GroupError as error:  # the first process may be the one that has gone
+            place = values["resume"] or values["out"] or "RUN"
+            raise GroupError(f"{error} What is written in {place} is kept. Go on with --resume {place}") from None
 
 
 def _begin(values: Values, given: Mapping[str, str], output: Output, group: Group) -> tuple[Settings, Split]:
@@ -56,14 +61,26 @@ def _begin(values: Values, given: Mapping[str, str], output: Output, group: Grou
         return settings, _open(settings, output)
     settings = tune_settings(values, given)
     check_processes(settings, group.size)
-    if values["out"] is not None and group.leads:
+    if values["auto_resume"] and values["out"] is None:
+        raise InputError("--auto-resume needs --out, the folder of the run that it begins or goes on with. Add --out.")
+    goes_on = group.leads and _goes_on(values)
+    if values["out"] is not None and group.leads and not goes_on:
         refuse_used(Path(values["out"]))
     split = _open(settings, output)
     rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
     if settings.regs is not None:
         settings = replace(settings, regs=parse_regs(values["regs"], rows.n_samples))
     check_memory(settings, split.train.n_classes, split.train.n_features + 1, pick_device(settings.device))
+    if goes_on:
+        theirs = _settings_of(Path(values["out"]), {})
+        check_identity(f"{values['out']}", {"settings": theirs.to_json()}, {"settings": settings.to_json()})
     return settings, split
+
+
+def _goes_on(values: Values) -> bool:
+    """Whether there is a run to go on with."""
+    begun = values["auto_resume"] and (Path(values["out"]) / "settings.json").exists()
+    return values["resume"] is not None or bool(begun)
 
 
 def _lead(values: Values, given: Mapping[str, str], group: Group) -> None:
@@ -80,7 +97,7 @@ def _lead(values: Values, given: Mapping[str, str], group: Group) -> None:
         RunFolder(Path(path) if path else _default_folder(settings.data)) as folder,
     ):
         path = folder.path
-        if values["resume"] is None:
+        if not _goes_on(values):
             refuse_used(path)
         check_report(path)
         if settings.shots is not None:
@@ -200,6 +217,9 @@ def _tune(
             watcher.heed()
         except (KeyboardInterrupt, Stopped, GroupError) as error:
             kept = ", ".join(watcher.finished_losses) or "no loss yet"
+            begun = next(iter(settings.losses[len(watcher.finished_losses) :]), None)
+            if begun is not None and any((folder.path / CHECKPOINTS).glob(f"{begun}*.safetensors")):
+                kept += f"; {begun} up to its last checkpoint"
             if isinstance(error, GroupError) and not watcher.stopping:
                 raise GroupError(f"{error} Kept in {folder.path}: {kept}. Go on with --resume {folder.path}") from None
             stop(watcher, folder, kept, error)

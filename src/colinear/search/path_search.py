@@ -22,6 +22,7 @@ from colinear.search.trials import Progress, SearchResult, Trial
 from colinear.search.wording import warn_of_end
 from colinear.solvers.descent import Report
 from colinear.solvers.folds import FoldBatch, cross_validate
+from colinear.solvers.journal import FORGETFUL, Journal, Parts, take
 from colinear.solvers.path import fit_preconditioner, solve_path
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import Path
@@ -117,28 +118,32 @@ class PathSearch:
         preconditioner: Preconditioner | None = None,
         report: Callable[[Progress], None] | None = None,
         group: Group = ALONE,
+        journal: Journal = FORGETFUL,
     ) -> SearchResult:
         """Compare strengths on `validation`; the winner's weights come from `refit_on` if that is given.
 
         preconditioner : of the training rows, if an earlier search on them has made it.
         group : of the processes that hold the rows, those given here.
+        journal : where the search is noted as it goes, and from whose notes it goes on.
         """
         started = time.perf_counter()
         objective, judge = Objective(train, group=group), Objective(validation, group=group)
-        solve = self._solver(objective, preconditioner)
+        solve = partial(self._solver(objective, preconditioner), journal=journal)
 
         def attempt(regs: tuple[float, ...], start: Tensor | None, done: int, total: int) -> Tried:
             path = solve(objective, regs=regs, start=start, report=_relay(report, done, total))
-            accuracies = judge.accuracy(path.coef.to(train.dtype)).tolist()
+            accuracies = _label(judge, path, journal)
             errors = [math.sqrt(share * (1 - share) / judge.n_samples) for share in accuracies]
-            return self._tried(path, objective, accuracies, errors)
+            return self._tried(path, _label(objective, path, journal), accuracies, errors)
 
         tried, order, details = self._explore(objective, attempt)
         refitted = None
         if refit_on is not None:
             winner = tried.trials[order[0]]
-            start = tried.coef[order[0]].to(refit_on.dtype)
-            [point] = solve(refitting := Objective(refit_on, group=group), regs=(winner.reg,), start=start).points
+            start, fits = tried.coef[order[0]].to(refit_on.dtype), len(tried.trials)
+            relay = _relay(report, fits - 1, fits)  # who listens may stop the run here too
+            refitting = Objective(refit_on, group=group)
+            [point] = solve(refitting, regs=(winner.reg,), start=start, report=relay).points
             refitted = point.coef
             details["refit"] = {
                 "n_train": refitting.n_samples, "objective": point.objective, "relative_gap": point.relative_gap,
@@ -155,6 +160,7 @@ class PathSearch:
         preconditioner: Preconditioner | None = None,
         report: Callable[[Progress], None] | None = None,
         group: Group = ALONE,
+        journal: Journal = FORGETFUL,
     ) -> SearchResult:
         """Compare strengths by stratified folds; every weight returned was trained on all rows.
 
@@ -174,11 +180,12 @@ class PathSearch:
         def attempt(regs: tuple[float, ...], start: Tensor | None, done: int, total: int) -> Tried:
             found = cross_validate(
                 solve, objective, judge, regs, [FoldBatch(folds, tuple(range(n_folds)))], all_rows_first=True,
-                start=start, relay=lambda more: _relay(report, done + more, total),
+                start=start, relay=lambda more: _relay(report, done + more, total), journal=journal,
             )  # fmt: skip
             whole, parts = found.path, found.solves[1:]
             errors = (found.spreads / math.sqrt(n_folds)).tolist()
-            tried = self._tried(whole, objective, found.means.tolist(), errors, found.spreads.tolist())
+            trained = _label(objective, whole, journal)
+            tried = self._tried(whole, trained, found.means.tolist(), errors, found.spreads.tolist())
             return replace(tried, folds=tuple(map(tuple, found.accuracies.tolist())), fold_paths=parts)
 
         tried, order, details = self._explore(objective, attempt, fits=1 + n_folds)
@@ -232,10 +239,9 @@ class PathSearch:
         )  # fmt: skip
 
     def _tried(
-        self, path: Path, objective: Objective, accuracies: list[float], errors: list[float],
+        self, path: Path, trained: list[float], accuracies: list[float], errors: list[float],
         spreads: list[float] | None = None,
     ) -> Tried:  # fmt: skip
-        trained = objective.accuracy(path.coef.to(objective.features.dtype)).tolist()
         trials = tuple(
             Trial(
                 point.reg, trained[k], accuracies[k], point.status, objective=point.objective,
@@ -254,6 +260,15 @@ class PathSearch:
             self.loss, "exact", tried.trials, tuple(order), torch.stack(tried.coef), details=details, seconds=seconds,
             refitted=refitted,
         )  # fmt: skip
+
+
+def _label(objective: Objective, path: Path, journal: Journal) -> list[float]:
+    """Shares of the rows that the weights of each point label correctly."""
+
+    def look() -> Parts:
+        return {"shares": objective.accuracy(path.coef.to(objective.features.dtype)).cpu()}, {}
+
+    return take(journal.step(look)[0], "shares", torch.float64, (len(path.points),)).tolist()
 
 
 def _relay(report: Callable[[Progress], None] | None, done: int, total: int) -> Report:

@@ -14,8 +14,9 @@ from colinear.checks import InputError
 from colinear.datasets.base import Split
 from colinear.parallel.group import ALONE, Group
 from colinear.search.candidates import draw_candidates
-from colinear.search.checkpoints import Checkpoints, note_name, position_name, run_identity
+from colinear.search.checkpoints import Checkpoints, note_name, run_identity
 from colinear.search.device import pick_device
+from colinear.search.journal import journal_of
 from colinear.search.listener import Listener, Silent
 from colinear.search.memory import check_memory
 from colinear.search.optimum import place_winner
@@ -105,7 +106,7 @@ class Run:
             runs.append(self._finish(loss) if note is None else LossRun.read(self.place, note, note_name(loss)))
             entries = [run.entry for run in runs]
             self.place.write_json("results.json", results_json(self.settings, self.prepared.split, entries))
-            self.place.remove(position_name(loss))
+            self.checkpoints.clear(loss)
             self.listener.finished(runs[-1])
         for loss in self.settings.losses:
             self.place.remove(note_name(loss))
@@ -152,13 +153,16 @@ class Run:
         search = path_search(loss, settings)
         total = search.n_first * (1 + (settings.cv or 0))
         self.listener.started(loss, total, "strengths" if settings.cv is None else "fits")
-        shared: Any = {
-            "preconditioner": rows.preconditioner, "report": self.listener.progressed, "group": self.group
-        }  # fmt: skip
-        if settings.cv is not None:
-            return search.cross_validate(rows.trained_on, rows.see(rows.everything), settings.cv, **shared)
-        refit_on = rows.refit_on if settings.refit else None
-        return search.run(rows.train, rows.validation, refit_on=refit_on, **shared)
+        checkpoints = self.checkpoints if self.group.leads else None
+        with journal_of(checkpoints, loss, self.group, CHECKPOINT_SECONDS, lambda: self.listener.stopping) as journal:
+            shared: Any = {
+                "preconditioner": rows.preconditioner, "report": self.listener.progressed, "group": self.group,
+                "journal": journal,
+            }  # fmt: skip
+            if settings.cv is not None:
+                return search.cross_validate(rows.trained_on, rows.see(rows.everything), settings.cv, **shared)
+            refit_on = rows.refit_on if settings.refit else None
+            return search.run(rows.train, rows.validation, refit_on=refit_on, **shared)
 
 
 class _Keeper:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from colinear.checks import InputError
 from colinear.objective import Objective
 from colinear.solvers.descent import Report
+from colinear.solvers.journal import FORGETFUL, Journal, Parts, take
 from colinear.solvers.solution import Path
 
 Rows = tuple[NDArray[np.int64], NDArray[np.int64]]  # training and test rows of one split
@@ -110,6 +112,7 @@ def cross_validate(
     all_rows_first: bool = False,
     start: Tensor | None = None,
     relay: Callable[[int], Report] | None = None,
+    journal: Journal = FORGETFUL,
 ) -> CrossValidation:
     """Solve k strengths on all rows and without each split's test rows, and judge by these.
 
@@ -123,6 +126,7 @@ def cross_validate(
     HELD_BYTES, all rows come first too, and the folds of some strengths are solved and judged before the next.
     start : (k, c, d) weights from which the first solve starts; zeros by default.
     relay : given the number of fits done, what the next solve reports to.
+    journal : where judgements are noted; that of the solves, too.
     Raises   `InputError` if a split holds out no weight, and what `solve_path` raises.
     """
     solves: list[Path] = []
@@ -139,7 +143,7 @@ def cross_validate(
         path = solve(
             over, regs=strengths, held_out=None if over.folds is None else held_out,
             start=None if start is None else start.repeat_interleave(len(held), 0),
-            report=None if relay is None else relay(sum(len(path.points) for path in solves)),
+            report=None if relay is None else relay(sum(len(path.points) for path in solves)), journal=journal,
         )  # fmt: skip
         solves.append(replace(path, points=tuple(replace(point, coef=point.coef[:0].clone()) for point in path.points)))
         return path
@@ -156,15 +160,17 @@ def cross_validate(
             if beside:
                 whole = replace(path, points=path.points[len(members) :: len(members) + 1])
             coef = path.coef.view(len(regs[few]), -1, *path.coef.shape[1:])[:, : len(members)]
-            correct[few, members], weights[members] = (sums.cpu() for sums in _judge(judged, batch.folds, coef))
+            sums, _ = journal.step(partial(_judge, judged, batch.folds, coef))
+            correct[few, members] = take(sums, "correct", torch.float64, tuple(coef.shape[:2]))
+            weights[members] = take(sums, "weights", torch.float64, (len(members),))
     whole = whole or run(objective, [-1])  # no split trains on all other rows
     return CrossValidation(whole, correct, weights, tuple(solves))
 
 
-def _judge(judged: Objective, folds: Tensor, coef: Tensor) -> tuple[Tensor, Tensor]:
+def _judge(judged: Objective, folds: Tensor, coef: Tensor) -> Parts:
     """Weight of each fold's rows that the weights (k, f, c, d) which have not seen them label right, and of them all.
 
-    Returns (k, f) and (f,), float64; ties go to the lowest class.
+    Returns `correct` (k, f) and `weights` (f,), float64; ties go to the lowest class.
     """
     features, n_folds = judged.features, coef.shape[1]
     folds = folds.to(features.device)
@@ -181,4 +187,4 @@ def _judge(judged: Objective, folds: Tensor, coef: Tensor) -> tuple[Tensor, Tens
         mine = folds[rows] == torch.arange(n_folds, device=features.device).unsqueeze(1)  # (f, b)
         correct += (right & mine).double() @ weights[rows]
     judged.group.sum_(correct)
-    return correct, counted
+    return {"correct": correct.cpu(), "weights": counted.cpu()}, {}
