@@ -30,7 +30,7 @@ GOOD: dict[str, tuple[str, ...]] = {
     "inputs": ("one.png", "one.jpg", "one.webp", "rows.npy", "shards"),
     "run": ("run", "exact", "few/try-1"),
     "runs": ("run", "exact"),
-    "resume": ("run", "begun", "exact", "few"),
+    "resume": ("run", "begun", "path", "exact", "few"),
     "regs": ("1e-2", "1e-3:1e-1:3", "0.1,0.2", "dino45", "auto"),
     "lr": ("1e-2", "1e-3:1e-1"),
     "reg": ("1e-3", "1e-2"),

@@ -189,6 +189,39 @@ def test_a_file_made_to_fit_its_digest_is_refused_by_name(stopped: Path, split: 
         run(settings, split, stopped)
 
 
+@pytest.mark.parametrize("way", ["a list", "folds"])
+@pytest.mark.usefixtures("always")
+def test_shares_and_counts_that_cannot_be_are_refused(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Of a run stopped after its last step, the numbers of each step are changed in turn."""
+    settings = replace(SETTINGS, **WAYS[way], regs=(1e-1, 1.0))
+
+    def leave(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tune_module, "score_winner", leave)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, split, tmp_path / "run")
+    changed = 0
+    with RunFolder(tmp_path / "run") as folder:
+        checkpoints = Checkpoints(folder, run_identity(settings, split))
+        for number in sorted(checkpoints.steps("softmax")):
+            name = f"checkpoints/softmax-{number}.safetensors"
+            parts = checkpoints.read(name)
+            assert parts is not None
+            for key in parts[0].keys() & {"shares", "correct", "weights"}:
+                for wrong in (-1.0, 1e9, float("nan")):
+                    if (key, wrong) == ("weights", 1e9):
+                        continue  # no more wrong than any other number of rows
+                    checkpoints.write(name, ({**parts[0], key: torch.full_like(parts[0][key], wrong)}, parts[1]))
+                    with pytest.raises(InputError, match=rf"softmax-{number}\.safetensors is damaged"):
+                        tune(settings, split, folder)
+                    changed += 1
+                checkpoints.write(name, parts)
+    assert changed >= 3
+
+
 def test_other_settings_and_data_are_refused(stopped: Path, split: Split) -> None:
     (stopped / "checkpoints/softmax.safetensors").unlink()
     with pytest.raises(InputError, match=r"softmax-1\.safetensors belongs to another run: its settings\.tol is"):

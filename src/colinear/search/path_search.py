@@ -22,7 +22,7 @@ from colinear.search.trials import Progress, SearchResult, Trial
 from colinear.search.wording import warn_of_end
 from colinear.solvers.descent import Report
 from colinear.solvers.folds import FoldBatch, cross_validate
-from colinear.solvers.journal import FORGETFUL, Journal, Parts, take
+from colinear.solvers.journal import FORGETFUL, Journal, Parts, UnreadableError, take
 from colinear.solvers.path import fit_preconditioner, solve_path
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import Path
@@ -268,7 +268,10 @@ def _label(objective: Objective, path: Path, journal: Journal) -> list[float]:
     def look() -> Parts:
         return {"shares": objective.accuracy(path.coef.to(objective.features.dtype)).cpu()}, {}
 
-    return take(journal.step(look)[0], "shares", torch.float64, (len(path.points),)).tolist()
+    shares = take(journal.step(look)[0], "shares", torch.float64, (len(path.points),))
+    if not bool(((shares >= 0) & (shares <= 1)).all()):
+        raise UnreadableError("it has shares that are none")
+    return shares.tolist()
 
 
 def _relay(report: Callable[[Progress], None] | None, done: int, total: int) -> Report:

@@ -14,7 +14,7 @@ from torch import Tensor
 from colinear.checks import InputError
 from colinear.objective import Objective
 from colinear.solvers.descent import Report
-from colinear.solvers.journal import FORGETFUL, Journal, Parts, take
+from colinear.solvers.journal import FORGETFUL, Journal, Parts, UnreadableError, take
 from colinear.solvers.solution import Path
 
 Rows = tuple[NDArray[np.int64], NDArray[np.int64]]  # training and test rows of one split
@@ -161,8 +161,11 @@ def cross_validate(
                 whole = replace(path, points=path.points[len(members) :: len(members) + 1])
             coef = path.coef.view(len(regs[few]), -1, *path.coef.shape[1:])[:, : len(members)]
             sums, _ = journal.step(partial(_judge, judged, batch.folds, coef))
-            correct[few, members] = take(sums, "correct", torch.float64, tuple(coef.shape[:2]))
-            weights[members] = take(sums, "weights", torch.float64, (len(members),))
+            right = take(sums, "correct", torch.float64, tuple(coef.shape[:2]))
+            counted = take(sums, "weights", torch.float64, (len(members),))
+            if not bool(((right >= 0) & (right <= counted) & (counted > 0)).all()):
+                raise UnreadableError("it has more rows labelled right than there are")
+            correct[few, members], weights[members] = right, counted
     whole = whole or run(objective, [-1])  # no split trains on all other rows
     return CrossValidation(whole, correct, weights, tuple(solves))
 
