@@ -132,6 +132,17 @@ def test_a_position_that_no_solve_has_packed_is_refused(name: str, change: Calla
         solve_path(features, LOSSES["softmax"], REGS, journal=stopped, **options)
 
 
+def test_a_position_that_lacks_candidates_is_refused() -> None:
+    features, tape = draw_features(120, 9, 5, dtype=torch.float32, spread=0.7), Tape()
+    solve_path(features, LOSSES["softmax"], REGS, journal=tape, tuning=Tuning(**BIG))
+    stopped = tape.stopped_at(2)
+    assert stopped.standing is not None
+    tensors, facts = stopped.standing
+    stopped.standing = {name: one for name, one in tensors.items() if not name.startswith("lineup.")}, facts
+    with pytest.raises(UnreadableError, match="not of these strengths"):
+        solve_path(features, LOSSES["softmax"], REGS, journal=stopped, tuning=Tuning(**BIG))
+
+
 @pytest.mark.parametrize("tuning", [Tuning(), Tuning(**BIG)], ids=["newton", "lbfgs"])
 @pytest.mark.parametrize(
     ("name", "change"),

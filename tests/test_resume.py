@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -108,12 +109,13 @@ def test_a_run_stopped_again_and_again_ends_with_the_same_bytes(split: Split, tm
 
 
 @pytest.mark.usefixtures("always")
-def test_passes_are_not_taken_again(split: Split, tmp_path: Path) -> None:
-    whole, rest = Stopper(0), Stopper(0)
-    run(SETTINGS, split, tmp_path / "whole", whole)
-    assert stop(SETTINGS, split, tmp_path / "stopped", at=whole.passes - 3)
-    run(SETTINGS, split, tmp_path / "stopped", rest)
-    assert rest.passes == 3
+@pytest.mark.parametrize("left", [1, 8], ids=["in the refit", "before it"])
+def test_passes_are_not_taken_again(split: Split, tmp_path: Path, left: int) -> None:
+    settings, whole, rest = replace(SETTINGS, refit=True), Stopper(0), Stopper(0)
+    run(settings, split, tmp_path / "whole", whole)
+    assert stop(settings, split, tmp_path / "stopped", at=whole.passes - left)
+    run(settings, split, tmp_path / "stopped", rest)
+    assert rest.passes == left
 
 
 def test_what_takes_less_than_a_second_is_not_written(split: Split, tmp_path: Path) -> None:
@@ -348,8 +350,13 @@ def test_auto_resume_shows_a_finished_run_again(colinear: Program, tmp_path: Pat
 def test_auto_resume_refuses_a_run_of_another_command(
     colinear: Program, tmp_path: Path, more: tuple[str, ...], words: str
 ) -> None:
+    """Of which there is no more than its settings: it was killed before its first checkpoint."""
     command = ("tune", "digits", "--loss", "softmax", "--auto-resume", "--out", tmp_path / "run")
     assert colinear(*command, "--regs", "1e-2").status == 0
+    settings = (tmp_path / "run/settings.json").read_bytes()
+    shutil.rmtree(tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/settings.json").write_bytes(settings)
     assert_refused(colinear(*command, *more, *(() if "--regs" in more else ("--regs", "1e-2"))), words)
 
 
