@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 from tests.problems import draw_rows
-from tests.processes import SECONDS, end, start
+from tests.processes import SECONDS, end, free_port, start
 from tests.program import Program, assert_refused
 
 from colinear.checks import InputError
@@ -325,6 +325,23 @@ def test_a_process_that_hangs_ends_the_run_within_the_timeout(table: Path, tmp_p
     errors = [line for line in "".join(waiting).splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, (errors, said)
     assert "silent for 3 s (--timeout)" in errors[0]
+
+
+def test_a_signal_ends_a_process_that_waits_for_one_that_never_comes(tmp_path: Path) -> None:
+    """As torchrun sends it when another has died in its imports: else it would be killed half a minute later."""
+    more = """
+import torch.distributed as dist
+store = dist.TCPStore
+dist.TCPStore = lambda *given, **named: (print("joins", flush=True), store(*given, **named))[1]
+"""
+    environment = {**os.environ, "RANK": "1", "WORLD_SIZE": "2", "MASTER_PORT": str(free_port()), "LOCAL_RANK": "1"}
+    command = [sys.executable, "-c", PROGRAM.format(more=more), "tune", "digits", "--out", str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "joins\n"
+        process.terminate()
+        assert process.wait(SECONDS) == -signal.SIGTERM
+    assert not (tmp_path / "run").exists()
 
 
 # --auto-resume
