@@ -344,6 +344,30 @@ dist.TCPStore = lambda *given, **named: (print("joins", flush=True), store(*give
     assert not (tmp_path / "run").exists()
 
 
+def test_a_signal_ends_the_first_of_several_processes_in_a_long_pass(table: Path, tmp_path: Path) -> None:
+    """It may write a checkpoint first, but not wait for a sum that another will never join."""
+    more = """
+from colinear.cli import tuning
+from colinear.objective import Objective
+tuning.PATIENCE = 0.1
+def wait(self, *given, **more):
+    print("waits", flush=True)
+    os.read(os.pipe()[0], 1)
+Objective.evaluate = wait
+"""
+    processes = start(["-c", PROGRAM.format(more=more), *asked(table, tmp_path / "run")], 2)
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "waits\n"
+        processes[0].terminate()
+        assert processes[0].wait(SECONDS) == 128 + signal.SIGTERM
+    finally:
+        for process in processes:
+            process.kill()
+        end(processes)
+
+
 # --auto-resume
 
 

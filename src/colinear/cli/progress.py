@@ -12,7 +12,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from colinear.cli.console import Output
-from colinear.cli.signals import Stopped, exit_status, heeding
+from colinear.cli.signals import Stopped, alarm, exit_status, heeding
 from colinear.cli.tables import as_percent, show_run
 from colinear.search import trials
 from colinear.search.listener import Listener
@@ -53,10 +53,13 @@ def start_bar(output: Output, *between: TextColumn) -> Progress:
 
 
 class Watcher:
-    """Tells how a run goes, as `search.listener.Listener` asks for; shows each loss's table when it is finished."""
+    """Tells how a run goes, as `search.listener.Listener` asks for; shows each loss's table when it is finished.
 
-    def __init__(self, output: Output) -> None:
-        self.output = output
+    patience : seconds that a search may take to its next report after a signal; None for as long as it takes.
+    """
+
+    def __init__(self, output: Output, patience: float | None = None) -> None:
+        self.output, self.patience = output, patience
         self.finished_losses: list[str] = []
         self.stopping = False
         self.signal: int = signal.SIGINT  # the one that stops it
@@ -75,6 +78,8 @@ class Watcher:
         if self.stopping:
             raise Stopped(number)
         self.stopping = True
+        if self.patience is not None:
+            self._handlers.enter_context(alarm(self.patience, lambda *_: self.heed()))
 
     def __exit__(self, *raised: object) -> None:
         self._handlers.close()

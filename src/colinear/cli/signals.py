@@ -39,6 +39,21 @@ def heeding(handler: Handler) -> Iterator[None]:
             signal.signal(number, earlier)
 
 
+@contextmanager
+def alarm(seconds: float, handler: Handler) -> Iterator[None]:
+    """Let `handler` be called after so many seconds, if the context is still open and the platform has such timers."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def exit_status(error: BaseException | None) -> int:
     """128 + the number of the signal, as shells count; Ctrl-C where none is known."""
     return 128 + int(getattr(error, "number", signal.SIGINT))

@@ -36,6 +36,7 @@ from colinear.search.written import read_settings
 from colinear.tracking import TensorBoardLog, find_writer
 
 Values = Mapping[str, Any]
+PATIENCE = 10.0  # seconds: torchrun, whose signal may follow a death, kills after 30
 
 
 def run_tune(values: Values, given: Mapping[str, str]) -> None:
@@ -211,7 +212,7 @@ def _tune(
     """Search; a signal, or a process of the group that has gone, says what is kept and how to go on."""
     from colinear.report.record import Recorder
 
-    with Watcher(output) as watcher:
+    with Watcher(output, PATIENCE if group.size > 1 else None) as watcher:
         try:
             runs = tune(settings, split, folder, Recorder(heard(watcher, log), folder, split), group)
             watcher.heed()
