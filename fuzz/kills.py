@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,6 @@ class Command:
     rows: tuple[int, int, int]
     ranks: int
     seconds: float
-    found: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         (self.folder / "tune.py").write_text(PROGRAM)
@@ -118,11 +117,12 @@ def main() -> None:
     given = parser.parse_args()
     print(f"seed {given.seed}", flush=True)
     rng = random.Random(given.seed)
-    failures = 0
+    failures = killed = number = 0
     with tempfile.TemporaryDirectory() as place:
         command = Command(Path(place), tuple(given.rows), given.ranks, given.seconds)
         wanted: dict[tuple[str, ...], tuple[dict[str, bytes], float]] = {}
-        for number in range(given.kills):
+        while killed < given.kills:
+            number += 1
             way = WAYS[number % len(WAYS)]
             if way not in wanted:
                 began, run = time.monotonic(), Path(place) / f"whole-{number}/run"  # reports tell a run's name
@@ -131,6 +131,7 @@ def main() -> None:
             whole, took = wanted[way]
             run = Path(place) / f"killed-{number}/run"
             seen = kill(command, run, way, rng.uniform(0.1, 1.0) * took, rng)
+            killed += bool(seen["killed"])  # else the run was over before
             again = command.start(run, way)
             said = again.communicate()[1].decode()
             ended = content(run)
