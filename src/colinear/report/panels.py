@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.metrics import calibration_error, class_table, mcnemar
+from colinear.metrics import METRICS, calibration_error, class_table, mcnemar
 from colinear.model import LinearModel
 from colinear.report.images import TEMPLATES, is_picture
 from colinear.report.record import Record, load_record, model_digest, record_name
@@ -66,10 +66,13 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
     if entry["test_accuracy"] is not None:
         rows = sum(map(sum, counts))
         test = {"accuracy": entry["test_accuracy"], "interval": entry["test_accuracy_ci95"], "rows": rows}
+        if "test_score" in entry:
+            test |= {"score": entry["test_score"], "score_interval": entry["test_score_ci95"]}
     return {
         "run": Path(os.path.realpath(folder.path)).name,
         "loss": loss,
         "solver": entry["solver"],
+        "metric": describe_metric(entry["metric"]),
         "classes": list(model.class_names),
         "dataset": results["dataset"],
         "settings": settings.to_json(),
@@ -88,6 +91,12 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
         **_winner(model),
         **(_recorded(record, loss, folder, len(entry["trials"]), model.n_classes) if record is not None else {}),
     }
+
+
+def describe_metric(name: str) -> Json:
+    """What the page has to know of a metric to show its values."""
+    metric = METRICS[name]
+    return {"name": name, "higher": metric.higher, "share": metric.share}
 
 
 def _confusion(entry: Json) -> Json:

@@ -57,8 +57,9 @@ def describe_range(entry: Mapping[str, Any]) -> list[str]:
     """Sentences about the strengths of an entry of `runs`: what was added, which rule chose, what to be warned of.
 
     >>> of = {"started_with": 9, "weaker_added": 2, "stronger_added": 0, "warning": None}
-    >>> describe_range({"solver": "exact", "details": {"range": of, "choice": {"rule": "best"}}})
-    ['9 strengths at first; 2 weaker ones were added, until validation accuracy no longer rose.']
+    >>> entry = {"solver": "exact", "metric": "macro-f1", "details": {"range": of, "choice": {"rule": "best"}}}
+    >>> describe_range(entry)
+    ['9 strengths at first; 2 weaker ones were added, until validation macro-f1 no longer improved.']
     """
     if entry["solver"] != "exact":
         return []
@@ -69,14 +70,15 @@ def describe_range(entry: Mapping[str, Any]) -> list[str]:
         if tried[f"{side}_added"]
     ]
     if added:
-        until = "" if tried["warning"] else ", until validation accuracy no longer rose"
+        until = "" if tried["warning"] else f", until validation {entry['metric']} no longer improved"
         were = "was" if tried["weaker_added"] + tried["stronger_added"] == 1 else "were"
         first = f"{tried['started_with']} strength{'s' * (tried['started_with'] != 1)} at first"
         said.append(f"{first}; {' and '.join(added)} {were} added{until}.")
     if choice["rule"] == "1se":
         best = entry["trials"][choice["best"]]
+        score = best.get("val_score", best["val_accuracy"])
         said.append(
-            f"Chosen as the strongest within one standard error of the best: {best['val_accuracy']:.4f} at "
+            f"Chosen as the strongest within one standard error of the best: {entry['metric']} {score:.4f} at "
             f"reg {best['reg']:.3g}, error {best['val_error']:.4f}."
         )
     return said + ([tried["warning"]] if tried["warning"] else [])

@@ -75,6 +75,7 @@ class CrossValidation:
 
     path : every strength on all rows; its passes and seconds are those of the solve it was part of.
     correct (k, splits) float64 : weight of held-out rows labelled right;   weights (splits,) float64 : of them all.
+    scored (k, splits), scored_weights (splits,) : what `score` found, None without one.
     solves : the path of every solve, in order, its points as [strength][fold, then all rows], without their weights.
     """
 
@@ -82,6 +83,20 @@ class CrossValidation:
     correct: Tensor
     weights: Tensor
     solves: tuple[Path, ...]
+    scored: Tensor | None = None
+    scored_weights: Tensor | None = None
+
+    @property
+    def scores(self) -> Tensor:
+        """What each split is compared by, (k, splits) float64: the score, or without one the accuracy."""
+        return self.accuracies if self.scored is None else self.scored
+
+    @property
+    def mean_scores(self) -> Tensor:
+        """The mean of the scores, each split by its held-out weight, (k,) float64."""
+        if self.scored is None or self.scored_weights is None:
+            return self.means
+        return self.scored @ self.scored_weights / self.scored_weights.sum()
 
     @property
     def accuracies(self) -> Tensor:
@@ -95,9 +110,9 @@ class CrossValidation:
 
     @property
     def spreads(self) -> Tensor:
-        """Standard deviation (n - 1) of the accuracies over splits, (k,) float64; NaN of one split."""
+        """Standard deviation (n - 1) of the scores over splits, (k,) float64; NaN of one split."""
         several = len(self.weights) > 1
-        return self.accuracies.std(1, correction=1) if several else torch.full_like(self.correct[:, 0], torch.nan)
+        return self.scores.std(1, correction=1) if several else torch.full_like(self.correct[:, 0], torch.nan)
 
 
 def cross_validate(
@@ -110,6 +125,7 @@ def cross_validate(
     all_rows_first: bool = False,
     start: Tensor | None = None,
     relay: Callable[[int], Report] | None = None,
+    score: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
 ) -> CrossValidation:
     """Solve k strengths on all rows and without each split's test rows, and judge by these.
 
@@ -123,6 +139,8 @@ def cross_validate(
     HELD_BYTES, all rows come first too, and the folds of some strengths are solved and judged before the next.
     start : (k, c, d) weights from which the first solve starts; zeros by default.
     relay : given the number of fits done, what the next solve reports to.
+    score : given weights (k, f, c, d) and the fold of each row, values (k, f) on the rows of fold 0, ..., f - 1, and
+    the weights (f,) by which the mean counts them.
     Raises   `InputError` if a split holds out no weight, and what `solve_path` raises.
     """
     solves: list[Path] = []
@@ -148,6 +166,7 @@ def cross_validate(
     begin = start if whole is None else [point.coef for point in whole.points]
     correct = torch.empty(len(regs), sum(len(batch.splits) for batch in batches), dtype=torch.float64)
     weights = correct.new_empty(correct.shape[1])
+    scored, scored_weights = (None, None) if score is None else (torch.empty_like(correct), torch.empty_like(weights))
     for batch in batches:
         members, over = list(batch.splits), batch.mask(objective)
         beside = [-1] if whole is None and batch.trained is None else []
@@ -157,8 +176,11 @@ def cross_validate(
                 whole = replace(path, points=path.points[len(members) :: len(members) + 1])
             coef = path.coef.view(len(regs[few]), -1, *path.coef.shape[1:])[:, : len(members)]
             correct[few, members], weights[members] = (sums.cpu() for sums in _judge(judged, batch.folds, coef))
+            if score is not None and scored is not None and scored_weights is not None:
+                found = score(coef.to(judged.features.dtype), batch.folds)
+                scored[few, members], scored_weights[members] = (part.cpu() for part in found)
     whole = whole or run(objective, [-1])  # no split trains on all other rows
-    return CrossValidation(whole, correct, weights, tuple(solves))
+    return CrossValidation(whole, correct, weights, tuple(solves), scored, scored_weights)
 
 
 def _judge(judged: Objective, folds: Tensor, coef: Tensor) -> tuple[Tensor, Tensor]:
