@@ -56,6 +56,8 @@ GOOD: dict[str, tuple[str, ...]] = {
     "log_dir": ("log",),
     "label": ("rows_labels.npy", "label", "labels", "y", "class"),
     "sample_weight": ("rows_labels.npy", "weight", "y"),
+    "metric": ("macro-f1", "map", "log-loss"),
+    "calibrate": ("temperature", "both"),
     "class_weight": ("balanced", '{"0": 2}', '{"none": 1}'),
     "data_dir": ("cifar", "nowhere"),
 }

@@ -31,10 +31,12 @@ from colinear.objective import Objective
 from colinear.parallel.group import ALONE, Group
 from colinear.report.panels import read_panels
 from colinear.search import Candidate, SGDSearch
+from colinear.search.checkpoints import run_identity
 from colinear.search.classweights import class_weights, parse_class_weight
 from colinear.search.judging import judge, weigh_rows
 from colinear.search.path_search import PathSearch
 from colinear.search.prepared import Prepared
+from colinear.search.runfolder import check_identity
 from colinear.search.score import measure_model
 from colinear.search.settings import METRIC_NAMES, Settings
 from colinear.solvers import SGD
@@ -84,8 +86,8 @@ def test_the_exact_path_selects_by_the_metric(name: str, weighted: bool) -> None
             own = getattr(trial, f"{part}_score")
             assert (own is None) == (name == "accuracy" and not weighted)
             assert (accuracy if own is None else own) == pytest.approx(expected, rel=1e-9)
-    merits = [metric.merit(trial.score) for trial in found.trials]
-    assert merits[found.best] == max(merits)
+    best = min if name == "log-loss" else max
+    assert found.winner.score == best(trial.score for trial in found.trials)
     assert found.details["choice"]["at_least"] == pytest.approx(found.winner.score)
 
 
@@ -198,7 +200,12 @@ def test_every_view_of_rows_has_their_weights() -> None:
     images = ArrayDataset(torch.zeros(2, 4, dtype=torch.uint8), torch.arange(2), ("a", "b"), (1, 2, 2), "images", 255.0,
                           sample_weight=torch.tensor([1.0, 3.0]))  # fmt: skip
     assert sample_weights(AugmentedDataset(images, mirror=True)).tolist() == [1, 3, 1, 3]  # type: ignore[union-attr]
-    assert images.fingerprint != replace(images, sample_weight=torch.tensor([1.0, 4.0])).fingerprint
+    heavier = replace(images, sample_weight=torch.tensor([1.0, 4.0]))
+    settings = Settings("images")
+    mine, theirs = (run_identity(settings, Split(one, one)) for one in (images, heavier))
+    with pytest.raises(InputError, match="is of other sample weights: the data has changed since"):
+        check_identity("the checkpoint", theirs, mine)
+    assert images.fingerprint == heavier.fingerprint  # the same rows, whatever they count
     with pytest.raises(InputError, match="one weight per row; got 1 for 2 rows"):
         replace(images, sample_weight=torch.ones(1))
 

@@ -228,18 +228,23 @@ def test_ranks_are_taken_a_few_classes_at_a_time(monkeypatch: pytest.MonkeyPatch
     assert seen == [2, 2]
 
 
+def one_model(scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> tuple[Rows, Tensor]:
+    by_class = scores.mT.contiguous()
+    return Rows.of_scores(by_class, labels, weights), by_class.unsqueeze(0)
+
+
 @pytest.mark.parametrize("name", ["map", "auc"])
 def test_every_class_has_its_value_and_interval(name: str) -> None:
     scores, labels, weights = draw()
     metric = METRICS[name]
     assert isinstance(metric, Ranked)
-    found = metric.by_class(scores, labels, weights)
+    found = metric.by_class(*one_model(scores, labels, weights))
     judge = theirs.average_precision_score if name == "map" else theirs.roc_auc_score
     for j, one in enumerate(found):
         assert one is not None
         assert one.value == pytest.approx(judge(labels == j, scores[:, j], sample_weight=weights))
         assert one.interval[0] < one.value < one.interval[1]
-    assert metric.by_class(scores, labels.clamp(max=2))[3] is None
+    assert metric.by_class(*one_model(scores, labels.clamp(max=2)))[3] is None
 
 
 def test_the_interval_of_an_auc_is_delongs() -> None:
@@ -250,7 +255,7 @@ def test_the_interval_of_an_auc_is_delongs() -> None:
     variance = wins.mean(1).var(correction=0) / len(own) + wins.mean(0).var(correction=0) / len(others)
     metric = METRICS["auc"]
     assert isinstance(metric, Ranked)
-    one = metric.by_class(scores, labels)[1]
+    one = metric.by_class(*one_model(scores, labels))[1]
     value = float(wins.mean())
     low, high = wilson_bounds(value, value * (1 - value) / float(variance))
     assert one is not None

@@ -163,7 +163,7 @@ def results() -> dict[str, Any]:
     sgd = {**run, "solver": "sgd", "trials": [drawn, drawn], "rungs": [rung], "details": {}}
     settings = {
         "data": "digits", "data_dir": None, "label": None, "sample_weight": None, "losses": ["hinge"],
-        "metric": "accuracy", "class_weight": None, "solver": "exact", "seed": 0,
+        "metric": "accuracy", "class_weight": None, "calibrate": None, "solver": "exact", "seed": 0,
         "device": "auto", "standardize": False, "intercept_scaling": 1.0, "augment": None, "candidates": 50,
         "learning_rates": [1e-4, 0.1], "reg_range": [1e-3, 1.0], "steps": 5000, "batch_size": None, "momentum": 0.0,
         "schedule": "constant", "averaging": 0.0, "precision": "highest", "eta": None, "subspace": None, "regs": [0.1],

@@ -91,7 +91,7 @@ def show_run(output: Output, entry: Entry) -> None:
         output.say(f"The winner is {wording.describe_above(winner['above_optimum'])} for its reg.")
     if entry["solver"] == "exact":
         output.say(f"The winner, reg {as_number(winner['reg'])}, {distance(winner.get('relative_gap'))}.")
-    for sentence in wording.describe_range(entry):
+    for sentence in (*wording.describe_range(entry), *wording.describe_calibration(entry)):
         output.say(sentence)
     if entry["test_accuracy"] is None:
         output.say(f"{entry['loss']}: there are no test rows.", style="bold")

@@ -173,13 +173,17 @@ def sample_weights(dataset: Dataset) -> Tensor | None:
     return weights
 
 
+def weights_fingerprint(dataset: Dataset) -> str | None:
+    """The same of the weights of the rows, None where all count the same."""
+    weights = sample_weights(dataset)
+    return None if weights is None else hashlib.sha256(weights.cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
+
+
 def fingerprint(dataset: Dataset) -> str:
-    """Return 16 hex digits of SHA-256 over shape, dtype, names, labels, weights and <= 4,096 evenly spaced rows."""
+    """Return 16 hex digits of SHA-256 over shape, dtype, names, labels and <= 4,096 evenly spaced rows."""
     digest = hashlib.sha256()
     digest.update(f"{dataset.n_samples},{dataset.n_features},{dataset.dtype},{dataset.class_names}".encode())
     digest.update(dataset.labels.cpu().contiguous().numpy().tobytes())
-    if (weights := sample_weights(dataset)) is not None:
-        digest.update(weights.cpu().contiguous().numpy().tobytes())
     step = max(1, -(-dataset.n_samples // FINGERPRINT_ROWS))
     rows = torch.arange(0, dataset.n_samples, step, device=dataset.labels.device)
     digest.update(dataset.take(rows).cpu().contiguous().numpy().tobytes())

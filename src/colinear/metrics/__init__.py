@@ -22,6 +22,7 @@ from colinear.metrics.shares import (
     wilson_interval,
 )
 from colinear.metrics.table import METRICS
+from colinear.metrics.thresholds import fit_thresholds
 
 __all__ = [
     "METRICS",
@@ -40,6 +41,7 @@ __all__ = [
     "confusion_matrix",
     "expected_calibration_error",
     "fit_temperature",
+    "fit_thresholds",
     "log_loss",
     "mcnemar",
     "reliability",

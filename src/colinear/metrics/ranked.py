@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from colinear.metrics.metric import Estimate, Measured, Metric, Rows, Sees, check_judged
+from colinear.metrics.metric import Estimate, Measured, Metric, Rows, Sees
 
 HELD_BYTES = 2**27
 BYTES_EACH = 100  # of a score that is ranked: itself, its place, and about ten numbers of 8 bytes beside them
@@ -80,15 +80,14 @@ class Ranked(Metric):
         values, counts, errors = (part.to(coef.device) for part in (values, counts, errors))
         return Measured(values, counts, errors if error else None)
 
-    def by_class(self, scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> list[Estimate | None]:
-        """The value of every class and its interval, of scores (n, c); None of a class without one."""
-        check_judged(scores, labels, weights)
-        rows = Rows.of_scores(scores.mT.contiguous(), labels, weights)
-        _, each, _ = _join(rows)
+    def by_class(self, rows: Rows, coef: Tensor) -> list[Estimate | None]:
+        """The value of every class and its interval, of one candidate (1, c, d); None of a class without one."""
+        labels, each, _ = _join(rows)
         found: list[Estimate | None] = []
         count = each.sum().square() / each.square().sum()
-        for number in range(scores.shape[1]):
-            [value], [influence] = self.judge(_rank(scores.mT[number : number + 1], labels, each, number))
+        for number in range(coef.shape[1]):
+            scores = _gather(rows, coef[0, number : number + 1])
+            [value], [influence] = self.judge(_rank(scores, labels, each, number))
             error = (influence * each).square().sum().sqrt()
             one = Measured(value.view(1), count.view(1), error.view(1))
             found.append(None if bool(value.isnan()) else self.settle(one))

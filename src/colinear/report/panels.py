@@ -22,7 +22,7 @@ from colinear.report.sprites import MOST_CLASSES, make_sprite, shrink_templates
 from colinear.search.option import write_options
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
-from colinear.search.wording import describe_above, describe_range
+from colinear.search.wording import describe_above, describe_calibration, describe_range
 from colinear.search.written import read_results
 
 Json = dict[str, Any]
@@ -82,6 +82,7 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
         "order": entry["order"],
         "best": entry["best"],
         "above": None if above is None else describe_above(above),  # the exact path's gap says it
+        "calibration": describe_calibration(entry),
         "range": describe_range(entry),
         "rungs": entry["rungs"],
         "details": entry["details"],
@@ -129,6 +130,9 @@ def _winner(model: LinearModel) -> Json:
             "range": model.value_range,
             "weight": _base64(weight),
             "bias": _base64(model.bias.cpu()),
+            "probabilities": model.has_probabilities,
+            "temperature": model.temperature,
+            "thresholds": model.thresholds,
         }
     return panel
 
@@ -161,13 +165,19 @@ def _recorded(record: Record, loss: str, folder: RunFolder, trials: int, classes
     if history is not None and steps is not None:
         panel["curves"] = {"steps": _rounded(steps), "losses": [_rounded(curve) for curve in history]}
     if (bins := record.get("bins")) is not None:
-        panel["reliability"] = {"bins": [_rounded(row, 6) for row in bins], "ece": calibration_error(*bins.unbind(1))}
+        panel["reliability"] = _reliability(bins)
+        if (before := record.get("bins_before")) is not None:
+            panel["reliability"]["before"] = _reliability(before)
     if mistakes is not None:
         rows = [[int(truth), int(predicted), round(sure, 4)] for truth, predicted, sure in mistakes.tolist()]
-        panel["mistakes"] = {"rows": rows, "kind": "probability" if loss == "softmax" else "margin"}
+        panel["mistakes"] = {"rows": rows, "kind": "margin" if record.get("bins") is None else "probability"}
         if (pixels := record.get("pixels")) is not None:
             panel["mistakes"]["sprite"] = make_sprite(pixels)
     return panel
+
+
+def _reliability(bins: Tensor) -> Json:
+    return {"bins": [_rounded(row, 6) for row in bins], "ece": calibration_error(*bins.unbind(1))}
 
 
 def _rounded(values: Tensor, digits: int = 4) -> list[float | None]:

@@ -25,6 +25,7 @@ def loss_json(
     seconds: float,
     metric: str = "accuracy",
     class_weight: Sequence[float] | None = None,
+    calibration: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """One entry of `runs` in results.json."""
     score = None if test is None else test.score
@@ -33,6 +34,7 @@ def loss_json(
         "solver": result.solver,
         "metric": metric,
         **({} if class_weight is None else {"class_weight": list(class_weight)}),
+        **({} if calibration is None else {"calibration": calibration}),
         "trials": [trial.to_json() for trial in result.trials],
         "best": result.best,
         "order": list(result.order),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from colinear.datasets.base import Dataset, sample_weights
-from colinear.metrics import Estimate, Metric, Rows, confusion_matrix, wilson_interval
+from colinear.metrics import METRICS, Estimate, Metric, Rows, confusion_matrix, wilson_interval
+from colinear.metrics.ranked import Ranked
 from colinear.model import LinearModel
 from colinear.objective import label_rows, score_rows
 from colinear.parallel.group import ALONE, Group
@@ -52,7 +53,18 @@ def score_test(model: LinearModel, dataset: Dataset, group: Group = ALONE, metri
 
 def measure_model(model: LinearModel, dataset: Dataset, metric: Metric, group: Group = ALONE) -> Estimate:
     """What a finished model has of a metric on raw rows, each by its sample weight, with the interval."""
-    seen = model.seen_by(metric.sees)
+    rows, coef = model_rows(model.seen_by(metric.sees), dataset, group)
+    return metric.settle(metric.measure(rows, coef, error=True))
+
+
+def rank_classes(model: LinearModel, dataset: Dataset, names: Sequence[str]) -> dict[str, list[Estimate | None]]:
+    """For each of some metrics of ranks what every class has of it, None of a class without a value."""
+    rows, coef = model_rows(model.seen_by("ranks"), dataset)
+    return {name: metric.by_class(rows, coef) for name in names if isinstance(metric := METRICS[name], Ranked)}
+
+
+def model_rows(seen: LinearModel, dataset: Dataset, group: Group = ALONE) -> tuple[Rows, Tensor]:
+    """Raw rows as metrics judge them, and what stands for the weights of the model: (1, c, d + 1), the bias last."""
 
     def walk(coef: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Scores of some classes, whose weights and biases are coef (1, m, d + 1)."""
@@ -62,5 +74,4 @@ def measure_model(model: LinearModel, dataset: Dataset, metric: Metric, group: G
             yield rows, scores.mT.unsqueeze(0)
 
     coef = torch.cat((seen.weight, seen.bias.unsqueeze(1)), 1).unsqueeze(0)
-    rows = Rows(walk, dataset.labels, sample_weights(dataset), group=group)
-    return metric.settle(metric.measure(rows, coef, error=True))
+    return Rows(walk, dataset.labels, sample_weights(dataset), group=group), coef

@@ -76,6 +76,11 @@ class Settings:
         Kind(str, check_class_weight, parse_class_weight, write_class_weight),
         "What the rows of a class count in training: balanced, or a .csv or .json file of classes and weights.",
         "features", "balanced|FILE")
+    calibrate: str | None = setting(
+        None, "--calibrate", choice("temperature", "thresholds", "both"),
+        "Fit to validation rows, and keep in the model: a temperature of its probabilities, thresholds of its classes.",
+        "features", forbids=("cv", "refit"),
+        because="--calibrate {value} is fitted on validation rows; {other} would train on these too")
     augment: str | None = setting(
         None, "--augment", Kind(check=check_augment), "Train on copies too: mirror, shift:1, or both with a comma.",
         "features", "KINDS")

@@ -82,3 +82,26 @@ def describe_range(entry: Mapping[str, Any]) -> list[str]:
             f"reg {best['reg']:.3g}, error {best['val_error']:.4f}."
         )
     return said + ([tried["warning"]] if tried["warning"] else [])
+
+
+def describe_calibration(entry: Mapping[str, Any]) -> list[str]:
+    """What --calibrate has fitted for an entry of `runs`.
+
+    >>> found = {"temperature": 1.25, "thresholds": None, "rows": 90, "log_loss": [0.52, 0.5], "score": [0.8, 0.8]}
+    >>> describe_calibration({"metric": "accuracy", "calibration": found})
+    ['Temperature 1.25, from 90 validation rows: log loss 0.5200 before, 0.5000 after.']
+    """
+    found, said = entry.get("calibration"), []
+    if found is None:
+        return []
+    rows = f"from {found['rows']:,} validation rows"
+    if found["temperature"] is not None:
+        before, after = found["log_loss"]
+        said.append(f"Temperature {found['temperature']:.4g}, {rows}: log loss {before:.4f} before, {after:.4f} after.")
+    if found["thresholds"] is not None:
+        before, after = found["score"]
+        said.append(
+            f"Thresholds of {len(found['thresholds'])} classes, {rows}: {entry['metric']} {before:.4f} before, "
+            f"{after:.4f} after."
+        )
+    return said
