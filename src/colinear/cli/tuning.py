@@ -121,7 +121,7 @@ def run_fit(values: Values, given: Mapping[str, str]) -> None:
         regs=(values["reg"],) if solver == "exact" else None,
     )
     target = Path(values["out"])
-    inputs = _inputs(settings) + [Path(values["class_weight"] or settings.data)]
+    inputs = [*_inputs(settings), Path(values["class_weight"] or settings.data)]
     check_output(target, MODEL, inputs=inputs, force=values["force"])
     split = _open(settings, output)
     with (
