@@ -107,12 +107,18 @@ def evaluate(
             rich_help_panel=PANELS["data"],
         ),
     ] = None,
+    metric: Annotated[
+        list[o.Metric] | None,
+        typer.Option(help="Print it too, with its interval; may be given several times.", show_default="none"),
+    ] = None,
+    sample_weight: o.SampleWeight = None,
     json: o.Json = False,
 ) -> None:
     """Score a model on labelled rows: accuracy with its 95 % interval, and each class."""
     from colinear.cli.models import run_evaluate
 
-    run_evaluate(model, data, None if part is None else part.value, data_dir, label, seed, json)
+    names = [one.value for one in metric or []]
+    run_evaluate(model, data, None if part is None else part.value, data_dir, label, seed, json, names, sample_weight)
 
 
 def predict(

@@ -25,12 +25,12 @@ LOG_SHARES = 4  # lines a loss gets in a log
 
 
 def _describe(progress: trials.Progress) -> str:
-    """Loss and best validation accuracy so far (SGD), passes and largest gap (exact), as far as they are known.
+    """Loss and best validation score so far (SGD), passes and largest gap (exact), as far as they are known.
 
     The gap is of the strengths still open: at the end there is none, and the table has those of all.
     """
     parts = [] if math.isnan(progress.loss) else [f"loss {progress.loss:.3g}"]
-    parts += [] if math.isnan(progress.best_accuracy) else [f"best {progress.best_accuracy:.3f}"]
+    parts += [] if math.isnan(progress.best) else [f"best {progress.metric} {progress.best:.3f}"]
     parts += [] if progress.passes == 0 else [f"pass {progress.passes}"]
     parts += [] if math.isnan(progress.gap) or progress.done == progress.total else [f"gap {as_percent(progress.gap)}"]
     return "  ".join(parts)

@@ -24,6 +24,7 @@ from colinear.outputs import MODEL, check_output
 from colinear.parallel.group import Group
 from colinear.parallel.launch import GroupError
 from colinear.search.checkpoints import CHECKPOINTS
+from colinear.search.classweights import class_weights
 from colinear.search.device import pick_device
 from colinear.search.memory import check_memory
 from colinear.search.option import check_needs, list_options, solver_parameters
@@ -71,6 +72,7 @@ def _begin(values: Values, given: Mapping[str, str], output: Output, group: Grou
     rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
     if settings.regs is not None:
         settings = replace(settings, regs=parse_regs(values["regs"], rows.n_samples))
+    class_weights(settings.class_weight, rows)
     check_memory(settings, split.train.n_classes, split.train.n_features + 1, pick_device(settings.device))
     if goes_on:
         theirs = _settings_of(Path(values["out"]), {})
@@ -137,7 +139,8 @@ def run_fit(values: Values, given: Mapping[str, str]) -> None:
         regs=(values["reg"],) if solver == "exact" else None,
     )
     target = Path(values["out"])
-    check_output(target, MODEL, inputs=_inputs(settings), force=values["force"])
+    inputs = [*_inputs(settings), Path(values["class_weight"] or settings.data)]
+    check_output(target, MODEL, inputs=inputs, force=values["force"])
     split = _open(settings, output)
     with (
         tempfile.TemporaryDirectory(prefix="colinear-") as place,
@@ -152,9 +155,10 @@ def run_fit(values: Values, given: Mapping[str, str]) -> None:
 
 
 def _inputs(settings: Settings) -> list[Path]:
-    """Files and folders that are read: DATA, --label, and whatever may hold the labels of .npy files or img_emb/."""
+    """Files and folders that are read: DATA, --label, --sample-weight, and what may hold labels of .npy or img_emb/."""
     data = Path(settings.data)
-    label = [] if settings.label is None else [Path(settings.label), data.parent / settings.label]
+    named = [Path(name) for name in (settings.label, settings.sample_weight) if name is not None]
+    label = [place for name in named for place in (name, data.parent / name)]
     above = [data.parent] if data.name == EMBEDDINGS else []
     return [data, *label, *above, *(data.parent.glob("*.npy") if data.suffix == ".npy" else ())]
 
@@ -203,7 +207,10 @@ def _read_settings(values: Values, **others: Any) -> Settings:
 
 def _open(settings: Settings, output: Output) -> Split:
     with Transfer(output) as transfer:
-        return open_split(settings.data, settings.data_dir, label=settings.label, seed=settings.seed, progress=transfer)
+        return open_split(
+            settings.data, settings.data_dir, label=settings.label, seed=settings.seed, progress=transfer,
+            weight=settings.sample_weight,
+        )  # fmt: skip
 
 
 def _tune(

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from colinear.checks import InputError
-from colinear.datasets.base import Split
+from colinear.datasets.base import Split, weights_fingerprint
 from colinear.search.position import SearchPosition
 from colinear.search.runfolder import RunFolder, check_identity
 from colinear.search.settings import LOSS_NAMES, Settings
@@ -25,10 +25,12 @@ CHECKPOINTS = "checkpoints"  # the folder, in that of a run
 
 def run_identity(settings: Settings, split: Split, processes: int = 1) -> dict[str, Any]:
     """What must be the same for a checkpoint to go on: settings, data, threads, versions; processes, if several."""
+    weights = weights_fingerprint(split.train)
     return {
         "settings": settings.to_json(),
         "training data": split.train.fingerprint,
         "validation data": split.validation.fingerprint,
+        **({} if weights is None else {"sample weights": weights}),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "version": version("colinear"),

@@ -31,7 +31,7 @@ except ImportError:  # no such locks on this platform: runs are not protected fr
 
 CHECKPOINT_FORMAT = "colinear-checkpoint-1"
 NAMES = ("settings.json", "results.json", "report.html", "figures", "report-data", "checkpoints")  # of a run
-DATA = ("training data", "validation data")  # fingerprints in the identity of a run
+DATA = ("training data", "validation data", "sample weights")  # fingerprints in the identity of a run
 PATTERNS = ("model-*.safetensors", "try-*")
 NUMBERS = re.compile(r"\[\n[\w\s.+,-]+\]")  # a list without text, as json indents it; no text has a line's end in JSON
 
