@@ -7,7 +7,7 @@ its file (see `modelfile`) holds two tensors and a JSON header. Loading runs no 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,6 +18,7 @@ from colinear.checks import InputError, check_choice, check_features, check_fini
 from colinear.datasets.answers import decide
 from colinear.datasets.base import LABEL_KINDS, Dataset, ImageShape
 from colinear.datasets.features import Scaling
+from colinear.metrics.metric import Sees
 from colinear.modelfile import encode, read
 from colinear.outputs import save_whole
 from colinear.texts import shown
@@ -30,6 +31,7 @@ MOST_ROWS = 1024
 HEADER = ("class_names", "image_shape", "value_range", "provenance", "label_kind")  # what a file has beside tensors
 Link = Literal["softmax", "sigmoid"]
 LINKS = get_args(Link)
+CALIBRATION = ("temperature", "thresholds")  # what it has too where a model is calibrated
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +39,14 @@ class LinearModel:
     """scores = weight @ raw + bias; the label is the class with the largest score, the lowest index on ties.
 
     Where rows may have many classes, a row has those with scores above 0.
+    A calibrated model compares scores less `thresholds`, and its probabilities are the softmax of scores / temperature.
 
     weight : (c, d) float32 or float64.   bias : (c,) of the same type.   class_names : c strings, no two alike.
     image_shape : (channels, height, width) or None.
     value_range : the raw value that stands for full intensity (255 for uint8 images), 1 for tables; finite, > 0.
     provenance : JSON-able facts about the training (loss, reg, seed, data fingerprint, accuracies, versions).
     label_kind : what the names were as labels: 'int', 'bool' or 'text'; None if that is not known.
+    temperature : None, or a number > 0.     thresholds : None, or c finite numbers, in scores' units.
     link : what makes probabilities of scores; None is 'softmax' of a model of that loss, and nothing of others.
     many : whether a row may have any number of classes.
     Raises   `InputError` for parts that do not fit together and for weights that are not finite.
@@ -59,6 +63,8 @@ class LinearModel:
     value_range: float = 1.0
     provenance: dict[str, Any] = field(default_factory=dict)
     label_kind: str | None = None
+    temperature: float | None = None
+    thresholds: tuple[float, ...] | None = None
     link: Link | None = None
     many: bool = False
 
@@ -83,6 +89,13 @@ class LinearModel:
             raise InputError(f"provenance must be a dict of facts; got {type(self.provenance).__name__}.")
         if self.label_kind is not None:
             check_choice("label_kind", self.label_kind, LABEL_KINDS)
+        if self.temperature is not None:
+            check_number("temperature", self.temperature, above=0)
+        if self.thresholds is not None:
+            if len(self.thresholds) != c:
+                raise InputError(f"thresholds must be {c} numbers, one a class; got {len(self.thresholds)}.")
+            for threshold in self.thresholds:
+                check_number("each threshold", threshold)
         if self.link is not None:
             check_choice("link", self.link, LINKS)
         if not isinstance(self.many, bool):
@@ -115,7 +128,7 @@ class LinearModel:
         if kept != torch.float64 and not (rows is not None and rounding_shows(weight, bias, rows)):
             weight, bias = weight.float(), bias.float()
         facts = dict(provenance or {})
-        return cls(weight, bias, class_names, image_shape, value_range, facts, label_kind, link, many)
+        return cls(weight, bias, class_names, image_shape, value_range, facts, label_kind, link=link, many=many)
 
     @property
     def n_classes(self) -> int:
@@ -151,42 +164,67 @@ class LinearModel:
 
     @property
     def probability(self) -> Link | None:
-        """What makes probabilities of scores, None if nothing does."""
+        """What makes probabilities of scores, None if nothing does; a temperature is fitted to the softmax."""
+        if self.temperature is not None:
+            return "softmax"
         return self.link or ("softmax" if self.loss == "softmax" else None)
 
     @property
     def has_probabilities(self) -> bool:
+        """Whether scores are log-probabilities, by the loss or by a temperature."""
         return self.probability is not None
+
+    def shift(self, scores: Tensor) -> Tensor:
+        """Scores (n, c) less the thresholds: what decides on labels."""
+        if self.thresholds is None:
+            return scores
+        return scores - torch.tensor(self.thresholds, dtype=torch.float64, device=scores.device).to(scores.dtype)
+
+    def decide(self, scores: Tensor) -> Tensor:
+        """Class indices (n,) int64 of scores (n, c); where rows may have many classes (n, c) int8, 1 for each."""
+        return decide(self.shift(scores), many=self.many)
 
     def to_probabilities(self, scores: Tensor) -> Tensor:
         """Probabilities (n, c) of scores (n, c) of a model that has any.
 
         Those of a sigmoid are of one class against the rest; where a row has one class they are divided by their sum.
         """
+        scores = scores if self.temperature is None else scores / self.temperature
         if self.probability == "softmax":
             return scores.softmax(1)
         return scores.sigmoid() if self.many else divide_by_sum(scores)
 
-    def decide(self, scores: Tensor) -> Tensor:
-        """Class indices (n,) int64 of scores (n, c); where rows may have many classes (n, c) int8, 1 for each."""
-        return decide(scores, many=self.many)
+    def seen_by(self, sees: Sees) -> LinearModel:
+        """The plain model whose scores decide on labels, or are log-probabilities, as the calibration has it: what a
+        metric that `sees` these is asked about. Of 'ranks' it is this one without its calibration.
+        """
+        weight, bias = self.weight, self.bias
+        if sees == "labels":
+            bias = self.shift(bias.unsqueeze(0)).squeeze(0)
+        elif sees == "probabilities" and self.temperature is not None:
+            weight, bias = weight / self.temperature, bias / self.temperature
+        return replace(self, weight=weight, bias=bias, temperature=None, thresholds=None)
 
     def predict(self, features: Tensor) -> Tensor:
         """Class indices (n,) int64; where rows may have many classes (n, c) int8, 1 for each."""
         return self.decide(self.scores(features))
 
     def predict_proba(self, features: Tensor) -> Tensor:
-        """Probabilities (n, c), see `to_probabilities`. Raises for a hinge, whose scores are no log-probabilities."""
+        """Probabilities (n, c), see `to_probabilities`.
+
+        Raises for a hinge model without a temperature, whose scores are no log-probabilities.
+        """
         if not self.has_probabilities:
             raise InputError(
                 f"probabilities need a softmax or logistic model; this one was trained with the {self.loss} loss. "
-                "Use its scores, or train with --loss softmax."
+                "Use its scores, or train with --loss softmax or --calibrate temperature."
             )
         return self.to_probabilities(self.scores(features))
 
     def to_bytes(self) -> bytes:
         """The content of a model file: two tensors, a JSON header and a digest; the same bytes for the same model."""
-        further = {name: value for name, value in (("link", self.link), ("many", self.many)) if value}
+        calibration = {name: getattr(self, name) for name in CALIBRATION if getattr(self, name) is not None}
+        further = {name: value for name, value in (("link", self.link), ("many", self.many)) if value} | calibration
         return encode({name: getattr(self, name) for name in HEADER} | further, self.weight, self.bias)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -206,6 +244,8 @@ class LinearModel:
                 check_number("value_range", header["value_range"], above=0),
                 header["provenance"],
                 header.get("label_kind"),
+                header.get("temperature"),
+                None if header.get("thresholds") is None else _as_tuple("thresholds", header["thresholds"]),
                 header.get("link"),
                 header.get("many", False),
             )

@@ -9,6 +9,7 @@ from colinear.metrics.calibration import (
     fit_temperature,
     reliability,
 )
+from colinear.metrics.metric import Estimate, Measured, Metric, Rows
 from colinear.metrics.shares import (
     ClassScores,
     PairedTest,
@@ -21,11 +22,18 @@ from colinear.metrics.shares import (
     top_k_accuracy,
     wilson_interval,
 )
+from colinear.metrics.table import METRICS
+from colinear.metrics.thresholds import fit_thresholds
 
 __all__ = [
+    "METRICS",
     "ClassScores",
+    "Estimate",
+    "Measured",
+    "Metric",
     "PairedTest",
     "Reliability",
+    "Rows",
     "answer_counts",
     "answer_table",
     "balanced_accuracy",
@@ -36,6 +44,7 @@ __all__ = [
     "confusion_matrix",
     "expected_calibration_error",
     "fit_temperature",
+    "fit_thresholds",
     "log_loss",
     "mcnemar",
     "reliability",
