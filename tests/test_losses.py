@@ -373,3 +373,11 @@ def test_gradient_of_every_row_sums_to_zero_and_the_value_is_not_negative(
     value, gradient = evaluate(case.loss, *draw_block(shape, seed))
     assert_close(gradient.sum(1), torch.zeros(shape[0], shape[2]))
     assert bool((value >= 0).all())
+
+
+@pytest.mark.parametrize(("dtype", "lead"), [(torch.float32, 20.0), (torch.float64, 40.0)])
+def test_a_small_loss_of_the_softmax_keeps_its_digits(dtype: torch.dtype, lead: float) -> None:
+    """log(1 + small) of the sum itself would be 0."""
+    scores = torch.tensor([[[lead], [0.0], [1.0]]], dtype=dtype)
+    loss = float(evaluate(Softmax(), scores, torch.tensor([0]))[0])
+    assert loss == pytest.approx(math.log1p(math.exp(-lead) + math.exp(1 - lead)), rel=1e-6)

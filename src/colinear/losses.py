@@ -97,8 +97,8 @@ class Softmax:
         scores : (k, c, n) float32/64, overwritten.      labels : (n,) int64 in [0, c).
         weights : None, (n,) or (k, n), >= 0, of scores' dtype.
         Returns  loss (k,) float64, summed over rows.
-        Error    relative 2 eps per row: the row maximum is subtracted first.
-        Cost     O(k c n) time, one (k, n) buffer.      Source: Bishop 2006, 4.3.4.
+        Error    a few eps per row, of losses however small too: the row maximum is subtracted first.
+        Cost     O(k c n) time, a few (k, n) buffers.     Source: Bishop 2006, 4.3.4.
         """
         return self.sums_(scores, labels, weights).value
 
@@ -127,11 +127,17 @@ class Softmax:
 
     def _probabilities_(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Turn scores into probabilities in place; return the losses (k, n)."""
+        truth, flat = _truth(labels, scores), _flat(scores)
         scores -= scores.amax(1, keepdim=True)
-        right = _flat(scores).index_select(1, _truth(labels, scores))  # (k, n), score of the true class
-        total = scores.exp_().sum(1, keepdim=True)  # (k, 1, n)
-        scores /= total
-        return total.squeeze(1).log_() - right
+        right = flat.index_select(1, truth)  # (k, n), score of the true class
+        own = right.exp()
+        scores.exp_()
+        flat.index_fill_(1, truth, 0)
+        others = scores.sum(1)
+        flat.index_copy_(1, truth, own)
+        scores /= (others + own).unsqueeze(1)
+        # where the true class has the largest score, own = 1: what the others add keeps its digits however small it is
+        return others.add_(own.sub_(1)).log1p_() - right
 
 
 @dataclass(frozen=True)

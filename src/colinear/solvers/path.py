@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -252,19 +252,27 @@ def _pairs(n_weights: int, n_samples: int, tuning: Tuning) -> int:
 
 
 def _extrapolate(number: int, regs: Tensor, held_out: Tensor | None, found: list[PathPoint | None]) -> Tensor | None:
-    """Weights (c, d) to start a strength from: the line, in log reg, through the two weakest finished before it.
+    """Weights (c, d) to start a strength from, by those of the finished, of the same fold or else of any; None without.
 
-    Of the same fold, or else of any, FARTHEST times their distance at most; those of the one that there is; None
-    without any.
+    See `extrapolate`.
     """
     done = [(index, point) for index, point in enumerate(found) if point and point.status is not Status.DIVERGED]
     if held_out is not None:
         done = [pair for pair in done if held_out[pair[0]] == held_out[number]] or done
     ends = {point.reg: point.coef for _, point in done}
-    if not ends:
-        return None
+    return extrapolate(float(regs[number]), ends) if ends else None
+
+
+def extrapolate(reg: float, ends: Mapping[float, Tensor]) -> Tensor:
+    """Weights (c, d) to start a strength from: the line, in log reg, through the two weakest whose weights are known.
+
+    FARTHEST times their distance at most; those of the one that there is.
+
+    >>> extrapolate(1e-3, {1e-1: torch.zeros(1, 1), 1e-2: torch.ones(1, 1)})
+    tensor([[2.]])
+    """
     near, *far = sorted(ends)[:2]
     if not far:
         return ends[near]
-    reach = math.log(float(regs[number]) / near) / math.log(near / far[0])
+    reach = math.log(reg / near) / math.log(near / far[0])
     return torch.lerp(ends[near], ends[far[0]], -min(reach, FARTHEST))
