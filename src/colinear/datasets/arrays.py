@@ -68,10 +68,10 @@ def read_npz(path: Path, label: str | None) -> tuple[NDArray[Any], NDArray[Any]]
     with zipfile.ZipFile(path) as archive:
         members = {one.filename.removesuffix(".npy"): one for one in archive.infolist()}
         features, labels = pick_keys(members, path, label)
-        return _read_member(archive, members[features], path), _read_member(archive, members[labels], path)
+        return read_member(archive, members[features], path), read_member(archive, members[labels], path)
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
     name = shorten(member.filename)
     if member.compress_type not in METHODS:
         raise InputError(

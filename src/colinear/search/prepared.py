@@ -39,8 +39,9 @@ class Prepared:
     def fit(cls, settings: Settings, split: Split, group: Group = ALONE) -> Prepared:
         own = split if group.size == 1 else take_ranges(split, group)
         scaling = fit_scaling(
-            own.train, standardize=settings.standardize, intercept_scaling=settings.intercept_scaling, group=group
-        )
+            own.train, standardize=settings.standardize, max_abs=settings.max_abs,
+            intercept_scaling=settings.intercept_scaling, group=group,
+        )  # fmt: skip
         augmentation = None if settings.augment is None else parse_augment(settings.augment)
         return cls(settings, split, scaling, augmentation, own, group)
 

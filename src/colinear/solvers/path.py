@@ -24,11 +24,11 @@ from colinear.losses import LOSSES, Loss
 from colinear.objective import Objective
 from colinear.solvers.arguments import check_scale, check_solve
 from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Report
+from colinear.solvers.diagonal import make_preconditioner
 from colinear.solvers.newton import Newton, suits_newton
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.rowspace import RowSpace, suits_row_space
 from colinear.solvers.solution import Path, PathPoint, Status
-from colinear.solvers.spectrum import Spectrum
 from colinear.solvers.threads import one_thread_if
 from colinear.solvers.tuning import USUAL, Tuning
 
@@ -107,7 +107,7 @@ def solve_path(
         if space is None:
             return path
         return replace(_lift(path, space, whole, loss, held_out, tol), seconds=time.perf_counter() - started)
-    preconditioner = preconditioner or Preconditioner(Spectrum.fit(objective, seed, tuning))
+    preconditioner = preconditioner or make_preconditioner(objective, seed, tuning)
     setup = time.perf_counter() - started
     features = objective.features
     k, shape = len(strengths), (features.n_classes, features.n_features)
@@ -180,7 +180,7 @@ def fit_preconditioner(objective: Objective, seed: int = 0, tuning: Tuning = USU
     check_scale(objective)
     objective = _gather_few(objective, tuning)
     few = suits_row_space(objective, tuning)
-    return None if few else Preconditioner(Spectrum.fit(objective, seed, tuning))
+    return None if few else make_preconditioner(objective, seed, tuning)
 
 
 def _gather_few(objective: Objective, tuning: Tuning) -> Objective:
