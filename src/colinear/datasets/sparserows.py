@@ -23,10 +23,10 @@ from colinear.parallel.group import Group
 if TYPE_CHECKING:
     from colinear.datasets.features import Scaling
 
-# A chunk adds to the gradient of every column, whether or not its rows have it: with 8 numbers for each column that
+# A chunk adds to the gradient of every column, whether or not its rows have it: with 32 numbers for each column that
 # costs little beside the products. Float32 sums of more rows than the most would lose digits.
-NUMBERS_PER_COLUMN = 8
-MOST_ROWS = 16384
+NUMBERS_PER_COLUMN = 32
+MOST_ROWS = 32768
 
 Chunk = tuple[SparseMatrix, SparseMatrix]  # rows, and their transpose
 

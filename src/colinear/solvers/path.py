@@ -118,7 +118,7 @@ def solve_path(
         for group in _groups(strengths, shape, product, start is not None, tuning):
             descent = Descent(
                 objective, loss, strengths, held_out, tol, max_passes, preconditioner, found, report, newton,
-                _pairs(len(group) * shape[0] * shape[1], objective.n_samples, tuning),
+                _pairs(len(group) * shape[0] * shape[1], objective.n_stored // features.dataset.n_features, tuning),
             )  # fmt: skip
             if start is None:
                 known = [_extrapolate(number, strengths, held_out, found) for number in group]
@@ -227,7 +227,10 @@ def _groups(regs: Tensor, shape: tuple[int, int], product: float, started: bool,
 
 
 def _pairs(n_weights: int, n_samples: int, tuning: Tuning) -> int:
-    """Pairs that L-BFGS keeps: up to four times tuning.memory where they cost nothing beside the rows, and fit."""
+    """Pairs that L-BFGS keeps: up to four times tuning.memory where they cost nothing beside the rows, and fit.
+
+    n_samples : as many dense rows as take the time of those that there are.
+    """
     room = tuning.batch_bytes // (16 * n_weights) - 4
     return max(tuning.memory, min(4 * tuning.memory, n_samples // ROWS_OF_A_PAIR, room))
 
