@@ -90,10 +90,12 @@ def fit_scaling(
     if standardize and max_abs:
         raise InputError("columns are divided by their standard deviation or by their largest magnitude, not by both.")
     first_row, before = _join_rows(dataset, group, standardize, max_abs, row_weights is not None)
-    if dataset.layout == torch.sparse_csr:
+    wanted = center or standardize, standardize, max_abs
+    if dataset.layout == torch.sparse_csr and any(wanted):
         mean, spread, largest = measure_columns(dataset, row_weights, group)
+    elif dataset.layout == torch.sparse_csr:  # whose values were looked at when they came
+        mean = spread = largest = torch.zeros(dataset.n_features, dtype=torch.float64)
     else:
-        wanted = center or standardize, standardize, max_abs
         mean, spread, largest = _measure_dense(dataset, row_weights, group, first_row, before, *wanted)
     scale = torch.tensor(1.0 / dataset.value_range, dtype=torch.float64)
     mean, spread, largest = (part / dataset.value_range for part in (mean, spread, largest))

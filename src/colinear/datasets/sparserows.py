@@ -8,6 +8,7 @@ summed here over the numbers of a row or column is corrected for the zeros. So r
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -153,19 +154,32 @@ def measure_columns(dataset: Dataset, row_weights: Tensor | None, group: Group) 
 
     Columns are divided by their largest magnitude first: no square over- or underflows.
     """
-    rows = dataset.stored(slice(0, dataset.n_samples))
-    largest = torch.zeros(rows.width, dtype=torch.float64, device=rows.device)
-    largest.scatter_reduce_(0, rows.columns.long(), rows.values.abs().double(), "amax")
-    group.max_(largest)
-    unit = torch.where(largest > 0, largest, 1.0)
-    weights = torch.ones(len(rows), dtype=torch.float64, device=rows.device)
+    d, device = dataset.n_features, dataset.labels.device
+    weights = torch.ones(dataset.n_samples, dtype=torch.float64, device=device)
     if row_weights is not None:
         weights = scaled_by_power(row_weights, largest_weight(row_weights, group))
-    each, shares = weights[rows.row_of()], rows.values.double() / unit[rows.columns]
-    total, held, first = weights.sum().view(1), _add_up(rows, each), _add_up(rows, each * shares)
+    largest, held, first, second = torch.zeros(4, d, dtype=torch.float64, device=device).unbind()
+
+    def walk() -> Iterator[tuple[SparseMatrix, Tensor, Tensor]]:
+        """Rows, the weight of each number, and each number over its unit."""
+        for start in range(0, dataset.n_samples, MOST_ROWS):
+            rows = dataset.stored(slice(start, start + MOST_ROWS))
+            each = weights[start : start + MOST_ROWS][rows.row_of()]
+            yield rows, each, rows.values.double() / unit[rows.columns]
+
+    unit = torch.ones_like(largest)
+    for rows, _, shares in walk():
+        largest.scatter_reduce_(0, rows.columns.long(), shares.abs(), "amax")
+    group.max_(largest)
+    unit = torch.where(largest > 0, largest, 1.0)
+    for rows, each, shares in walk():
+        held += _add_up(rows, each)
+        first += _add_up(rows, each * shares)
+    total = weights.sum().view(1)
     group.sum_(total, held, first)
     mean = first / total
-    second = _add_up(rows, each * (shares - mean[rows.columns]).square())
+    for rows, each, shares in walk():
+        second += _add_up(rows, each * (shares - mean[rows.columns]).square())
     group.sum_(second)
     spread = ((second + (total - held).clamp_(min=0) * mean.square()) / total).sqrt()
     return (mean * unit).cpu(), (spread * unit).cpu(), largest.cpu()

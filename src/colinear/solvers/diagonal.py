@@ -21,6 +21,7 @@ from colinear.solvers.preconditioner import Preconditioner, divide
 from colinear.solvers.spectrum import Spectrum
 from colinear.solvers.tuning import USUAL, Tuning
 
+THIN = 0.25  # share of values that are not 0 below which all columns do better than a spectrum that is cut off
 DEAREST = 2.0  # numbers of eigenvectors for each number of the rows; dense rows are solved in their own space before
 
 
@@ -51,8 +52,13 @@ class Diagonal(Preconditioner):
 
 
 def make_preconditioner(objective: Objective, seed: int = 0, tuning: Tuning = USUAL) -> Preconditioner:
-    """By the spectrum, or by columns where products with its eigenvectors would cost more than a pass over the rows."""
+    """By the spectrum, or by columns where products with its eigenvectors would cost more than a pass over the rows.
+
+    And where it would be cut off: 1,000 eigenvectors of 100,000 columns are 400 MB, and as many more to find them.
+    """
     d = objective.features.n_features
-    if d * tuning.spectrum_size(d)[0] > DEAREST * objective.n_stored:
+    rank = tuning.spectrum_size(d)[0]
+    cut = rank < d and objective.n_stored < THIN * objective.n_samples * d
+    if cut or d * rank > DEAREST * objective.n_stored:
         return Diagonal.fit(objective)
     return Preconditioner(Spectrum.fit(objective, seed, tuning))
