@@ -30,7 +30,7 @@ GOOD: dict[str, tuple[str, ...]] = {
     "inputs": ("one.png", "one.jpg", "one.webp", "rows.npy", "shards", "coo.npz"),
     "run": ("run", "exact", "few/try-1"),
     "runs": ("run", "exact"),
-    "resume": ("run", "begun", "exact", "few"),
+    "resume": ("run", "begun", "path", "exact", "few"),
     "regs": ("1e-2", "1e-3:1e-1:3", "0.1,0.2", "dino45", "auto"),
     "lr": ("1e-2", "1e-3:1e-1"),
     "reg": ("1e-3", "1e-2"),
@@ -55,6 +55,10 @@ GOOD: dict[str, tuple[str, ...]] = {
     "out": ("new", "new.safetensors", "new.html", "new/deep.onnx"),
     "log_dir": ("log",),
     "label": ("rows_labels.npy", "label", "labels", "y", "class"),
+    "sample_weight": ("rows_labels.npy", "weight", "y"),
+    "metric": ("macro-f1", "map", "log-loss"),
+    "calibrate": ("temperature", "both"),
+    "class_weight": ("balanced", '{"0": 2}', '{"none": 1}'),
     "data_dir": ("cifar", "nowhere"),
 }
 BAD_NUMBERS = (
@@ -88,7 +92,23 @@ BAD_PATHS = (
     "text.html", "picture.eps.png", "folder.npy", "folder.safetensors", "rows.npy", "one.png", "run", "pictures",
     "run/settings.json", "run/results.json", "rows.npy/x", "b\udcffd", "b\udcffd.npy", "model.safetensors",
 )  # fmt: skip
-PATHS = frozenset(("data", "thing", "model", "inputs", "run", "runs", "resume", "out", "log_dir", "label", "data_dir"))
+PATHS = frozenset(
+    (
+        "data",
+        "thing",
+        "model",
+        "inputs",
+        "run",
+        "runs",
+        "resume",
+        "out",
+        "log_dir",
+        "label",
+        "data_dir",
+        "sample_weight",
+        "class_weight",
+    )
+)
 # what bounds the work of a command that is not told otherwise
 BOUNDS = {
     "max_passes": "4",

@@ -37,8 +37,11 @@ TABLES = (
 PICTURES = ("one.png", "grey16.png", "palette.png", "one.jpg", "one.bmp", "one.webp")
 FOLDERS = ("pictures", "split", "parts", "shards", "tables")
 MODELS = ("model.safetensors", "table-model.safetensors")
-RUNS = ("run", "exact", "begun", "few")
-BASES = {"run": "pictures", "exact": "rows.npy", "begun": "pictures", "few": "stored.npz"}  # what a run is a run on
+RUNS = ("run", "exact", "begun", "path", "few")
+BEGUN = ("begun", "path")  # runs that were stopped
+BASES = {  # what a run is a run on
+    "run": "pictures", "exact": "rows.npy", "begun": "pictures", "path": "wide.npz", "few": "stored.npz"
+}  # fmt: skip
 ADDRESS = re.compile(rb"X[\x09-\x14]\0\0\0(\d{9,20})")
 
 
@@ -106,6 +109,9 @@ def _write_arrays(folder: Path, rows: np.ndarray, labels: np.ndarray) -> None:
 
 def _write_archives(folder: Path, rows: np.ndarray, labels: np.ndarray) -> None:
     named = np.array(["no", "yes", "maybe"])[labels]
+    wide = np.random.default_rng(1).normal(size=(200, 170)).astype(np.float32)  # too many weights for Newton's method
+    members = [("X.npy", _npy(wide)), ("y.npy", _npy(np.arange(200) % 10))]
+    (folder / "wide.npz").write_bytes(write_zip(members, 8))
     for name, pack, y in (("stored", 0, labels), ("packed", 8, labels), ("text", 8, named)):
         members = [("X.npy", _npy(rows)), ("y.npy", _npy(y))]
         (folder / f"{name}.npz").write_bytes(write_zip(members, pack))
@@ -221,7 +227,7 @@ def _write_runs(folder: Path) -> None:
     call("tune", BASES["few"], "--shots", "2", "--tries", "2", *CHEAP, "--regs", "0.1", "--out", "few", folder=folder)
     shutil.copy(folder / "run/model-softmax.safetensors", folder / MODELS[0])
     shutil.copy(folder / "exact/model-hinge.safetensors", folder / MODELS[1])
-    _stop_a_run(folder)
+    _stop_runs(folder)
     for name in RUNS:
         for file in (*(folder / name).rglob("report.html"), *(folder / name).rglob(".lock")):
             file.unlink()  # written anew by every command that needs them
@@ -247,7 +253,7 @@ def call(*words: str, folder: Path) -> None:
                 raise RuntimeError(f"{words}: {said.getvalue()}") from None
 
 
-def _stop_a_run(folder: Path) -> None:
+def _stop_runs(folder: Path) -> None:
     from colinear.datasets import open_split
     from colinear.search.listener import Silent
     from colinear.search.runfolder import RunFolder
@@ -261,18 +267,20 @@ def _stop_a_run(folder: Path) -> None:
 
         def progressed(self, progress: object) -> None:
             self.reports += 1
-            if self.reports > 2:
+            if self.reports > (2 if name == "begun" else 28):
                 raise KeyboardInterrupt
 
-    settings = Settings(
-        BASES["begun"], losses=("softmax",), solver="sgd", steps=40, candidates=2, batch_size=4, momentum=0.5
-    )
-    one_thread = one_thread_if(True)  # as in the child processes: a run goes on with as many threads as it had
-    with contextlib.chdir(folder), RunFolder("begun") as run, one_thread, contextlib.suppress(KeyboardInterrupt):
-        tune(settings, open_split(settings.data), run, Stopper())
-    checkpoint = folder / "begun/checkpoints/softmax.safetensors"
-    header, data = split_safetensors(checkpoint.read_bytes())  # its order changes from process to process
-    checkpoint.write_bytes(join_safetensors(json.dumps(header, sort_keys=True), data))
+    one, few = {"losses": ("softmax",)}, {"candidates": 2, "batch_size": 4, "momentum": 0.5}
+    for name, settings in {
+        "begun": Settings(BASES["begun"], **one, solver="sgd", steps=40, **few),
+        "path": Settings(BASES["path"], **one, regs=(1e-3, 1e-2), tol=1e-6, refit=True),
+    }.items():
+        one_thread = one_thread_if(True)  # as in the child processes: a run goes on with as many threads as it had
+        with contextlib.chdir(folder), RunFolder(name) as run, one_thread, contextlib.suppress(KeyboardInterrupt):
+            tune(settings, open_split(settings.data), run, Stopper())
+        for checkpoint in (folder / name / "checkpoints").iterdir():
+            header, data = split_safetensors(checkpoint.read_bytes())  # its order changes from process to process
+            checkpoint.write_bytes(join_safetensors(json.dumps(header, sort_keys=True), data))
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -261,6 +261,7 @@ def test_edits_change_a_file_and_keep_its_form(kind: str, corpus: Corpus) -> Non
     [
         ("model", "model.safetensors", ""),
         ("checkpoint", "begun", "checkpoints/softmax.safetensors"),
+        ("checkpoint", "path", "checkpoints/softmax.safetensors"),
         ("settings.json", "begun", "settings.json"),
     ],
 )

@@ -167,3 +167,21 @@ def check_features(features: Rows, n_features: int | None = None, what: str = "f
     if n_features is not None and features.shape[1] != n_features:
         raise InputError(f"{what} must have {n_features} columns; got {features.shape[1]}.")
     return features
+
+
+def check_weights(weights: Tensor, n_rows: int, what: str = "weights") -> Tensor:
+    """Return weights (n,) as float64 if they are finite, >= 0 and not all 0; the message names the first row."""
+    import torch
+
+    if weights.shape != (n_rows,):
+        raise InputError(f"{what} must be one number a row, {n_rows:,} in all; got shape {tuple(weights.shape)}.")
+    weights = weights.double()
+    bad = (~(torch.isfinite(weights) & (weights >= 0))).nonzero()
+    if len(bad):
+        row = int(bad[0])
+        raise InputError(
+            f"{what} must be finite and >= 0; row {row} has {float(weights[row]):g}. Drop or mend that row."
+        )
+    if not bool((weights > 0).any()):
+        raise InputError(f"{what} must not all be 0. Give at least one row a weight above 0.")
+    return weights

@@ -7,7 +7,7 @@ its file (see `modelfile`) holds two tensors and a JSON header. Loading runs no 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from colinear.checks import InputError, check_choice, check_features, check_fini
 from colinear.datasets.base import LABEL_KINDS, Dataset, ImageShape
 from colinear.datasets.features import Scaling
 from colinear.datasets.sparse import SparseMatrix
+from colinear.metrics.metric import Sees
 from colinear.modelfile import encode, read
 from colinear.outputs import save_whole
 
@@ -28,17 +29,21 @@ ROUNDING_SHOWS = 1e-4
 MOST_ROWS = 1024
 Rows = Tensor | SparseMatrix  # raw ones
 HEADER = ("class_names", "image_shape", "value_range", "provenance", "label_kind")  # what a file has beside tensors
+CALIBRATION = ("temperature", "thresholds")  # what it has too where a model is calibrated
 
 
 @dataclass(frozen=True, eq=False)
 class LinearModel:
     """scores = weight @ raw + bias; the label is the class with the largest score, the lowest index on ties.
 
+    A calibrated model compares scores less `thresholds`, and its probabilities are the softmax of scores / temperature.
+
     weight : (c, d) float32 or float64.   bias : (c,) of the same type.   class_names : c strings, no two alike.
     image_shape : (channels, height, width) or None.
     value_range : the raw value that stands for full intensity (255 for uint8 images), 1 for tables; finite, > 0.
     provenance : JSON-able facts about the training (loss, reg, seed, data fingerprint, accuracies, versions).
     label_kind : what the names were as labels: 'int', 'bool' or 'text'; None if that is not known.
+    temperature : None, or a number > 0.     thresholds : None, or c finite numbers, in scores' units.
     Raises   `InputError` for parts that do not fit together and for weights that are not finite.
 
     >>> model = LinearModel(torch.eye(2), torch.zeros(2), ("no", "yes"))
@@ -53,6 +58,8 @@ class LinearModel:
     value_range: float = 1.0
     provenance: dict[str, Any] = field(default_factory=dict)
     label_kind: str | None = None
+    temperature: float | None = None
+    thresholds: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         _check_names(self.class_names)
@@ -75,6 +82,13 @@ class LinearModel:
             raise InputError(f"provenance must be a dict of facts; got {type(self.provenance).__name__}.")
         if self.label_kind is not None:
             check_choice("label_kind", self.label_kind, LABEL_KINDS)
+        if self.temperature is not None:
+            check_number("temperature", self.temperature, above=0)
+        if self.thresholds is not None:
+            if len(self.thresholds) != c:
+                raise InputError(f"thresholds must be {c} numbers, one a class; got {len(self.thresholds)}.")
+            for threshold in self.thresholds:
+                check_number("each threshold", threshold)
 
     @classmethod
     def from_coef(
@@ -137,22 +151,56 @@ class LinearModel:
             )
         return scores
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether scores are log-probabilities, by the loss or by a temperature."""
+        return self.loss == "softmax" or self.temperature is not None
+
+    def shift(self, scores: Tensor) -> Tensor:
+        """Scores (n, c) less the thresholds: what decides on labels."""
+        if self.thresholds is None:
+            return scores
+        return scores - torch.tensor(self.thresholds, dtype=torch.float64, device=scores.device).to(scores.dtype)
+
+    def decide(self, scores: Tensor) -> Tensor:
+        """Class indices (n,) int64 of scores (n, c)."""
+        return self.shift(scores).argmax(1)
+
+    def to_probabilities(self, scores: Tensor) -> Tensor:
+        """Probabilities (n, c) of scores (n, c) of a model that has any."""
+        return (scores if self.temperature is None else scores / self.temperature).softmax(1)
+
+    def seen_by(self, sees: Sees) -> LinearModel:
+        """The plain model whose scores decide on labels, or are log-probabilities, as the calibration has it: what a
+        metric that `sees` these is asked about. Of 'ranks' it is this one without its calibration.
+        """
+        weight, bias = self.weight, self.bias
+        if sees == "labels":
+            bias = self.shift(bias.unsqueeze(0)).squeeze(0)
+        elif sees == "probabilities" and self.temperature is not None:
+            weight, bias = weight / self.temperature, bias / self.temperature
+        return replace(self, weight=weight, bias=bias, temperature=None, thresholds=None)
+
     def predict(self, features: Rows) -> Tensor:
         """Class indices (n,) int64."""
-        return self.scores(features).argmax(1)
+        return self.decide(self.scores(features))
 
     def predict_proba(self, features: Rows) -> Tensor:
-        """Softmax of the scores (n, c). Raises for a hinge model, whose scores are no log-probabilities."""
-        if self.loss != "softmax":
+        """Softmax of the scores (n, c), over the temperature of a calibrated model.
+
+        Raises for a hinge model without a temperature, whose scores are no log-probabilities.
+        """
+        if not self.has_probabilities:
             raise InputError(
                 f"probabilities need a softmax model; this one was trained with the {self.loss} loss. "
-                "Use its scores, or train with --loss softmax."
+                "Use its scores, or train with --loss softmax or --calibrate temperature."
             )
-        return self.scores(features).softmax(1)
+        return self.to_probabilities(self.scores(features))
 
     def to_bytes(self) -> bytes:
         """The content of a model file: two tensors, a JSON header and a digest; the same bytes for the same model."""
-        return encode({name: getattr(self, name) for name in HEADER}, self.weight, self.bias)
+        calibration = {name: getattr(self, name) for name in CALIBRATION if getattr(self, name) is not None}
+        return encode({name: getattr(self, name) for name in HEADER} | calibration, self.weight, self.bias)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one .safetensors file: beside `path` first, then renamed, so a file is whole or absent."""
@@ -171,6 +219,8 @@ class LinearModel:
                 check_number("value_range", header["value_range"], above=0),
                 header["provenance"],
                 header.get("label_kind"),
+                header.get("temperature"),
+                None if header.get("thresholds") is None else _as_tuple("thresholds", header["thresholds"]),
             )
         except KeyError as error:
             raise InputError(f"model {path} has a damaged header: {error} is missing. Copy it again.") from None

@@ -388,7 +388,7 @@ def score_rows(model: LinearModel, dataset: Dataset, chunk_rows: int = CHUNK_ROW
 
 def label_rows(model: LinearModel, dataset: Dataset) -> Tensor:
     """The model's label for every row of `dataset`, (n,) int64; ties go to the lowest class."""
-    return torch.cat([dataset.labels[:0], *(scores.argmax(1) for _, scores in score_rows(model, dataset))])
+    return torch.cat([dataset.labels[:0], *(model.decide(scores) for _, scores in score_rows(model, dataset))])
 
 
 def squared_norm(coef: Tensor) -> Tensor:

@@ -159,15 +159,17 @@ class SparseStepProducts(SparseProducts):
         return self.rows.scale[self._columns] if self.rows.scale.ndim else self.rows.scale
 
 
-def step_products(features: Features, loss: Loss, batch_size: int, *, block: int | None = None) -> Products:
-    """What multiplies a new matrix with every batch (SGD). block : of `FloatProducts`.
+def step_products(
+    features: Features, loss: Loss, batch_size: int, *, block: int | None = None, unweighted: bool = True
+) -> Products:
+    """What multiplies a new matrix with every batch (SGD). block : of `FloatProducts`.   unweighted : no row weights.
 
     Only the hinge, whose slopes are bytes already, gains wherever bytes are: three bytes of a softmax step's slopes and
     the splitting of its weights take 0.8 to 0.9 of its float32 time at batch 200, and more on other processors.
     """
     if features.sparse is not None:
         return SparseStepProducts(features.sparse)
-    whole = loss.kinked and not loss.smoothed and features.n_classes <= MOST_CLASSES
+    whole = unweighted and loss.kinked and not loss.smoothed and features.n_classes <= MOST_CLASSES
     if whole and FEWEST_STEPPED <= batch_size <= MOST_SUMMANDS and suits_bytes(features):
         return ByteProducts(features, whole=True)
     return FloatProducts(features, block)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ from colinear.datasets.splits import open_unseen
 from colinear.datasets.tables import SPARSE, open_features
 from colinear.export import FORMATS, export_model
 from colinear.export.graph import PIXEL_RANGE
-from colinear.metrics import class_table
+from colinear.metrics import METRICS, class_table
+from colinear.metrics.ranked import Ranked
 from colinear.model import LinearModel
 from colinear.outputs import ARRAYS, ONNX, PICKLE, TABLE, check_output
-from colinear.search.score import score_test
+from colinear.schemas import plain_number
+from colinear.search.score import measure_model, rank_classes, score_test
 from colinear.texts import printable, shorten
 
 CLASSES_SHOWN = 30
@@ -42,10 +44,13 @@ def run_evaluate(
     label: str | None,
     seed: int | None,
     as_json: bool,
+    metrics: Sequence[str] = (),
+    weight: str | None = None,
 ) -> None:
     """Print accuracy, interval and every class of `model_file` on a part of `data`, by default rows new to the model.
 
-    seed : that the parts are dealt with; None for the model's own.
+    seed : that the parts are dealt with; None for the model's own.     metrics : names of others to print.
+    weight : where rows have the weights by which these count them, see `open_split`.
     """
     output = Output(as_json=as_json)
     model = LinearModel.load(model_file)
@@ -55,10 +60,10 @@ def run_evaluate(
         if part is None:
             trained_on = model.provenance.get("data_fingerprint")
             part, dataset = open_unseen(
-                data, data_dir, trained_on=trained_on, label=label, seed=dealt, progress=transfer
+                data, data_dir, trained_on=trained_on, label=label, seed=dealt, progress=transfer, weight=weight
             )
         else:
-            dataset = open_dataset(data, data_dir, part=part, label=label, seed=dealt, progress=transfer)
+            dataset = open_dataset(data, data_dir, part=part, label=label, seed=dealt, progress=transfer, weight=weight)
     dataset = _fitting(dataset, model)
     score = score_test(model, dataset)
     classes = name_classes(class_table(score.confusion.cpu()), model.class_names)
@@ -69,14 +74,24 @@ def run_evaluate(
     output.say(
         score_sentence(f"{dataset.name} ({part}): accuracy", score.accuracy, score.interval, score.total), style="bold"
     )
+    estimates = {name: measure_model(model, dataset, METRICS[name]) for name in dict.fromkeys(metrics)}
+    counted = "" if weight is None else " of weighted rows"
+    for name, found in estimates.items():
+        output.say(score_sentence(f"{name}{counted}", found.value, found.interval, score.total))
+    ranked = rank_classes(model, dataset, [name for name in estimates if isinstance(METRICS[name], Ranked)])
     if len(classes) > CLASSES_SHOWN:
         output.say(f"The {CLASSES_SHOWN} of {len(classes)} classes with the lowest recall; --json has all:")
-    table = new_table("", ("class", "rows", "recall", "precision", "mostly taken for"), ("class", "mostly taken for"))
+    columns = ("class", "rows", "recall", "precision", *ranked, "mostly taken for")
+    table = new_table("", columns, ("class", "mostly taken for"))
+    for name, each in ranked.items():
+        for one, found_of in zip(classes, each, strict=True):
+            one[name] = None if found_of is None else found_of.value
+            one[f"{name}_ci95"] = None if found_of is None else list(found_of.interval)
     worst = sorted(classes, key=lambda one: (one["recall"] is None, one["recall"] or 0.0))
     for one in classes if len(classes) <= CLASSES_SHOWN else worst[:CLASSES_SHOWN]:
         other = one["mostly_taken_for"]
         taken_for = "–" if other is None else f"{shorten(other['class'], 16)} ({other['rows']:,})"
-        shares = as_accuracy(one["recall"]), as_accuracy(one["precision"])
+        shares = [as_accuracy(one[name]) for name in ("recall", "precision", *ranked)]
         table.add_row(shorten(one["class"], CLASS_WIDTH), f"{one['rows']:,}", *shares, taken_for)
     output.show(table)
     output.emit(
@@ -88,6 +103,16 @@ def run_evaluate(
             "correct": score.correct,
             "accuracy": score.accuracy,
             "accuracy_ci95": list(score.interval),
+            **(
+                {
+                    "metrics": {
+                        name: {"value": plain_number(one.value), "ci95": list(one.interval)}
+                        for name, one in estimates.items()
+                    }
+                }
+                if metrics
+                else {}
+            ),
             "classes": classes,
             "confusion_matrix": score.confusion.tolist(),
         }
@@ -125,8 +150,8 @@ def _predictions(model: LinearModel, inputs: list[Path], top: int) -> Iterator[d
     for path in inputs:
         for first, rows, is_table in _chunks(model, path):
             scores = model.scores(rows)
-            shown = scores.softmax(1) if model.loss == "softmax" else None
-            best = scores.argsort(dim=1, descending=True, stable=True)[:, :top]  # ties: the lowest class, as predict
+            shown = model.to_probabilities(scores) if model.has_probabilities else None
+            best = model.shift(scores).argsort(dim=1, descending=True, stable=True)[:, :top]  # ties: the lowest class
             for row, members in enumerate(best.tolist()):
                 ranked = [
                     {"class": model.class_names[c], "score": float(scores[row, c])}

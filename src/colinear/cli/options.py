@@ -123,3 +123,5 @@ Json = Annotated[
 ]
 DataDir = Annotated[Path | None, describe_option(SETTINGS["data_dir"])]
 Label = Annotated[str | None, describe_option(SETTINGS["label"])]
+Metric = SETTINGS["metric"].kind.read  # of `evaluate --metric`
+SampleWeight = Annotated[str | None, describe_option(SETTINGS["sample_weight"])]

@@ -112,6 +112,7 @@ class ArrayDataset(Counted):
     value_range : what raw values are divided by before training: 255 for uint8 images, 16 for digits, else 1.
     rows : None, or the int64 row numbers of `features` that belong (a view: features are never copied).
     label_kind : what the class names were as labels: 'int', 'bool' or 'text'.
+    sample_weight : None, or (n,) float64 >= 0: what each row counts.
 
     >>> data = ArrayDataset(torch.eye(3), torch.tensor([0, 1, 1]), ("a", "b"))
     >>> data.n_samples, data.n_features, data.n_classes
@@ -128,6 +129,7 @@ class ArrayDataset(Counted):
     value_range: float = 1.0
     rows: Tensor | None = field(default=None, repr=False)
     label_kind: str = "text"
+    sample_weight: Tensor | None = None
     # taking rows never waits for the device: a CUDA graph may do it; a dataset that does not say so may not
     capturable: ClassVar[bool] = True
 
@@ -137,6 +139,10 @@ class ArrayDataset(Counted):
         expected = len(self.features) if self.rows is None else len(self.rows)
         if len(self.labels) != expected:
             raise InputError(f"there must be one label per row; got {len(self.labels)} for {expected} rows.")
+        if self.sample_weight is not None and len(self.sample_weight) != len(self.labels):
+            raise InputError(
+                f"there must be one weight per row; got {len(self.sample_weight)} for {len(self.labels)} rows."
+            )
         if self.image_shape is not None:
             channels, height, width = self.image_shape
             if channels * height * width != self.features.shape[1]:
@@ -174,14 +180,14 @@ class ArrayDataset(Counted):
     def subset(self, rows: slice | Tensor) -> ArrayDataset:
         if isinstance(rows, Tensor) and rows.dtype == torch.bool:
             rows = rows.nonzero().squeeze(1)
-        labels = self.labels[rows]
+        labels, weights = self.labels[rows], None if self.sample_weight is None else self.sample_weight[rows]
         if isinstance(self.features, SparseMatrix):  # rows out of order would be sorted out by every pass
-            return replace(self, features=self.stored(rows), labels=labels)
+            return replace(self, features=self.stored(rows), labels=labels, sample_weight=weights)
         if self.rows is not None:
             rows = self.rows[rows]
         elif isinstance(rows, slice):
-            return replace(self, features=self.features[rows], labels=labels)
-        return replace(self, labels=labels, rows=rows.to(self.features.device))
+            return replace(self, features=self.features[rows], labels=labels, sample_weight=weights)
+        return replace(self, labels=labels, sample_weight=weights, rows=rows.to(self.features.device))
 
     def to(self, device: torch.device) -> ArrayDataset:
         return self.on(self.features.to(device))
@@ -189,7 +195,21 @@ class ArrayDataset(Counted):
     def on(self, features: Matrix) -> ArrayDataset:
         """The same rows of `features`, which are those of this dataset on some device."""
         rows = None if self.rows is None else self.rows.to(features.device)
-        return replace(self, features=features, labels=self.labels.to(features.device), rows=rows)
+        weights = None if self.sample_weight is None else self.sample_weight.to(features.device)
+        labels = self.labels.to(features.device)
+        return replace(self, features=features, labels=labels, rows=rows, sample_weight=weights)
+
+
+def sample_weights(dataset: Dataset) -> Tensor | None:
+    """What each row of `dataset` counts, (n,) float64; None where all count the same."""
+    weights: Tensor | None = getattr(dataset, "sample_weight", None)
+    return weights
+
+
+def weights_fingerprint(dataset: Dataset) -> str | None:
+    """The same of the weights of the rows, None where all count the same."""
+    weights = sample_weights(dataset)
+    return None if weights is None else hashlib.sha256(weights.cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
 def fingerprint(dataset: Dataset) -> str:

@@ -22,12 +22,14 @@ LISTS = ("list<", "large_list<", "fixed_size_list<")  # as pyarrow writes their 
 SPARSE_UP_TO = 0.25  # share of values that are not 0 up to which they, their places and both once more take less memory
 
 
-def read_parquet(path: Path, label: str | None) -> tuple[NDArray[Any], RawLabels]:
-    """Return (features, labels): the one list column, or else every other column, which must be numeric."""
-    return read_parquets([path], path, label)
+def read_parquet(path: Path, label: str | None, weight: str | None = None) -> tuple[NDArray[Any], RawLabels]:
+    """Return (features, labels): the one list column, or else every other column but `weight`, all numeric."""
+    return read_parquets([path], path, label, weight)
 
 
-def read_parquets(files: Sequence[Path], path: Path, label: str | None) -> tuple[NDArray[Any], RawLabels]:
+def read_parquets(
+    files: Sequence[Path], path: Path, label: str | None, weight: str | None = None
+) -> tuple[NDArray[Any], RawLabels]:
     """`read_parquet` of the rows of `files` one after the other, as one table; errors of the whole name `path`."""
     try:
         import pyarrow
@@ -56,7 +58,7 @@ def read_parquets(files: Sequence[Path], path: Path, label: str | None) -> tuple
             f"{shown_path(path)}: column {shorten(found)} has {labels.null_count} missing labels. "
             "Drop those rows first."
         )
-    rest = table.drop_columns([found])
+    rest = table.drop_columns([name for name in dict.fromkeys((found, weight)) if name in table.column_names])
     lists = [field.name for field in rest.schema if str(field.type).startswith(LISTS)]
     if len(lists) > 1:
         raise InputError(f"{shown_path(path)} has {len(lists)} columns of lists: {listed(lists)}. Keep one of them.")
@@ -181,7 +183,9 @@ def needs_float64(values: NDArray[Any]) -> bool:
     return int(values.max()) > EXACT or int(values.min()) < -EXACT
 
 
-def read_svmlight(path: Path, label: str | None) -> tuple[NDArray[Any] | SparseMatrix, RawLabels]:
+def read_svmlight(
+    path: Path, label: str | None, weight: str | None = None
+) -> tuple[NDArray[Any] | SparseMatrix, RawLabels]:
     """Return (features float32 (n, d), labels); index 0 or 1 first, as scikit-learn's `zero_based="auto"` finds.
 
     They are a `SparseMatrix` if at most `SPARSE_UP_TO` of them are not 0.

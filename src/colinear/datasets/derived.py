@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.datasets.base import Counted, Dataset, ImageShape, move_together, take_range
+from colinear.datasets.base import Counted, Dataset, ImageShape, move_together, sample_weights, take_range
 from colinear.datasets.sparse import SparseMatrix, stack_sparse
 
 
@@ -57,6 +57,11 @@ class JoinedDataset(DerivedDataset):
     @cached_property
     def labels(self) -> Tensor:
         return torch.cat([self.first.labels, self.second.labels])
+
+    @cached_property
+    def sample_weight(self) -> Tensor | None:
+        mine, theirs = sample_weights(self.first), sample_weights(self.second)
+        return None if mine is None or theirs is None else torch.cat([mine, theirs])
 
     @property
     def layout(self) -> torch.layout:

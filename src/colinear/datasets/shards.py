@@ -141,7 +141,7 @@ def _open(file: Path, place: Path | None, label: str | None) -> _Shard:
     ending = file.suffix.lower()
     check_file(file)
     with reading(file, ending):
-        raw, values = (open_npy(file), None) if ending == ".npy" else find_reader(file)(file, label)
+        raw, values = (open_npy(file), None) if ending == ".npy" else find_reader(file)(file, label, None)
         matrix = as_features(raw, file)
         labels = None if values is None else _encode(values, file, len(matrix))
     if place is not None:

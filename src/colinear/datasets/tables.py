@@ -25,6 +25,7 @@ from colinear.datasets.doors import as_path, check_claim, check_file, check_memo
 from colinear.datasets.labels import RawLabels, encode_labels, kind_of_labels, match_classes
 from colinear.datasets.sparse import SparseMatrix
 from colinear.datasets.sparsefiles import read_sparse
+from colinear.datasets.weights import read_column
 from colinear.texts import clean_name, shorten, shown_path
 
 RawFeatures = Tensor | NDArray[Any] | SparseMatrix
@@ -33,7 +34,7 @@ SVMLIGHT = (".svm", ".svmlight", ".libsvm", ".txt")
 SPARSE = (".npz", *SVMLIGHT)  # of rows without labels
 
 
-def load_table(path: str | Path, *, label: str | None = None) -> ArrayDataset:
+def load_table(path: str | Path, *, label: str | None = None, weight: str | None = None) -> ArrayDataset:
     """Return the rows and labels of a feature file, named after the file.
 
     .npy : the matrix, memory-mapped; the labels lie in the .npy that `label` names (a path as it stands, or
@@ -46,6 +47,7 @@ def load_table(path: str | Path, *, label: str | None = None) -> ArrayDataset:
     .parquet : one column of lists, or every numeric column; labels in the column `label`, else label, labels,
         y, target or class. Needs pyarrow.
     .svm, .svmlight, .libsvm, .txt : svmlight text, float32; kept sparse if at most a quarter of the values is not 0.
+    weight : the column or key that says what each row counts, of .parquet, .npz, .pt, .pth and .safetensors.
     Features stay uint8, float32 or float64; float16 and bfloat16 stay as they are stored, and rows of them are read as
     float32; booleans and other integers become float32, or float64 where a whole number is beyond 2^24 in size. Labels
     may be of any kind, see `encode_labels`.
@@ -58,14 +60,16 @@ def load_table(path: str | Path, *, label: str | None = None) -> ArrayDataset:
     reader = find_reader(path)
     check_file(path)
     with reading(path, path.suffix.lower()):
-        features, labels = reader(path, label)
+        features, labels = reader(path, label, weight)
         codes, names = encode_labels(labels, f"labels of {shown_path(path)}")
         matrix = as_features(features, path)
     if len(codes) != len(matrix):
         raise InputError(
             f"{shown_path(path)} must have one label per row; got {len(codes)} labels for {len(matrix)} rows."
         )
-    return ArrayDataset(matrix, codes, names, name=clean_name(path.stem), label_kind=kind_of_labels(labels))
+    weights = None if weight is None else read_column(path, weight, len(matrix))
+    name, kind = clean_name(path.stem), kind_of_labels(labels)
+    return ArrayDataset(matrix, codes, names, name=name, label_kind=kind, sample_weight=weights)
 
 
 def load_features(path: str | Path) -> Tensor:
@@ -159,8 +163,12 @@ def _from_numpy(array: NDArray[Any], path: Path, what: str) -> Tensor:
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
-def find_reader(path: Path) -> Callable[[Path, str | None], tuple[RawFeatures, RawLabels]]:
-    readers: dict[str, Callable[[Path, str | None], tuple[RawFeatures, RawLabels]]] = {
+Reader = Callable[[Path, str | None, str | None], tuple[RawFeatures, RawLabels]]
+
+
+def find_reader(path: Path) -> Reader:
+    """What gives features and labels of a file, from the names of its labels and of its weights, which are neither."""
+    readers: dict[str, Reader] = {
         ".npy": _read_npy,
         ".npz": _read_npz,
         ".pt": read_torch,
@@ -176,15 +184,15 @@ def find_reader(path: Path) -> Callable[[Path, str | None], tuple[RawFeatures, R
     return reader
 
 
-def _read_npy(path: Path, label: str | None) -> tuple[RawFeatures, RawLabels]:
+def _read_npy(path: Path, label: str | None, weight: str | None) -> tuple[RawFeatures, RawLabels]:
     features = open_npy(path)
     return features, np.asarray(open_npy(_labels_beside(path, label)))
 
 
-def _read_npz(path: Path, label: str | None) -> tuple[RawFeatures, RawLabels]:
+def _read_npz(path: Path, label: str | None, weight: str | None) -> tuple[RawFeatures, RawLabels]:
     found = read_sparse(path, label)
     if found is None:
-        return read_npz(path, label)
+        return read_npz(path, label, weight)
     matrix, labels = found
     return matrix, np.asarray(open_npy(_labels_beside(path, label))) if labels is None else labels
 

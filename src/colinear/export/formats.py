@@ -21,7 +21,7 @@ from torch import Tensor
 
 from colinear.checks import InputError, check_choice, check_features
 from colinear.export.graph import build_graph, run_graph, takes_images
-from colinear.model import LinearModel
+from colinear.model import CALIBRATION, LinearModel
 from colinear.outputs import save_whole
 
 CHECK_ROWS = 256
@@ -104,14 +104,14 @@ def _draw_rows(model: LinearModel) -> Tensor:
 def _compare(model: LinearModel, rows: Tensor, scores: Tensor, to: str) -> tuple[int, float]:
     """(near ties that went the other way, largest difference of scores); raises if more than rounding differs."""
     own = model.scores(rows).cpu()
-    mine, theirs = own.argmax(1), scores.argmax(1)
+    mine, theirs = model.decide(own), model.decide(scores)
     size = (rows.double().abs() @ model.weight.double().abs().cpu().mT + model.bias.double().abs().cpu()).amax(1)
     # a row of zeros has scores of exactly 0, of which `run_graph` marks the label's by the next number above
     rounding = torch.finfo(model.weight.dtype)
     allowed = ROUNDING * rounding.eps * model.n_features**0.5 * size + rounding.tiny  # (n,)
     difference = (own.double() - scores.double()).abs().amax(1)
     pair = torch.stack((mine, theirs), 1)
-    split = own.double().gather(1, pair).diff(dim=1).squeeze(1).abs()  # 0 where the labels agree
+    split = model.shift(own.double()).gather(1, pair).diff(dim=1).squeeze(1).abs()  # 0 where the labels agree
     wrong = (difference > allowed) | (split > 2 * allowed)
     if bool(wrong.any()):
         row = int(wrong.nonzero()[0])
@@ -126,14 +126,20 @@ def _encode_sklearn(model: LinearModel) -> bytes:
     from sklearn.linear_model import LogisticRegression  # a second to import, for this format alone
     from sklearn.svm import LinearSVC
 
-    weight, bias = model.weight.double().cpu().numpy(), model.bias.double().cpu().numpy()
+    if model.thresholds is not None:
+        raise InputError(
+            "scikit-learn's linear classifiers have no place for thresholds of classes. Export to onnx or numpy, or "
+            "calibrate the temperature alone."
+        )
+    plain = model.seen_by("probabilities")
+    weight, bias = plain.weight.double().cpu().numpy(), plain.bias.double().cpu().numpy()
     if model.n_classes == 2:  # scikit-learn keeps the difference of the two
         weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
-    estimator = LogisticRegression() if model.loss == "softmax" else LinearSVC()
+    estimator = LogisticRegression() if model.has_probabilities else LinearSVC()
     estimator.classes_ = _class_labels(model)
     estimator.coef_, estimator.intercept_ = weight, bias
     estimator.n_features_in_ = model.n_features
-    estimator.n_iter_ = np.zeros(1, dtype=np.int32) if model.loss == "softmax" else 0
+    estimator.n_iter_ = np.zeros(1, dtype=np.int32) if model.has_probabilities else 0
     return pickle.dumps(estimator)
 
 
@@ -151,6 +157,7 @@ def _class_labels(model: LinearModel) -> NDArray[Any]:
 
 def _decode_sklearn(content: bytes, model: LinearModel, rows: Tensor) -> Tensor:
     found = torch.as_tensor(pickle.loads(content).decision_function(rows.cpu().numpy()))  # our own bytes
+    found = found * (model.temperature or 1.0)
     if model.n_classes == 2:  # the model's first score and the difference say the second
         first = model.scores(rows).cpu().double()[:, 0]
         return torch.stack((first, first + found), 1)
@@ -159,6 +166,9 @@ def _decode_sklearn(content: bytes, model: LinearModel, rows: Tensor) -> Tensor:
 
 def _encode_numpy(model: LinearModel) -> bytes:
     buffer = io.BytesIO()
+    calibration: Any = {
+        name: np.array(getattr(model, name)) for name in CALIBRATION if getattr(model, name) is not None
+    }
     np.savez(
         buffer,
         weight=model.weight.cpu().numpy(),
@@ -167,6 +177,7 @@ def _encode_numpy(model: LinearModel) -> bytes:
         image_shape=np.array(model.image_shape or (), dtype=np.int64),
         value_range=np.array(model.value_range),
         provenance=np.array(json.dumps(model.provenance, sort_keys=True)),
+        **calibration,
     )
     return buffer.getvalue()
 
@@ -179,17 +190,25 @@ def _decode_numpy(content: bytes, model: LinearModel, rows: Tensor) -> Tensor:
 def _encode_csv(model: LinearModel) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(["class", "bias", *(f"feature_{number}" for number in range(model.n_features))])
+    extra = {
+        "temperature": None if model.temperature is None else [model.temperature] * model.n_classes,
+        "threshold": model.thresholds,
+    }
+    columns = {name: values for name, values in extra.items() if values is not None}  # after the features
+    writer.writerow(["class", "bias", *(f"feature_{number}" for number in range(model.n_features)), *columns])
     digits = 9 if model.weight.dtype == torch.float32 else 17
-    for name, bias, weights in zip(model.class_names, model.bias.tolist(), model.weight.tolist(), strict=True):
-        writer.writerow([name, *(f"{value:.{digits}g}" for value in (bias, *weights))])
+    for place, (name, bias, weights) in enumerate(
+        zip(model.class_names, model.bias.tolist(), model.weight.tolist(), strict=True)
+    ):
+        own = (f"{values[place]:.17g}" for values in columns.values())
+        writer.writerow([name, *(f"{value:.{digits}g}" for value in (bias, *weights)), *own])
     return text.getvalue().encode()
 
 
 def _decode_csv(content: bytes, model: LinearModel, rows: Tensor) -> Tensor:
     lines = list(csv.reader(io.StringIO(content.decode(), newline="")))[1:]
     numbers = torch.tensor([[float(value) for value in line[1:]] for line in lines], dtype=torch.float64)
-    return _score(numbers[:, 1:], numbers[:, 0], rows)
+    return _score(numbers[:, 1 : 1 + model.n_features], numbers[:, 0], rows)
 
 
 def _score(weight: Tensor, bias: Tensor, rows: Tensor) -> Tensor:

@@ -53,10 +53,15 @@ def build_graph(model: LinearModel) -> bytes:
         source = helper.make_tensor_value_info("features", kind, ["N", d])
     for name in ("features", "weight", "bias"):
         nodes.append(helper.make_node("Cast", [name], [f"{name}_double"], to=TensorProto.DOUBLE))
+    shifting, decides = [], "scores_double"
+    if model.thresholds is not None:
+        constants.append(constant("thresholds", np.array(model.thresholds, dtype=np.float64)))
+        shifting, decides = [helper.make_node("Sub", ["scores_double", "thresholds"], ["shifted"])], "shifted"
     nodes += [
         helper.make_node("MatMul", ["features_double", "weight_double"], ["products"]),
         helper.make_node("Add", ["products", "bias_double"], ["scores_double"]),
-        helper.make_node("ArgMax", ["scores_double"], ["label"], axis=1, keepdims=0, select_last_index=0),
+        *shifting,
+        helper.make_node("ArgMax", [decides], ["label"], axis=1, keepdims=0, select_last_index=0),
         helper.make_node("Gather", ["class_names", "label"], ["class_name"]),
         helper.make_node("Cast", ["scores_double"], ["scores"], to=kind),
     ]
@@ -65,8 +70,13 @@ def build_graph(model: LinearModel) -> bytes:
         helper.make_tensor_value_info("class_name", TensorProto.STRING, ["N"]),
         helper.make_tensor_value_info("scores", kind, ["N", c]),
     ]
-    if model.loss == "softmax":
-        nodes.append(helper.make_node("Softmax", ["scores_double"], ["shares"], axis=1))
+    if model.has_probabilities:
+        certain = "scores_double"
+        if model.temperature is not None:
+            constants.append(constant("temperature", np.array(model.temperature, dtype=np.float64)))
+            nodes.append(helper.make_node("Div", ["scores_double", "temperature"], ["cooled"]))
+            certain = "cooled"
+        nodes.append(helper.make_node("Softmax", [certain], ["shares"], axis=1))
         nodes.append(helper.make_node("Cast", ["shares"], ["probabilities"], to=kind))
         outputs.append(helper.make_tensor_value_info("probabilities", kind, ["N", c]))
     graph = helper.make_graph(nodes, "colinear", [source], outputs, constants)
@@ -93,10 +103,11 @@ def run_graph(content: bytes, model: LinearModel, rows: Tensor) -> Tensor | None
     found = session.run(["label", "class_name", "scores"], graph_input(model, rows))
     labels, names, scores = torch.from_numpy(found[0]), found[1].tolist(), torch.from_numpy(found[2])
     named = [model.class_names[label] for label in labels.tolist()] == names
-    best = scores.gather(1, labels.unsqueeze(1))
-    if not named or bool((scores > best).any()):
+    shifted = model.shift(scores)
+    if not named or bool((shifted > shifted.gather(1, labels.unsqueeze(1))).any()):
         return torch.full_like(scores, float("inf"))  # the label is not that of the largest score
-    scores, best = scores.double(), best.double()
+    scores = scores.double()
+    best = scores.gather(1, labels.unsqueeze(1))
     return scores.scatter(1, labels.unsqueeze(1), torch.nextafter(best, torch.full_like(best, float("inf"))))
 
 

@@ -8,6 +8,7 @@ from colinear.metrics.calibration import (
     fit_temperature,
     reliability,
 )
+from colinear.metrics.metric import Estimate, Measured, Metric, Rows
 from colinear.metrics.shares import (
     ClassScores,
     PairedTest,
@@ -20,11 +21,18 @@ from colinear.metrics.shares import (
     top_k_accuracy,
     wilson_interval,
 )
+from colinear.metrics.table import METRICS
+from colinear.metrics.thresholds import fit_thresholds
 
 __all__ = [
+    "METRICS",
     "ClassScores",
+    "Estimate",
+    "Measured",
+    "Metric",
     "PairedTest",
     "Reliability",
+    "Rows",
     "balanced_accuracy",
     "bin_confidences",
     "calibration_error",
@@ -33,6 +41,7 @@ __all__ = [
     "confusion_matrix",
     "expected_calibration_error",
     "fit_temperature",
+    "fit_thresholds",
     "log_loss",
     "mcnemar",
     "reliability",

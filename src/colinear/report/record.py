@@ -57,6 +57,7 @@ SHAPES: dict[str, tuple[torch.dtype, tuple[str | int, ...]]] = {
     "steps": (torch.float32, ("points",)),
     "correct": (torch.uint8, ("rows",)),
     "bins": (torch.float64, (BINS, 3)),  # rows, their mean confidence, their share labelled right
+    "bins_before": (torch.float64, (BINS, 3)),  # the same without the model's calibration
     "mistakes": (torch.float64, ("mistakes", 3)),  # truth, predicted, confidence
     "pixels": (torch.uint8, ("mistakes", "channels", "height", "width")),
 }
@@ -137,7 +138,7 @@ def _holds(name: str, tensor: Tensor) -> bool:
         return bool(((tensor > 0) & tensor.isfinite()).all())
     if name == "correct":
         return int(tensor.max()) <= 1
-    if name == "bins":
+    if name in ("bins", "bins_before"):
         counts = tensor[:, 0]
         return bool(((counts >= 0) & counts.isfinite()).all() and counts.sum() > 0) and not bool(tensor.isinf().any())
     if name == "mistakes":
@@ -181,18 +182,24 @@ def _of_search(result: SearchResult, model: LinearModel, folder: RunFolder, spli
 def _of_test(model: LinearModel, test: Dataset) -> dict[str, Tensor]:
     """How each row was labelled, and how sure the model was: its probability, or its margin without one."""
     predicted, confidence = torch.empty(test.n_samples, dtype=torch.int64), torch.empty(test.n_samples)
-    softmax = model.loss == "softmax"
+    labels, plain = test.labels.cpu(), torch.empty(2, test.n_samples)  # without calibration: confidence, whether right
+    calibrated = model.temperature is not None or model.thresholds is not None
     for rows, scores in score_rows(model, test):
         scores = scores.cpu()
-        best = scores.topk(2, dim=1).values
-        predicted[rows] = scores.argmax(1)  # ties: the lowest class, as everywhere
-        confidence[rows] = scores.softmax(1).amax(1) if softmax else best[:, 0] - best[:, 1]
-    labels = test.labels.cpu()
+        best = model.shift(scores).topk(2, dim=1).values
+        predicted[rows] = model.decide(scores)
+        if model.has_probabilities:
+            chosen = predicted[rows].unsqueeze(1)
+            confidence[rows] = model.to_probabilities(scores).gather(1, chosen).squeeze(1)
+        else:
+            confidence[rows] = best[:, 0] - best[:, 1]
+        plain[0, rows], plain[1, rows] = scores.softmax(1).amax(1), (scores.argmax(1) == labels[rows]).float()
     correct = predicted == labels
     tensors = {"correct": correct.to(torch.uint8)}
-    if softmax:
-        found = bin_confidences(confidence, correct)
-        tensors["bins"] = torch.stack([found.counts.double(), found.confidence, found.accuracy], 1)
+    if model.has_probabilities:
+        tensors["bins"] = _bins(confidence, correct)
+    if calibrated and model.loss == "softmax":
+        tensors["bins_before"] = _bins(plain[0], plain[1].bool())
     wrong = (~correct).nonzero().squeeze(1)
     worst = wrong[confidence[wrong].argsort(descending=True, stable=True)[:MISTAKES]]
     tensors["mistakes"] = torch.stack([labels[worst], predicted[worst], confidence[worst]], 1).double()
@@ -201,3 +208,8 @@ def _of_test(model: LinearModel, test: Dataset) -> dict[str, Tensor]:
         grey_levels = (raw * (255 / test.value_range)).round().clamp(0, 255)
         tensors["pixels"] = grey_levels.to(torch.uint8).view(len(worst), *model.image_shape)
     return tensors
+
+
+def _bins(confidence: Tensor, correct: Tensor) -> Tensor:
+    found = bin_confidences(confidence, correct)
+    return torch.stack([found.counts.double(), found.confidence, found.accuracy], 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -18,11 +19,22 @@ from colinear.search.trials import SearchResult
 from colinear.search.written import SCHEMA
 
 
-def loss_json(result: SearchResult, test: TestScore | None, seconds: float) -> dict[str, Any]:
+def loss_json(
+    result: SearchResult,
+    test: TestScore | None,
+    seconds: float,
+    metric: str = "accuracy",
+    class_weight: Sequence[float] | None = None,
+    calibration: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """One entry of `runs` in results.json."""
+    score = None if test is None else test.score
     return {
         "loss": result.loss,
         "solver": result.solver,
+        "metric": metric,
+        **({} if class_weight is None else {"class_weight": list(class_weight)}),
+        **({} if calibration is None else {"calibration": calibration}),
         "trials": [trial.to_json() for trial in result.trials],
         "best": result.best,
         "order": list(result.order),
@@ -30,6 +42,7 @@ def loss_json(result: SearchResult, test: TestScore | None, seconds: float) -> d
         "details": result.details,
         "test_accuracy": None if test is None else test.accuracy,
         "test_accuracy_ci95": None if test is None else list(test.interval),
+        **({} if score is None else {"test_score": plain_number(score.value), "test_score_ci95": list(score.interval)}),
         "confusion_matrix": None if test is None else test.confusion.tolist(),
         "seconds": plain_number(seconds if math.isfinite(seconds) else None),
     }

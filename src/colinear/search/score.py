@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
-from colinear.datasets.base import Dataset
-from colinear.metrics import confusion_matrix, wilson_interval
+from colinear.datasets.base import Dataset, sample_weights
+from colinear.metrics import METRICS, Estimate, Metric, Rows, confusion_matrix, wilson_interval
+from colinear.metrics.ranked import Ranked
 from colinear.model import LinearModel
-from colinear.objective import label_rows
+from colinear.objective import label_rows, score_rows
 from colinear.parallel.group import ALONE, Group
+from colinear.search.judging import metric_is_own
 
 
 @dataclass(frozen=True, eq=False)
 class TestScore:
-    """How many of the test rows a model labels correctly, and with which mistakes."""
+    """How many of the test rows a model labels correctly, with which mistakes, and what it has of the run's metric."""
 
     correct: int
     total: int
     confusion: Tensor  # (c, c) int64, rows = truth
+    score: Estimate | None = None  # None where it is the accuracy
 
     __test__ = False  # not a test, whatever pytest thinks of the name
 
     @classmethod
-    def of(cls, confusion: Tensor) -> TestScore:
+    def of(cls, confusion: Tensor, score: Estimate | None = None) -> TestScore:
         """The score that a confusion matrix (c, c) int64 sums up."""
-        return cls(int(confusion.trace()), int(confusion.sum()), confusion)
+        return cls(int(confusion.trace()), int(confusion.sum()), confusion, score)
 
     @property
     def accuracy(self) -> float:
@@ -37,9 +42,36 @@ class TestScore:
         return wilson_interval(self.correct, self.total)
 
 
-def score_test(model: LinearModel, dataset: Dataset, group: Group = ALONE) -> TestScore:
+def score_test(model: LinearModel, dataset: Dataset, group: Group = ALONE, metric: Metric | None = None) -> TestScore:
     """Label every row of `dataset`, and of those of the other processes, with the finished model, from raw rows."""
     predicted = label_rows(model, dataset)
     confusion = confusion_matrix(dataset.labels.to(predicted.device), predicted, model.n_classes)
     group.sum_(confusion)
-    return TestScore.of(confusion)
+    own = metric is not None and metric_is_own(metric, dataset)
+    return TestScore.of(confusion, measure_model(model, dataset, metric, group) if metric is not None and own else None)
+
+
+def measure_model(model: LinearModel, dataset: Dataset, metric: Metric, group: Group = ALONE) -> Estimate:
+    """What a finished model has of a metric on raw rows, each by its sample weight, with the interval."""
+    rows, coef = model_rows(model.seen_by(metric.sees), dataset, group)
+    return metric.settle(metric.measure(rows, coef, error=True))
+
+
+def rank_classes(model: LinearModel, dataset: Dataset, names: Sequence[str]) -> dict[str, list[Estimate | None]]:
+    """For each of some metrics of ranks what every class has of it, None of a class without a value."""
+    rows, coef = model_rows(model.seen_by("ranks"), dataset)
+    return {name: metric.by_class(rows, coef) for name in names if isinstance(metric := METRICS[name], Ranked)}
+
+
+def model_rows(seen: LinearModel, dataset: Dataset, group: Group = ALONE) -> tuple[Rows, Tensor]:
+    """Raw rows as metrics judge them, and what stands for the weights of the model: (1, c, d + 1), the bias last."""
+
+    def walk(coef: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Scores of some classes, whose weights and biases are coef (1, m, d + 1)."""
+        names = seen.class_names[: coef.shape[1]]
+        part = replace(seen, weight=coef[0, :, :-1], bias=coef[0, :, -1], class_names=names)
+        for rows, scores in score_rows(part, dataset):
+            yield rows, scores.mT.unsqueeze(0)
+
+    coef = torch.cat((seen.weight, seen.bias.unsqueeze(1)), 1).unsqueeze(0)
+    return Rows(walk, dataset.labels, sample_weights(dataset), group=group), coef

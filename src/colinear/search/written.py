@@ -54,11 +54,12 @@ def entry_problem(entry: Any) -> str | None:
     rules = {
         "order does not rank the trials": sorted(entry["order"]) == list(range(count)),
         "best is not the first of order": entry["order"][0] == best,
-        "the winner has no accuracy": _has_accuracy(entry["trials"], best),
-        "choice names no trial with an accuracy": entry["solver"] != "exact"
-        or _has_accuracy(entry["trials"], entry["details"]["choice"]["best"]),
+        "the winner has no score": _has_score(entry["trials"], best),
+        "choice names no trial with a score": entry["solver"] != "exact"
+        or _has_score(entry["trials"], entry["details"]["choice"]["best"]),
         "a rung compares candidates that are not there": all(
-            len(rung["candidates"]) == len(rung["val_accuracies"]) and max(rung["candidates"], default=0) < count
+            len(rung["candidates"]) == len(rung["val_accuracies"]) == len(rung.get("val_scores", rung["candidates"]))
+            and max(rung["candidates"], default=0) < count
             for rung in entry["rungs"]
         ),
         "test_accuracy and confusion_matrix do not fit": (entry["test_accuracy"] is None)
@@ -75,8 +76,8 @@ def entry_problem(entry: Any) -> str | None:
     return None if found is None else f"{entry['loss']}: {found}"
 
 
-def _has_accuracy(trials: list[Json], number: int) -> bool:
-    return number < len(trials) and trials[number]["val_accuracy"] is not None
+def _has_score(trials: list[Json], number: int) -> bool:
+    return number < len(trials) and trials[number].get("val_score", trials[number]["val_accuracy"]) is not None
 
 
 def write_settings(folder: RunFolder, settings: Settings) -> None:

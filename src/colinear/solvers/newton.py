@@ -23,6 +23,7 @@ from colinear.solvers.arguments import check_solve
 from colinear.solvers.basis import Basis
 from colinear.solvers.candidate import CLOSE, USUAL_PRODUCTS, Candidate
 from colinear.solvers.descent import Report
+from colinear.solvers.journal import FORGETFUL, Journal, Parts, UnreadableError, pack_points, unpack_points
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import Path, PathPoint
 from colinear.solvers.spectrum import Spectrum
@@ -162,21 +163,37 @@ class Newton:
         max_passes: int,
         held_out: Tensor | None,
         report: Report | None = None,
+        journal: Journal = FORGETFUL,
     ) -> Path:
-        """One strength after the other; arguments as of `solve_newton`."""
+        """One strength after the other; arguments as of `solve_path`."""
         began = time.perf_counter()
         k, c, d = len(regs), self.objective.features.n_classes, self.rows.shape[1]
-        starts, points = self.rows.new_zeros(k, c, d), []
+        starts, device = self.rows.new_zeros(k, c, d), self.rows.device
         if start is not None:
             starts.copy_(start)
         setup = time.perf_counter() - began
         first = start is None or not self.loss.kinked
-        for number, reg in enumerate(regs.tolist()):
-            held = None if held_out is None else held_out[number]
-            points.append(self.solve(reg, starts[number], tol=tol, max_passes=max_passes, held_out=held, first=first))
-            if report is not None:
-                report(number + 1, k, sum(point.passes for point in points), 0.0)
-        return Path(tuple(points), sum(point.passes for point in points), setup, time.perf_counter() - began)
+
+        def take_steps() -> Parts:
+            position = journal.position()
+            points = {} if position is None else unpack_points(position[0], regs, (c, d), device)
+            for number, reg in enumerate(regs.tolist()):
+                if number in points:
+                    continue
+                held = None if held_out is None else held_out[number]
+                points[number] = self.solve(
+                    reg, starts[number], tol=tol, max_passes=max_passes, held_out=held, first=first
+                )
+                journal.keep(lambda: (pack_points(points, (c, d)), {}))
+                if report is not None:
+                    report(len(points), k, sum(point.passes for point in points.values()), 0.0)
+            return pack_points(points, (c, d)), {}
+
+        found = unpack_points(journal.step(take_steps)[0], regs, (c, d), device)
+        if len(found) < k:
+            raise UnreadableError("it lacks strengths")
+        points = tuple(found[number] for number in range(k))
+        return Path(points, sum(point.passes for point in points), setup, time.perf_counter() - began)
 
     def solve(
         self,

@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ from colinear.objective import Objective
 from colinear.solvers.arguments import check_scale, check_solve
 from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Report
 from colinear.solvers.diagonal import make_preconditioner
+from colinear.solvers.journal import FORGETFUL, Journal, UnreadableError, take_count, unpack_points
 from colinear.solvers.newton import Newton, suits_newton
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.rowspace import RowSpace, suits_row_space
@@ -51,6 +53,7 @@ def solve_path(
     preconditioner: Preconditioner | None = None,
     seed: int = 0,
     report: Report | None = None,
+    journal: Journal = FORGETFUL,
     tuning: Tuning = USUAL,
 ) -> Path:
     """Minimise mean loss + reg sum(W*W) for every strength in `regs` until relative_gap <= tol.
@@ -67,6 +70,8 @@ def solve_path(
     Small problems (see `Tuning`) begin there: a softmax with Newton steps, a hinge with the interior point method.
     report : called after every pass, there after every strength, with (strengths finished, strengths, passes, largest
     relative gap still open).
+    journal : where each group of strengths is noted, and between two passes where it stands; one that has notes of the
+    same call goes on from them, with the same bytes.
     tuning : limits and sizes, see `Tuning`.
 
     Returns a `Path`. A point that did not reach tol says so in its status, with the gap it has.
@@ -103,7 +108,10 @@ def solve_path(
     if newton is not None and sound and newton.comes_first(len(strengths), tol):
         start = None if loss.kinked else start  # what is inside the bounds of one problem is not inside another's
         with one_thread_if(objective.features.device.type == "cpu"):
-            path = newton.path(strengths, start, tol=tol, max_passes=max_passes, held_out=held_out, report=report)
+            path = newton.path(
+                strengths, start, tol=tol, max_passes=max_passes, held_out=held_out, report=report,
+                journal=journal,
+            )  # fmt: skip
         if space is None:
             return path
         return replace(_lift(path, space, whole, loss, held_out, tol), seconds=time.perf_counter() - started)
@@ -119,6 +127,7 @@ def solve_path(
             descent = Descent(
                 objective, loss, strengths, held_out, tol, max_passes, preconditioner, found, report, newton,
                 _pairs(len(group) * shape[0] * shape[1], objective.n_stored // features.dataset.n_features, tuning),
+                journal,
             )  # fmt: skip
             if start is None:
                 known = [_extrapolate(number, strengths, held_out, found) for number in group]
@@ -126,10 +135,21 @@ def solve_path(
             else:
                 begin = start.expand(k, *shape)[group]
             cold = start is None and not any(found)
-            descent.run(group, begin.to(features.device, features.dtype), FIRST_WIDTH if cold else WARM_WIDTH)
-            passes += descent.passes
-    points = tuple(point for point in found if point is not None)
-    path = Path(points, passes, setup, 0.0, {"spectrum": preconditioner.spectrum.summary()})
+            begin = begin.to(features.device, features.dtype)
+            tensors, facts = journal.step(partial(descent.solve, group, begin, FIRST_WIDTH if cold else WARM_WIDTH))
+            points = unpack_points(tensors, strengths, shape, features.device)
+            if points.keys() != set(group):
+                raise UnreadableError("it is not of these strengths")
+            for number, point in points.items():
+                found[number] = point
+            passes += take_count(facts, "passes")
+    path = Path(
+        tuple(point for point in found if point is not None),
+        passes,
+        setup,
+        0.0,
+        {"spectrum": preconditioner.spectrum.summary()},
+    )
     if space is not None:
         path = _lift(path, space, whole, loss, held_out, tol)
     processes.check_weights(path.coef)
@@ -159,7 +179,7 @@ def _lift(path: Path, space: RowSpace, objective: Objective, loss: Loss, held_ou
     for number, (point, value, gap) in enumerate(
         zip(path.points, there.objective.tolist(), gaps.tolist(), strict=True)
     ):
-        moved = replace(point, coef=coef[number], objective=value, gap=gap)
+        moved = replace(point, coef=coef[number].clone(), objective=value, gap=gap)
         fine, was_fine = moved.relative_gap <= tol, point.status is Status.CONVERGED
         status = Status.CONVERGED if fine else Status.STALLED if was_fine else point.status
         lifted.append(replace(moved, status=status))

@@ -45,8 +45,10 @@
     const sum = parts.reduce((a, b) => a + b, 0);
     const bias = model.bias[chosen];
 
-    const shares = panel.loss === "softmax" ? softmax(scores) : null;
-    const order = scores.map((_, k) => k).sort((a, b) => scores[b] - scores[a] || a - b).slice(0, SHOWN);
+    const { probabilities, temperature, thresholds } = panel.weights;
+    const shares = probabilities ? softmax(scores.map((one) => one / (temperature || 1))) : null;
+    const decides = scores.map((one, k) => one - (thresholds ? thresholds[k] : 0));
+    const order = scores.map((_, k) => k).sort((a, b) => decides[b] - decides[a] || a - b).slice(0, SHOWN);
     const [low, high] = [Math.min(...scores), Math.max(...scores)];
     const bars = order.map((k) => C.el("button", {
       type: "button", class: `scorebar${k === chosen ? " chosen" : ""}`, "aria-pressed": String(k === chosen),
@@ -84,7 +86,9 @@
       try {
         const row = C.rawRow(await C.decode(file), panel.weights.shape, panel.weights.range);
         const scores = score(model, row);
-        show(row, scores, scores.indexOf(Math.max(...scores)));
+        const { thresholds } = panel.weights;
+        const decides = scores.map((one, k) => one - (thresholds ? thresholds[k] : 0));
+        show(row, scores, decides.indexOf(Math.max(...decides)));
       } catch (error) {
         answer.replaceChildren(C.el("p", { class: "trouble" }, `${file.name} cannot be read as an image here. Give a PNG or JPEG file.`));
       }

@@ -79,6 +79,8 @@
     const bins = panel.reliability.bins.filter(([n]) => n > 0);
     const most = Math.max(...bins.map(([n]) => n));
     const points = bins.map(([n, sure, right]) => ({ n, x: sure, y: right }));
+    const { before } = panel.reliability;
+    const earlier = before ? before.bins.filter(([n]) => n > 0).map(([, sure, right]) => [sure, right]) : [];
     const share = (value) => C.percent(value, 0);
     const chart = C.chart({
       x: { range: [0, 1], label: "confidence", format: share }, y: { range: [0, 1], label: "accuracy", format: share },
@@ -86,11 +88,13 @@
       tip: (p) => [`${C.count(p.n)} rows`, `confidence ${C.percent(p.x)}`, `accuracy ${C.percent(p.y)}`],
       draw: (pen) => {
         pen.line([[0, 0], [1, 1]], pen.colours.faint, 1, [4, 4]);
+        if (before) pen.line(earlier, pen.colours.second, 1.5, [5, 4]);
         pen.line(points.map((p) => [p.x, p.y]), pen.colours.accent, 1.75);
         for (const p of points) pen.dot(p.x, p.y, 2.5 + 6.5 * Math.sqrt(p.n / most), pen.colours.accent, pen.colours.paper, 1.5);
       },
     });
-    return C.figure("reliability", "Reliability", `Of rows labelled with a certain confidence, how many were right; on the dashed line the two agree. Area: rows. Expected calibration error ${C.percent(panel.reliability.ece)}.`, chart);
+    return C.figure("reliability", "Reliability", `Of rows labelled with a certain confidence, how many were right; on the dashed line the two agree. Area: rows. Expected calibration error ${C.percent(panel.reliability.ece)}${before ? `, before calibration ${C.percent(before.ece)}` : ""}.`,
+      chart, before && C.key([["accent", "calibrated"], ["second", "before calibration"]]));
   };
 
   const mistakes = (panel) => {
