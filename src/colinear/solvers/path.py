@@ -25,12 +25,12 @@ from colinear.losses import LOSSES, Loss
 from colinear.objective import Objective
 from colinear.solvers.arguments import check_scale, check_solve
 from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Report
+from colinear.solvers.diagonal import make_preconditioner
 from colinear.solvers.journal import FORGETFUL, Journal, UnreadableError, take_count, unpack_points
 from colinear.solvers.newton import Newton, suits_newton
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.rowspace import RowSpace, suits_row_space
 from colinear.solvers.solution import Path, PathPoint, Status
-from colinear.solvers.spectrum import Spectrum
 from colinear.solvers.threads import one_thread_if
 from colinear.solvers.tuning import USUAL, Tuning
 
@@ -115,7 +115,7 @@ def solve_path(
         if space is None:
             return path
         return replace(_lift(path, space, whole, loss, held_out, tol), seconds=time.perf_counter() - started)
-    preconditioner = preconditioner or Preconditioner(Spectrum.fit(objective, seed, tuning))
+    preconditioner = preconditioner or make_preconditioner(objective, seed, tuning)
     setup = time.perf_counter() - started
     features = objective.features
     k, shape = len(strengths), (features.n_classes, features.n_features)
@@ -126,7 +126,8 @@ def solve_path(
         for group in _groups(strengths, shape, product, start is not None, tuning):
             descent = Descent(
                 objective, loss, strengths, held_out, tol, max_passes, preconditioner, found, report, newton,
-                _pairs(len(group) * shape[0] * shape[1], objective.n_samples, tuning), journal,
+                _pairs(len(group) * shape[0] * shape[1], objective.n_stored // features.dataset.n_features, tuning),
+                journal,
             )  # fmt: skip
             if start is None:
                 known = [_extrapolate(number, strengths, held_out, found) for number in group]
@@ -199,7 +200,7 @@ def fit_preconditioner(objective: Objective, seed: int = 0, tuning: Tuning = USU
     check_scale(objective)
     objective = _gather_few(objective, tuning)
     few = suits_row_space(objective, tuning)
-    return None if few else Preconditioner(Spectrum.fit(objective, seed, tuning))
+    return None if few else make_preconditioner(objective, seed, tuning)
 
 
 def _gather_few(objective: Objective, tuning: Tuning) -> Objective:
@@ -246,7 +247,10 @@ def _groups(regs: Tensor, shape: tuple[int, int], product: float, started: bool,
 
 
 def _pairs(n_weights: int, n_samples: int, tuning: Tuning) -> int:
-    """Pairs that L-BFGS keeps: up to four times tuning.memory where they cost nothing beside the rows, and fit."""
+    """Pairs that L-BFGS keeps: up to four times tuning.memory where they cost nothing beside the rows, and fit.
+
+    n_samples : as many dense rows as take the time of those that there are.
+    """
     room = tuning.batch_bytes // (16 * n_weights) - 4
     return max(tuning.memory, min(4 * tuning.memory, n_samples // ROWS_OF_A_PAIR, room))
 

@@ -42,15 +42,15 @@ class Preconditioner:
 
         def precondition(gradient: Tensor) -> Tensor:
             inner = gradient @ vectors  # (k, c, r)
-            solved = _divide(inner, bends) @ vectors.mT
+            solved = divide(inner, bends) @ vectors.mT
             if vectors.shape[1] < vectors.shape[0]:
-                solved += _divide(gradient - inner @ vectors.mT, bends[..., -1:])
+                solved += divide(gradient - inner @ vectors.mT, bends[..., -1:])
             return solved
 
         return precondition
 
 
-def _divide(gradient: Tensor, bends: Tensor) -> Tensor:
+def divide(gradient: Tensor, bends: Tensor) -> Tensor:
     """What all classes have in common (k, 1, r) and the rest of a gradient (k, c, r), each by itself."""
     common = gradient.mean(1, keepdim=True)
     rest = (gradient - common) / bends
