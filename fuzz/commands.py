@@ -20,14 +20,14 @@ from fuzz.pictures import FORGED
 
 DATA = (
     "rows.npy", "packed.npz", "pictures", "lists.parquet", "tensors.pt", "split", "parts", "shards", "tables",
-    "rows.svm", "answers.npz", "names.parquet",
+    "rows.svm", "csr.npz", "answers.npz", "names.parquet",
 )  # fmt: skip
 # What stands for good by an option's name; others go by their type. None: the option is left out.
 GOOD: dict[str, tuple[str, ...]] = {
     "data": DATA,
     "thing": (*MODELS, "rows.npy", "pictures", "digits"),
     "model": MODELS,
-    "inputs": ("one.png", "one.jpg", "one.webp", "rows.npy", "shards"),
+    "inputs": ("one.png", "one.jpg", "one.webp", "rows.npy", "shards", "coo.npz"),
     "run": ("run", "exact", "few/try-1"),
     "runs": ("run", "exact"),
     "resume": ("run", "begun", "path", "exact", "few"),

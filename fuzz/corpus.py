@@ -31,7 +31,8 @@ CHEAP = ("--loss", "softmax", "--max-passes", "5")
 CHEAP_SGD = ("--solver", "sgd", "--steps", "6", "--candidates", "2", "--batch-size", "4")
 TABLES = (
     "rows.npy", "double.npy", "bytes.npy", "half.npy", "big.npy", "stored.npz", "packed.npz", "text.npz", "tensors.pt",
-    "old.pth", "tensors.safetensors", "lists.parquet", "columns.parquet", "rows.svm", "answers.npz", "names.parquet",
+    "old.pth", "tensors.safetensors", "lists.parquet", "columns.parquet", "rows.svm",
+    "thin.svm", "csr.npz", "csc.npz", "coo.npz", "answers.npz", "names.parquet",
 )  # fmt: skip
 PICTURES = ("one.png", "grey16.png", "palette.png", "one.jpg", "one.bmp", "one.webp")
 FOLDERS = ("pictures", "split", "parts", "shards", "tables")
@@ -163,6 +164,30 @@ def _write_columns(folder: Path, rows: np.ndarray, labels: np.ndarray) -> None:
         f"{y} " + " ".join(f"{n + 1}:{v:.4g}" for n, v in enumerate(row)) for row, y in zip(rows, labels, strict=True)
     )
     (folder / "rows.svm").write_text("\n".join(lines) + "\n")
+    _write_sparse(folder, rows, labels)
+
+
+def _write_sparse(folder: Path, rows: np.ndarray, labels: np.ndarray) -> None:
+    """Two values a row in 40 columns, as text and as `scipy.sparse.save_npz` lays them out, labels inside."""
+    place = np.arange(2 * ROWS)
+    columns = (place % 2 * 20 + np.repeat(labels, 2) * 6 + place % 5).astype(np.int32)
+    values, bounds = rows.reshape(-1)[: 2 * ROWS], np.arange(0, 2 * ROWS + 1, 2, dtype=np.int32)
+    lines = (
+        f"{y} " + " ".join(f"{columns[n] + 1}:{values[n]:.4g}" for n in (2 * row, 2 * row + 1))
+        for row, y in enumerate(labels)
+    )
+    (folder / "thin.svm").write_text("\n".join(lines) + "\n")
+    order = np.argsort(columns, kind="stable")
+    ends = np.searchsorted(columns[order], np.arange(41)).astype(np.int32)
+    kinds = {
+        "csr": {"indices": columns, "indptr": bounds, "data": values},
+        "csc": {"indices": (order // 2).astype(np.int32), "indptr": ends, "data": values[order]},
+        "coo": {"row": (place // 2).astype(np.int32), "col": columns, "data": values},
+    }
+    for kind, parts in kinds.items():
+        members = {**parts, "format": np.array(kind.encode()), "shape": np.array([ROWS, 40]), "y": labels}
+        packed = write_zip([(f"{name}.npy", _npy(np.asarray(part))) for name, part in members.items()], 8)
+        (folder / f"{kind}.npz").write_bytes(packed)
 
 
 def _write_pictures(folder: Path, generator: np.random.Generator) -> None:

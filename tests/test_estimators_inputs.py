@@ -200,8 +200,8 @@ def test_predictions_refuse_the_same_containers(model: SoftmaxClassifier) -> Non
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (csr_array(X), "features must be dense; got sparse csr_array. Pass X.toarray()"),
-        (torch.from_numpy(X).to_sparse(), "features must be dense"),
+        (csr_array(X * 1j), "Complex data not supported"),
+        (csr_array((3, 0)), "Found array with 0 feature(s) (shape=(3, 0))"),
         (X[0], "features must have shape (n_samples, n_features); got (4,). Reshape your data"),
         (X.reshape(150, 2, 2), "got (150, 2, 2). Reshape your data"),
         (X[:0], "Found array with 0 sample(s) (shape=(0, 4)) while a minimum of 1 is required."),
@@ -213,8 +213,8 @@ def test_predictions_refuse_the_same_containers(model: SoftmaxClassifier) -> Non
         (pl.DataFrame({"w": X[:, 0], "colour": ["red"] * 150}), "features must be numbers; column 'colour' is"),
     ],
     ids=[
-        "sparse",
-        "torch sparse",
+        "sparse complex",
+        "sparse without columns",
         "1-d",
         "3-d",
         "no rows",

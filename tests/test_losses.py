@@ -498,3 +498,11 @@ def test_newtons_view_of_a_classwise_loss_is_its_own(
     assert slope(0.0) == pytest.approx((float((slopes * change).sum()), bend), rel=1e-11, abs=1e-11)
     there = float((curved.value_and_slopes(scores[0] + 0.7 * change)[1] * change).sum())
     assert slope(0.7)[0] == pytest.approx(there, rel=1e-11, abs=1e-11)
+
+
+@pytest.mark.parametrize(("dtype", "lead"), [(torch.float32, 20.0), (torch.float64, 40.0)])
+def test_a_small_loss_of_the_softmax_keeps_its_digits(dtype: torch.dtype, lead: float) -> None:
+    """log(1 + small) of the sum itself would be 0."""
+    scores = torch.tensor([[[lead], [0.0], [1.0]]], dtype=dtype)
+    loss = float(evaluate(Softmax(), scores, torch.tensor([0]))[0])
+    assert loss == pytest.approx(math.log1p(math.exp(-lead) + math.exp(1 - lead)), rel=1e-6)

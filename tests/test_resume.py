@@ -212,7 +212,7 @@ def test_shares_and_counts_that_cannot_be_are_refused(
             name = f"checkpoints/softmax-{number}.safetensors"
             parts = checkpoints.read(name)
             assert parts is not None
-            for key in parts[0].keys() & {"shares", "correct", "weights"}:
+            for key in parts[0].keys() & {"accuracies", "correct", "weights"}:
                 for wrong in (-1.0, 1e9, float("nan")):
                     if (key, wrong) == ("weights", 1e9):
                         continue  # no more wrong than any other number of rows

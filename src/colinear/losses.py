@@ -69,11 +69,17 @@ class Softmax(SmoothLoss):
 
     def _probabilities_(self, scores: Tensor, labels: Tensor) -> Tensor:
         """Turn scores into probabilities in place; return the losses (k, n)."""
+        truth, flat = truth_in(labels, scores), flatten_classes(scores)
         scores -= scores.amax(1, keepdim=True)
-        right = flatten_classes(scores).index_select(1, truth_in(labels, scores))  # (k, n), score of the true class
-        total = scores.exp_().sum(1, keepdim=True)  # (k, 1, n)
-        scores /= total
-        return total.squeeze(1).log_() - right
+        right = flat.index_select(1, truth)  # (k, n), score of the true class
+        own = right.exp()
+        scores.exp_()
+        flat.index_fill_(1, truth, 0)
+        others = scores.sum(1)
+        flat.index_copy_(1, truth, own)
+        scores /= (others + own).unsqueeze(1)
+        # where the true class has the largest score, own = 1: what the others add keeps its digits however small it is
+        return others.add_(own.sub_(1)).log1p_() - right
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from colinear.checks import InputError, check_choice, check_features, check_fini
 from colinear.datasets.answers import decide
 from colinear.datasets.base import LABEL_KINDS, Dataset, ImageShape
 from colinear.datasets.features import Scaling
+from colinear.datasets.sparse import SparseMatrix
 from colinear.metrics.metric import Sees
 from colinear.modelfile import encode, read
 from colinear.outputs import save_whole
@@ -28,6 +29,7 @@ from colinear.texts import shown
 # column stays float32 and 1e7 +- 1 does not; CIFAR-10 is 40 times below.
 ROUNDING_SHOWS = 1e-4
 MOST_ROWS = 1024
+Rows = Tensor | SparseMatrix  # raw ones
 HEADER = ("class_names", "image_shape", "value_range", "provenance", "label_kind")  # what a file has beside tensors
 Link = Literal["softmax", "sigmoid"]
 LINKS = get_args(Link)
@@ -111,7 +113,7 @@ class LinearModel:
         value_range: float = 1.0,
         provenance: dict[str, Any] | None = None,
         *,
-        rows: Tensor | None = None,
+        rows: Rows | None = None,
         label_kind: str | None = None,
         link: Link | None = None,
         many: bool = False,
@@ -143,17 +145,19 @@ class LinearModel:
         """Name of the loss it was trained with, 'unknown' if the file does not say."""
         return str(self.provenance.get("loss", "unknown"))
 
-    def scores(self, features: Tensor) -> Tensor:
-        """Scores (n, c) of raw features (n, d): uint8, float32 or float64.
+    def scores(self, features: Rows) -> Tensor:
+        """Scores (n, c) of raw features (n, d): uint8, float32 or float64, or a `SparseMatrix`.
 
         They are computed in float64, and are float64, if the weights or the features are; else in float32.
         Raises   `InputError` on NaN or infinity in the features, and for scores beyond the type's range.
         """
-        check_finite(check_features(features, self.n_features))
+        check_features(features, self.n_features)
+        if isinstance(features, Tensor):
+            check_finite(features)
         weight, bias = self.weight, self.bias
         if features.dtype == torch.float64:  # rounding them to float32 would lose what they hold
             weight, bias = weight.double(), bias.double()
-        scores = torch.addmm(bias, features.to(weight.device, weight.dtype), weight.mT)
+        scores = _affine(features.to(weight.device, weight.dtype), weight, bias)
         finite = torch.isfinite(scores).all(1)
         if not bool(finite.all()):
             raise InputError(
@@ -205,11 +209,11 @@ class LinearModel:
             weight, bias = weight / self.temperature, bias / self.temperature
         return replace(self, weight=weight, bias=bias, temperature=None, thresholds=None)
 
-    def predict(self, features: Tensor) -> Tensor:
+    def predict(self, features: Rows) -> Tensor:
         """Class indices (n,) int64; where rows may have many classes (n, c) int8, 1 for each."""
         return self.decide(self.scores(features))
 
-    def predict_proba(self, features: Tensor) -> Tensor:
+    def predict_proba(self, features: Rows) -> Tensor:
         """Probabilities (n, c), see `to_probabilities`.
 
         Raises for a hinge model without a temperature, whose scores are no log-probabilities.
@@ -264,25 +268,33 @@ def divide_by_sum(scores: Tensor) -> Tensor:
     return torch.nn.functional.logsigmoid(scores).softmax(1)
 
 
-def rounding_shows(weight: Tensor, bias: Tensor, rows: Tensor) -> bool:
+def rounding_shows(weight: Tensor, bias: Tensor, rows: Rows) -> bool:
     """Whether float32 moves a score of `rows` (n, d) by more than 1e-4 of the spread of the class's scores.
 
     weight : (c, d), bias : (c,), float64. What all classes share decides nothing and is left out of the spread. A
     single row is the difference of two classes, and counts as it is.
     """
     rows = rows.to(weight.device)
-    exact = torch.addmm(bias, rows.double(), weight.mT)  # (n, c)
-    moved = torch.addmm(bias.float(), rows.float(), weight.float().mT).double().sub(exact).abs().amax()
+    exact = _affine(rows.to(dtype=torch.float64), weight, bias)  # (n, c)
+    moved = _affine(rows.to(dtype=torch.float32), weight.float(), bias.float()).double().sub(exact).abs().amax()
     if len(weight) > 1:
         exact = exact - exact.mean(1, keepdim=True)
     spread = exact.std(0, correction=0).amax()
     return not bool(moved <= ROUNDING_SHOWS * spread)  # also where float32 overflows
 
 
-def some_rows(dataset: Dataset) -> Tensor:
+def some_rows(dataset: Dataset) -> Rows:
     """Up to 1,024 raw rows of `dataset`, evenly spaced: those that `rounding_shows` is asked about."""
     step = max(1, -(-dataset.n_samples // MOST_ROWS))
-    return dataset.take(torch.arange(0, dataset.n_samples, step, device=dataset.labels.device))
+    rows = torch.arange(0, dataset.n_samples, step, device=dataset.labels.device)
+    return dataset.stored(rows) if dataset.layout == torch.sparse_csr else dataset.take(rows)
+
+
+def _affine(rows: Rows, weight: Tensor, bias: Tensor) -> Tensor:
+    """rows weight^T + bias, (n, c)."""
+    if isinstance(rows, SparseMatrix):
+        return rows.times(weight.mT.contiguous()) + bias
+    return torch.addmm(bias, rows, weight.mT)
 
 
 def _as_tuple(name: str, values: Any) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from colinear.checks import MOST_SEED, InputError
@@ -17,8 +18,9 @@ from colinear.datasets import ArrayDataset, Dataset, match_classes, open_dataset
 from colinear.datasets.blocks import in_memory
 from colinear.datasets.features import CHUNK_ROWS
 from colinear.datasets.shards import open_shard_features
+from colinear.datasets.sparse import SparseMatrix
 from colinear.datasets.splits import open_unseen
-from colinear.datasets.tables import open_features
+from colinear.datasets.tables import SPARSE, open_features
 from colinear.export import FORMATS, export_model
 from colinear.export.graph import PIXEL_RANGE
 from colinear.metrics import METRICS
@@ -30,6 +32,7 @@ from colinear.search.score import measure_model, rank_classes, score_test
 from colinear.texts import printable, shorten
 
 CLASSES_SHOWN = 30
+CHECKED_VALUES = 1 << 25  # other programs take dense rows only: 128 MiB of float32
 KINDS = {"onnx": ONNX, "sklearn": PICKLE, "numpy": ARRAYS, "csv": TABLE}
 
 
@@ -169,18 +172,20 @@ def _predictions(model: LinearModel, inputs: list[Path], top: int) -> Iterator[d
                 yield {"input": str(path), "row": first + row if is_table else None, **named, "top": ranked}
 
 
-def _chunks(model: LinearModel, path: Path) -> Iterator[tuple[int, Tensor, bool]]:
+def _chunks(model: LinearModel, path: Path) -> Iterator[tuple[int, Tensor | SparseMatrix, bool]]:
     """(number of the first row, raw rows, whether they are rows of a table)."""
-    if path.suffix.lower() == ".npy" or path.is_dir():
+    if path.suffix.lower() in (".npy", *SPARSE) or path.is_dir():
         features = open_shard_features(path) if path.is_dir() else open_features(path)
         if features.shape[1] != model.n_features:
             raise InputError(f"{path} must have {model.n_features} columns, as the model; it has {features.shape[1]}.")
         for start in range(0, len(features), CHUNK_ROWS):
-            yield start, in_memory(features[start : start + CHUNK_ROWS]), True
+            part = features[start : start + CHUNK_ROWS]
+            yield start, part if isinstance(part, SparseMatrix) else in_memory(part), True
         return
     if model.image_shape is None:
         raise InputError(
-            f"this model takes rows of {model.n_features} features, no images; got {path}. Give a .npy file."
+            f"this model takes rows of {model.n_features} features, no images; got {path}. Give a .npy file, or a "
+            "sparse .npz or .svm."
         )
     if model.value_range > PIXEL_RANGE:
         raise InputError(
@@ -204,6 +209,12 @@ def _fitting(dataset: Dataset, model: LinearModel) -> Dataset:
     return dataset
 
 
+def _most_checked(dataset: Dataset) -> int:
+    """How many rows an export is checked on: all, of sparse ones as many as make `CHECKED_VALUES` when dense."""
+    sparse = dataset.layout == torch.sparse_csr
+    return min(dataset.n_samples, max(1, CHECKED_VALUES // dataset.n_features)) if sparse else dataset.n_samples
+
+
 def run_export(
     model_file: Path,
     to: str,
@@ -223,7 +234,7 @@ def run_export(
     if data is not None:
         with Transfer(output) as transfer:
             dataset = open_dataset(data, data_dir, part=None, label=label, progress=transfer)
-        rows = dataset.take(slice(0, dataset.n_samples))
+        rows = dataset.take(slice(0, _most_checked(dataset)))
     exported = export_model(model, target, to, rows=rows)
     output.say_path(f"Wrote {exported.path} ({exported.path.stat().st_size:,} bytes).")
     if exported.checked:

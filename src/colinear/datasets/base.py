@@ -18,6 +18,7 @@ from torch import Tensor
 
 from colinear.checks import InputError, check_features, check_targets
 from colinear.datasets.blocks import Matrix, in_memory
+from colinear.datasets.sparse import SparseMatrix
 
 ImageShape = tuple[int, int, int]  # channels, height, width
 LABEL_KINDS = ("int", "bool", "text")
@@ -52,8 +53,17 @@ class Dataset(Protocol):
         """Raw features (len(rows), n_features) of the given rows, in their stored dtype."""
         ...
 
+    @property
+    def layout(self) -> torch.layout:
+        """`torch.strided`, or `torch.sparse_csr` for rows that are nearly all zeros."""
+        ...
+
+    def stored(self, rows: slice | Tensor) -> SparseMatrix:
+        """The same rows as `take` of a sparse dataset, as they are stored."""
+        ...
+
     def subset(self, rows: slice | Tensor) -> Dataset:
-        """The dataset of these rows only, without copying features."""
+        """The dataset of these rows only, without copying features unless they are sparse."""
         ...
 
     def to(self, device: torch.device) -> Dataset:
@@ -68,6 +78,15 @@ class Dataset(Protocol):
 
 class Counted:
     """What every kind of dataset says of itself by its rows and names."""
+
+    @property
+    def layout(self) -> torch.layout:
+        """How rows are stored: `torch.strided`, or `torch.sparse_csr` if `stored` gives a `SparseMatrix`."""
+        return torch.strided
+
+    def stored(self, rows: slice | Tensor) -> SparseMatrix:
+        """Raw features of the given rows of a sparse dataset, as they are stored."""
+        raise InputError("these rows are dense: take() them.")
 
     @property
     def n_samples(self: Dataset) -> int:
@@ -86,7 +105,8 @@ class Counted:
 class ArrayDataset(Counted):
     """A dataset over one matrix, in memory or memory-mapped.
 
-    features : (n, d) uint8, float32 or float64: a tensor, or `Blocks` of several one below the other.
+    features : (n, d) uint8, float32 or float64: a tensor, `Blocks` of several one below the other, or a `SparseMatrix`
+        of float32 or float64, of which a subset is a copy.
     labels : (n,) int64 in [0, len(class_names)), or an answer for each class, (n, c) int8; see `answers`.
     image_shape : (channels, height, width) with product d if rows are images, else None.
     value_range : what raw values are divided by before training: 255 for uint8 images, 16 for digits, else 1.
@@ -139,7 +159,18 @@ class ArrayDataset(Counted):
     def dtype(self) -> torch.dtype:
         return self.features.dtype
 
+    @property
+    def layout(self) -> torch.layout:
+        return torch.sparse_csr if isinstance(self.features, SparseMatrix) else torch.strided
+
+    def stored(self, rows: slice | Tensor) -> SparseMatrix:
+        if not isinstance(self.features, SparseMatrix):
+            return super().stored(rows)
+        return self.features[rows] if isinstance(rows, slice) else self.features.index_select(0, rows)
+
     def take(self, rows: slice | Tensor) -> Tensor:
+        if isinstance(self.features, SparseMatrix):
+            return self.stored(rows).dense()
         if self.rows is not None:
             rows = self.rows[rows]
         elif isinstance(rows, slice):
@@ -150,6 +181,8 @@ class ArrayDataset(Counted):
         if isinstance(rows, Tensor) and rows.dtype == torch.bool:
             rows = rows.nonzero().squeeze(1)
         labels, weights = self.labels[rows], None if self.sample_weight is None else self.sample_weight[rows]
+        if isinstance(self.features, SparseMatrix):  # rows out of order would be sorted out by every pass
+            return replace(self, features=self.stored(rows), labels=labels, sample_weight=weights)
         if self.rows is not None:
             rows = self.rows[rows]
         elif isinstance(rows, slice):
@@ -186,7 +219,13 @@ def fingerprint(dataset: Dataset) -> str:
     digest.update(dataset.labels.cpu().contiguous().numpy().tobytes())
     step = max(1, -(-dataset.n_samples // FINGERPRINT_ROWS))
     rows = torch.arange(0, dataset.n_samples, step, device=dataset.labels.device)
-    digest.update(dataset.take(rows).cpu().contiguous().numpy().tobytes())
+    if dataset.layout == torch.sparse_csr:
+        held = dataset.stored(rows)
+        parts = [held.starts.long(), held.columns.long(), held.values]
+    else:
+        parts = [dataset.take(rows)]
+    for part in parts:
+        digest.update(part.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

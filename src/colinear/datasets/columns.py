@@ -1,4 +1,4 @@
-"""Column files and sparse text: Parquet and svmlight to a dense matrix and a label column."""
+"""Column files and sparse text: Parquet and svmlight to a matrix and a label column."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colinear.checks import InputError
-from colinear.datasets.doors import check_claim, check_file, check_memory, check_room, guarded
+from colinear.datasets.doors import check_claim, check_file, check_memory, guarded
 from colinear.datasets.labels import RawLabels
+from colinear.datasets.sparse import SparseMatrix
+from colinear.datasets.sparsefiles import check_size
 from colinear.texts import listed, shorten, shown_path
 
 EXACT = 2**24  # whole numbers up to this size are float32 numbers
 LABEL_COLUMNS = ("label", "labels", "y", "target", "class")
 LISTS = ("list<", "large_list<", "fixed_size_list<")  # as pyarrow writes their types
-DENSE_BYTES = 8 << 30  # a sparse file that needs more than this as a dense matrix is not for this program
+SPARSE_UP_TO = 0.25  # share of values that are not 0 up to which they, their places and both once more take less memory
 
 
 def read_parquet(path: Path, label: str | None, weight: str | None = None) -> tuple[NDArray[Any], RawLabels]:
@@ -197,19 +199,20 @@ def needs_float64(values: NDArray[Any]) -> bool:
     return int(values.max()) > EXACT or int(values.min()) < -EXACT
 
 
-def read_svmlight(path: Path, label: str | None, weight: str | None = None) -> tuple[NDArray[Any], RawLabels]:
-    """Return (features float32 (n, d), labels); index 0 or 1 first, as scikit-learn's `zero_based="auto"` finds."""
+def read_svmlight(
+    path: Path, label: str | None, weight: str | None = None
+) -> tuple[NDArray[Any] | SparseMatrix, RawLabels]:
+    """Return (features float32 (n, d), labels); index 0 or 1 first, as scikit-learn's `zero_based="auto"` finds.
+
+    They are a `SparseMatrix` if at most `SPARSE_UP_TO` of them are not 0.
+    """
     if label is not None:
         raise InputError(f"{shown_path(path)}: svmlight text has its labels first in each line; leave --label out.")
     from sklearn.datasets import load_svmlight_file  # a second to import, for this format alone
 
     sparse, labels = load_svmlight_file(str(path), dtype=np.float32)
-    needed = 4 * sparse.shape[0] * sparse.shape[1]
-    what = f"{sparse.shape[0]} x {sparse.shape[1]} values, made dense,"
-    check_room(path, needed, check_file(path), what)
-    if needed > DENSE_BYTES:
-        raise InputError(
-            f"{shown_path(path)}: {what} takes {needed / 2**30:.0f} GiB; at most {DENSE_BYTES >> 30} GiB are read. "
-            "Reduce its features first."
-        )
+    n, d = sparse.shape
+    check_size(path, n, d)
+    if sparse.nnz <= SPARSE_UP_TO * n * d:
+        return SparseMatrix.from_scipy(sparse, what=f"features of {shown_path(path)}"), labels
     return sparse.toarray(), labels

@@ -30,6 +30,7 @@ from colinear.datasets.doors import as_path, check_file, check_memory, reading
 from colinear.datasets.labels import RawLabels, encode_labels, kind_of_labels, match_classes
 from colinear.datasets.manylabels import renumber
 from colinear.datasets.shardfiles import find_labels, find_shards
+from colinear.datasets.sparse import SparseMatrix
 from colinear.datasets.tables import as_features, find_reader
 from colinear.texts import clean_name, shorten, shown_path
 
@@ -48,6 +49,8 @@ class _Shard:
     @property
     def copied(self) -> int:
         """Bytes of memory that the rows take, 0 where they are memory-mapped."""
+        if isinstance(self.matrix, SparseMatrix):
+            return 2 * self.matrix.nbytes  # and once more when they are joined
         held = self.matrix.parts[0] if isinstance(self.matrix, Blocks) else self.matrix
         as_stored = self.stored == str(held.dtype) and self.file.suffix.lower() not in COPIED
         return 0 if as_stored else held.numel() * held.itemsize
@@ -144,7 +147,9 @@ def _open(file: Path, place: Path | None, label: str | None) -> _Shard:
         labels = None if values is None else _encode(values, file, len(matrix))
     if place is not None:
         labels = _read_labels(place, file, len(matrix))
-    return _Shard(file, shorten(raw.dtype if isinstance(raw, Tensor) else f"torch.{raw.dtype}"), matrix, labels)
+    return _Shard(
+        file, shorten(raw.dtype if isinstance(raw, Tensor | SparseMatrix) else f"torch.{raw.dtype}"), matrix, labels
+    )
 
 
 def _read_labels(place: Path, path: Path, n_rows: int) -> tuple[Tensor, tuple[str, ...], str]:

@@ -24,12 +24,16 @@ from colinear.datasets.columns import needs_float64, read_parquet, read_svmlight
 from colinear.datasets.doors import as_path, check_claim, check_file, check_memory, reading
 from colinear.datasets.labels import RawLabels, encode_labels, kind_of_labels, match_classes
 from colinear.datasets.manylabels import MARK
+from colinear.datasets.sparse import SparseMatrix
+from colinear.datasets.sparsefiles import read_sparse
 from colinear.datasets.weights import read_column
 from colinear.texts import clean_name, shorten, shown_path
 
-RawFeatures = Tensor | NDArray[Any]
+RawFeatures = Tensor | NDArray[Any] | SparseMatrix
 CHECK_ROWS = 8192
 NAME_BYTES = 32  # of memory for a byte of text, where names have one letter
+SVMLIGHT = (".svm", ".svmlight", ".libsvm", ".txt")
+SPARSE = (".npz", *SVMLIGHT)  # of rows without labels
 
 
 def load_table(path: str | Path, *, label: str | None = None, weight: str | None = None) -> ArrayDataset:
@@ -40,9 +44,11 @@ def load_table(path: str | Path, *, label: str | None = None, weight: str | None
         features -> labels of its name, <name>_labels.npy, labels.npy or y.npy.
     .npz, .pt, .pth, .safetensors : arrays under X, x, features, embeddings or data, and labels under `label`,
         else y, labels, targets, ...
+    .npz of scipy.sparse.save_npz : the CSR, CSC or COO matrix, kept sparse; labels in the same archive, or else as
+        those of a .npy file.
     .parquet : one column of lists, or every numeric column; labels in the column `label`, else label, labels,
         y, target or class. Needs pyarrow.
-    .svm, .svmlight, .libsvm, .txt : svmlight text, made dense float32.
+    .svm, .svmlight, .libsvm, .txt : svmlight text, float32; kept sparse if at most a quarter of the values is not 0.
     weight : the column or key that says what each row counts, of .parquet, .npz, .pt, .pth and .safetensors.
     Features stay uint8, float32 or float64; float16 and bfloat16 stay as they are stored, and rows of them are read as
     float32; booleans and other integers become float32, or float64 where a whole number is beyond 2^24 in size. Labels
@@ -69,19 +75,32 @@ def load_table(path: str | Path, *, label: str | None = None, weight: str | None
 
 
 def load_features(path: str | Path) -> Tensor:
-    """Return only the matrix (n, d) of a `.npy` file, memory-mapped, for rows that have no labels."""
+    """Return only the matrix (n, d) of a `.npy` file, memory-mapped, for rows that have no labels.
+
+    A file of `open_features` whose rows are sparse is made dense.
+    """
     path = as_path(path)
     matrix = open_features(path)
+    if isinstance(matrix, SparseMatrix):
+        check_memory(path, matrix.dtype.itemsize * len(matrix) * matrix.width, "the matrix, made dense,")
     if isinstance(matrix, Blocks):
         check_memory(path, 4 * len(matrix) * matrix.shape[1], "the matrix as float32")
     return in_memory(matrix)
 
 
 def open_features(path: Path) -> Matrix:
-    """`load_features`, with half precision left as it is stored."""
+    """Only the matrix (n, d) of a `.npy` file, half precision left as it is stored, or the rows of a sparse file."""
     check_file(path)
-    with reading(path, ".npy"):
-        return as_features(open_npy(path), path)
+    ending = path.suffix.lower()
+    with reading(path, ending if ending in SPARSE else ".npy"):
+        if ending == ".npz":
+            found = read_sparse(path, None)
+            if found is None:
+                raise InputError(
+                    f"{shown_path(path)} must be a file of scipy.sparse.save_npz. Give other rows as .npy."
+                )
+            return found[0]
+        return as_features(read_svmlight(path, None)[0] if ending in SPARSE else open_npy(path), path)
 
 
 def find_table_parts(folder: Path) -> dict[str, tuple[Path, Path]]:
@@ -114,6 +133,8 @@ def as_features(raw: RawFeatures, path: Path, held: int | None = None) -> Matrix
     held : bytes of the file or files that announce it; default the size of `path`.
     """
     what = f"features of {shown_path(path)}"
+    if isinstance(raw, SparseMatrix):
+        return raw
     stored = plain_tensor(raw, what) if isinstance(raw, Tensor) else _from_numpy(raw, path, what)
     kept = stored.dtype in (torch.uint8, torch.float32, torch.float64, *HALVES)
     needed = stored.numel() * (stored.itemsize if kept else 4)
@@ -152,12 +173,12 @@ def find_reader(path: Path) -> Reader:
     """What gives features and labels of a file, from the names of its labels and of its weights, which are neither."""
     readers: dict[str, Reader] = {
         ".npy": _read_npy,
-        ".npz": read_npz,
+        ".npz": _read_npz,
         ".pt": read_torch,
         ".pth": read_torch,
         ".safetensors": read_safetensors,
         ".parquet": read_parquet,
-        **dict.fromkeys((".svm", ".svmlight", ".libsvm", ".txt"), read_svmlight),
+        **dict.fromkeys(SVMLIGHT, read_svmlight),
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -180,6 +201,14 @@ def _read_names(path: Path) -> list[list[str]]:
     lines = lines[:-1] if not lines[-1] else lines
     mark = MARK if any(MARK in line for line in lines) else None
     return [line.split(mark) for line in lines]
+
+
+def _read_npz(path: Path, label: str | None, weight: str | None) -> tuple[RawFeatures, RawLabels]:
+    found = read_sparse(path, label)
+    if found is None:
+        return read_npz(path, label, weight)
+    matrix, labels = found
+    return matrix, np.asarray(open_npy(_labels_beside(path, label))) if labels is None else labels
 
 
 def _labels_beside(path: Path, label: str | None) -> Path:

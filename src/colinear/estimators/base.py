@@ -65,6 +65,12 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     _wide: bool  # whether scores are summed in float64 whatever the rows are
     _path: dict[str, Any]
 
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn is told: sparse rows are taken."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Scores (n, c) of each class; for two classes their difference (n,), > 0 where the second wins.
 
@@ -105,7 +111,8 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             part = scores[0].mT + intercept  # (b, c)
             out[where] = part.cpu()
             if not bool(torch.isfinite(out[where]).all()):
-                check_finite(rows[where], "features", where.start)
+                if isinstance(rows, Tensor):  # sparse ones were looked at
+                    check_finite(rows[where], "features", where.start)
                 raise InputError(
                     f"scores of rows {where.start} to {where.stop - 1} are beyond {str(given).removeprefix('torch.')}: "
                     "features are too large for these weights. Predict for rows like those of fit, or scale both."

@@ -14,6 +14,7 @@ from torch import Tensor
 from colinear.checks import InputError, check_number, open_device
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.features import CHUNK_ROWS, Features, Scaling, fit_scaling
+from colinear.datasets.sparse import SparseMatrix
 from colinear.losses import LOSSES
 from colinear.model import rounding_shows, some_rows
 from colinear.objective import Objective
@@ -25,7 +26,7 @@ WHOLE = ("passes", "setup_seconds", "seconds", "details")  # of a `Path`, after 
 SGD_AVERAGING = 0.5  # the second half of the iterates is averaged
 
 
-def pick_device(device: Any, rows: Tensor) -> torch.device:
+def pick_device(device: Any, rows: Tensor | SparseMatrix) -> torch.device:
     """None is where the rows are; 'auto' a CUDA GPU if there is one; else PyTorch's name for a device."""
     if device is None:
         return rows.device
@@ -57,7 +58,7 @@ class Fit:
     @classmethod
     def prepare(
         cls,
-        rows: Tensor,
+        rows: Tensor | SparseMatrix,
         codes: Tensor,
         n_classes: int,
         weights: Tensor | None,
@@ -118,7 +119,7 @@ class Fit:
     def needs_float64(self, weight: Tensor, intercept: Tensor) -> bool:
         """Whether scores of such rows have to be summed in float64 although the rows are narrower."""
         data = self.objective.features.dataset
-        return data.dtype == torch.float64 or rounding_shows(weight, intercept, some_rows(data).cpu())
+        return data.dtype == torch.float64 or rounding_shows(weight, intercept, some_rows(data).to(torch.device("cpu")))
 
     def run_sgd(
         self, reg: float, passes: int, batch_size: int, learning_rate: float | None, seed: int, start: Tensor | None
@@ -133,8 +134,10 @@ class Fit:
         if self.objective.row_weights is not None:
             raise InputError("solver='sgd' draws rows evenly and takes no weights. Use solver='exact'.")
         if learning_rate is None:
-            rows = features.gather(sample_rows(features.n_samples, CHUNK_ROWS, seed, features.device))
-            learning_rate = 1.0 / max(max(1.0, loss.steepest) * float(rows.square().sum(1).mean()) + 2 * reg, 1e-30)
+            rows = sample_rows(features.n_samples, CHUNK_ROWS, seed, features.device)
+            learning_rate = 1.0 / max(
+                max(1.0, loss.steepest) * float(features.squared_distances(rows).mean()) + 2 * reg, 1e-30
+            )
         rate = torch.tensor([check_number("learning_rate", learning_rate, above=0)], dtype=torch.float64)
         steps = math.ceil(passes * features.n_samples / batch_size)
         sgd = SGD(steps, batch_size, schedule="cosine", averaging=SGD_AVERAGING)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from colinear.checks import InputError
 from colinear.datasets.labels import encode_labels
+from colinear.datasets.sparse import SparseMatrix
 
 PLAIN = "biuU"  # booleans, whole numbers, text: one-dimensional labels of these kinds need no further look
 KEPT = (torch.uint8, torch.float32, torch.float64)  # computed in float32, float32 and float64
@@ -49,24 +50,24 @@ def unwrap(values: Any, what: str) -> Any:
     return values
 
 
-def as_matrix(X: Any) -> Tensor:
+def as_matrix(X: Any) -> Tensor | SparseMatrix:
     """Return rows as a tensor (n, d) of uint8, float32 or float64, sharing memory where their layout allows it.
 
-    X : numpy array or memory map, torch tensor on any device, pandas or polars frame, or nested lists.
+    X : numpy array or memory map, torch tensor on any device, pandas or polars frame, or nested lists; a sparse matrix
+    or array of scipy or a sparse torch tensor, which become a `SparseMatrix` of float32 or float64 (canonical CSR is
+    shared).
     float16 and bfloat16 become float32; integers wider than 8 bits, booleans and numbers in objects float64.
-    Values are not looked at: solvers and predictions check by chunk that they are finite.
-    Raises   `InputError` for sparse, masked, lazy, complex, empty or text input and for other than two dimensions.
+    Values of dense rows are not looked at: solvers and predictions check by chunk that they are finite.
+    Raises   `InputError` for masked, lazy, complex, empty or text input and for other than two dimensions.
 
     >>> as_matrix([[1, 2]])
     tensor([[1., 2.]], dtype=torch.float64)
     """
     X = unwrap(X, "features")
     if issparse(X) or (isinstance(X, Tensor) and X.layout != torch.strided):
-        raise InputError(
-            f"features must be dense; got sparse {type(X).__name__}. Pass X.toarray(), or reduce its columns "
-            "first (TruncatedSVD)."
-        )
-    matrix = _from_tensor(X) if isinstance(X, Tensor) else _from_array(X)
+        matrix: Tensor | SparseMatrix = _from_sparse(X)
+    else:
+        matrix = _from_tensor(X) if isinstance(X, Tensor) else _from_array(X)
     if matrix.ndim != 2:
         raise InputError(
             f"features must have shape (n_samples, n_features); got {tuple(matrix.shape)}. Reshape your data: "
@@ -78,6 +79,30 @@ def as_matrix(X: Any) -> Tensor:
                 f"Found array with 0 {what}(s) (shape={tuple(matrix.shape)}) while a minimum of 1 is required."
             )
     return matrix
+
+
+def _from_sparse(X: Any) -> Tensor | SparseMatrix:
+    if X.ndim != 2 or 0 in X.shape:
+        return torch.empty(X.shape)  # of shape alone, which is refused as that of any rows
+    if isinstance(X, Tensor):
+        X = X.detach()
+        if X.layout == torch.sparse_csr:
+            starts, columns, values = X.crow_indices(), X.col_indices(), X.values()
+        else:
+            X = X.to_sparse_coo().coalesce()  # in the order of rows; torch warns of its CSR tensors
+            counts, columns, values = torch.bincount(X.indices()[0], minlength=len(X)), X.indices()[1], X.values()
+            starts = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+    else:
+        X = X.tocsr()
+        starts, columns, values = X.indptr, X.indices, X.data
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind not in "biufc":
+            raise InputError(f"features must be numbers; got a sparse matrix of {values.dtype}. Convert it to float.")
+        values = torch.from_numpy(np.ascontiguousarray(values, values.dtype.newbyteorder("=")))
+    if values.dtype not in (torch.float32, torch.float64):
+        values = _from_tensor(values)
+        values = values.float() if values.dtype == torch.uint8 else values
+    return SparseMatrix.checked(starts, columns, values, X.shape[1])
 
 
 def _from_tensor(X: Tensor) -> Tensor:

@@ -171,8 +171,10 @@ def _of_search(result: SearchResult, model: LinearModel, folder: RunFolder, spli
     tensors = {}
     if is_picture(model.image_shape):
         coef = result.coef.cpu()[..., : model.n_features].float()
-        if read_settings(folder).standardize:  # else one scale for all pixels: the same picture
-            coef = coef * fit_scaling(split.train, standardize=True).scale.float()
+        settings = read_settings(folder)
+        if settings.standardize or settings.max_abs:  # else one scale for all pixels: the same picture
+            scaling = fit_scaling(split.train, standardize=settings.standardize, max_abs=settings.max_abs)
+            coef = coef * scaling.scale.float()
         tensors["templates"] = shrink_templates(coef, model.image_shape)
     if result.history is not None:
         tensors["history"], tensors["steps"] = decimate(result.history.cpu())

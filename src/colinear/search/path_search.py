@@ -25,7 +25,7 @@ from colinear.search.wording import warn_of_end
 from colinear.solvers.descent import Report
 from colinear.solvers.folds import FoldBatch, cross_validate
 from colinear.solvers.journal import FORGETFUL, Journal
-from colinear.solvers.path import fit_preconditioner, solve_path
+from colinear.solvers.path import extrapolate, fit_preconditioner, solve_path
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import Path
 
@@ -80,9 +80,8 @@ class Tried:
         Weaker ones lie on the line through the weights of the two weakest, in log reg: 60 passes for the strengths of
         four clusters' rows, where the weights of the weakest take 72 and zeros 81. Stronger ones take the strongest's.
         """
-        (low, first), (next_low, second) = zip(self.regs[:2], self.coef[:2], strict=True)
-        steps = (math.log(low / reg) / math.log(next_low / low) for reg in regs)
-        return torch.stack([first + step * (first - second) if step > 0 else self.coef[-1] for step in steps])
+        known = dict(zip(self.regs, self.coef, strict=True))
+        return torch.stack([extrapolate(reg, known) if reg < self.regs[0] else self.coef[-1] for reg in regs])
 
     def details(self) -> dict[str, Any]:
         """What results.json says of the solves."""

@@ -45,7 +45,8 @@ class Prepared:
         trained = own.train if settings.cv is None else JoinedDataset(own.train, own.validation)
         class_weight = class_weights(settings.class_weight, trained, group)
         scaling = fit_scaling(
-            own.train, standardize=settings.standardize, intercept_scaling=settings.intercept_scaling, group=group,
+            own.train, standardize=settings.standardize, max_abs=settings.max_abs,
+            intercept_scaling=settings.intercept_scaling, group=group,
             row_weights=weigh_rows(own.train, class_weight),
         )  # fmt: skip
         augmentation = None if settings.augment is None else parse_augment(settings.augment)

@@ -76,6 +76,9 @@ class Settings:
         "auto", "--device", Kind(), "cpu, cuda, cuda:1 ..., or auto: a GPU if there is one.", "run", "NAME")
     standardize: bool = setting(
         False, "--standardize", Kind(bool), "Divide each feature by its standard deviation.", "features")
+    max_abs: bool = setting(
+        False, "--max-abs", Kind(bool), "Divide each feature by its largest magnitude.", "features",
+        forbids=("standardize",), because="--max-abs and {other} both divide each feature")
     intercept_scaling: float = setting(
         1.0, "--intercept-scaling", number(least=0, most=MOST_INTERCEPT_SCALING),
         "Value of the constant feature; large: the bias is hardly penalised.", "features", "VALUE")

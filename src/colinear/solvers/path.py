@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -25,12 +25,12 @@ from colinear.losses import LOSSES, Loss
 from colinear.objective import Objective
 from colinear.solvers.arguments import check_scale, check_solve
 from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Report
+from colinear.solvers.diagonal import make_preconditioner
 from colinear.solvers.journal import FORGETFUL, Journal, UnreadableError, take_count, unpack_points
 from colinear.solvers.newton import Newton, suits_newton
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.rowspace import RowSpace, suits_row_space
 from colinear.solvers.solution import Path, PathPoint, Status
-from colinear.solvers.spectrum import Spectrum
 from colinear.solvers.threads import one_thread_if
 from colinear.solvers.tuning import USUAL, Tuning
 
@@ -115,7 +115,7 @@ def solve_path(
         if space is None:
             return path
         return replace(_lift(path, space, whole, loss, held_out, tol), seconds=time.perf_counter() - started)
-    preconditioner = preconditioner or Preconditioner(Spectrum.fit(objective, seed, tuning))
+    preconditioner = preconditioner or make_preconditioner(objective, seed, tuning)
     setup = time.perf_counter() - started
     features = objective.features
     k, shape = len(strengths), (features.n_classes, features.n_features)
@@ -126,7 +126,8 @@ def solve_path(
         for group in _groups(strengths, shape, product, start is not None, tuning):
             descent = Descent(
                 objective, loss, strengths, held_out, tol, max_passes, preconditioner, found, report, newton,
-                _pairs(len(group) * shape[0] * shape[1], objective.n_samples, tuning), journal,
+                _pairs(len(group) * shape[0] * shape[1], objective.n_stored // features.dataset.n_features, tuning),
+                journal,
             )  # fmt: skip
             if start is None:
                 known = [_extrapolate(number, strengths, held_out, found) for number in group]
@@ -199,7 +200,7 @@ def fit_preconditioner(objective: Objective, seed: int = 0, tuning: Tuning = USU
     check_scale(objective)
     objective = _gather_few(objective, tuning)
     few = suits_row_space(objective, tuning)
-    return None if few else Preconditioner(Spectrum.fit(objective, seed, tuning))
+    return None if few else make_preconditioner(objective, seed, tuning)
 
 
 def _gather_few(objective: Objective, tuning: Tuning) -> Objective:
@@ -246,25 +247,36 @@ def _groups(regs: Tensor, shape: tuple[int, int], product: float, started: bool,
 
 
 def _pairs(n_weights: int, n_samples: int, tuning: Tuning) -> int:
-    """Pairs that L-BFGS keeps: up to four times tuning.memory where they cost nothing beside the rows, and fit."""
+    """Pairs that L-BFGS keeps: up to four times tuning.memory where they cost nothing beside the rows, and fit.
+
+    n_samples : as many dense rows as take the time of those that there are.
+    """
     room = tuning.batch_bytes // (16 * n_weights) - 4
     return max(tuning.memory, min(4 * tuning.memory, n_samples // ROWS_OF_A_PAIR, room))
 
 
 def _extrapolate(number: int, regs: Tensor, held_out: Tensor | None, found: list[PathPoint | None]) -> Tensor | None:
-    """Weights (c, d) to start a strength from: the line, in log reg, through the two weakest finished before it.
+    """Weights (c, d) to start a strength from, by those of the finished, of the same fold or else of any; None without.
 
-    Of the same fold, or else of any, FARTHEST times their distance at most; those of the one that there is; None
-    without any.
+    See `extrapolate`.
     """
     done = [(index, point) for index, point in enumerate(found) if point and point.status is not Status.DIVERGED]
     if held_out is not None:
         done = [pair for pair in done if held_out[pair[0]] == held_out[number]] or done
     ends = {point.reg: point.coef for _, point in done}
-    if not ends:
-        return None
+    return extrapolate(float(regs[number]), ends) if ends else None
+
+
+def extrapolate(reg: float, ends: Mapping[float, Tensor]) -> Tensor:
+    """Weights (c, d) to start a strength from: the line, in log reg, through the two weakest whose weights are known.
+
+    FARTHEST times their distance at most; those of the one that there is.
+
+    >>> extrapolate(1e-3, {1e-1: torch.zeros(1, 1), 1e-2: torch.ones(1, 1)})
+    tensor([[2.]])
+    """
     near, *far = sorted(ends)[:2]
     if not far:
         return ends[near]
-    reach = math.log(float(regs[number]) / near) / math.log(near / far[0])
+    reach = math.log(reg / near) / math.log(near / far[0])
     return torch.lerp(ends[near], ends[far[0]], -min(reach, FARTHEST))

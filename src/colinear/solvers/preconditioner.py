@@ -41,21 +41,21 @@ class Preconditioner:
         dtype, c = curvature.dtype, curvature.shape[1]
         a = curvature.double().unsqueeze(-1).clamp(min=0)  # (k, c, 1)
         a = a * (c / max(c - 1, 1)) if shift_invariant else a
-        divide = _divide_apart if shift_invariant else torch.div
+        apart = divide if shift_invariant else torch.div
         values, vectors = self.spectrum.values.double(), self.spectrum.vectors.to(dtype)
         bends = (a * values + 2 * regs.view(-1, 1, 1)).to(dtype)  # (k, c, r), smallest last
 
         def precondition(gradient: Tensor) -> Tensor:
             inner = gradient @ vectors  # (k, c, r)
-            solved = divide(inner, bends) @ vectors.mT
+            solved = apart(inner, bends) @ vectors.mT
             if vectors.shape[1] < vectors.shape[0]:
-                solved += divide(gradient - inner @ vectors.mT, bends[..., -1:])
+                solved += apart(gradient - inner @ vectors.mT, bends[..., -1:])
             return solved
 
         return precondition
 
 
-def _divide_apart(gradient: Tensor, bends: Tensor) -> Tensor:
+def divide(gradient: Tensor, bends: Tensor) -> Tensor:
     """What all classes have in common (k, 1, r) and the rest of a gradient (k, c, r), each by itself."""
     common = gradient.mean(1, keepdim=True)
     rest = (gradient - common) / bends
