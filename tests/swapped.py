@@ -27,7 +27,7 @@ import sklearn.linear_model
 import sklearn.svm
 from sklearn.base import BaseEstimator
 
-from colinear.estimators import HingeClassifier, SoftmaxClassifier, SoftmaxClassifierCV
+from colinear.estimators import SoftmaxClassifier, SoftmaxClassifierCV, SquaredHingeClassifier
 
 ROOT = Path(sklearn.__file__).parent
 TABLE: dict[str, Any] = tomllib.loads(Path(__file__).with_name("swapped.toml").read_text(encoding="utf-8"))
@@ -43,8 +43,8 @@ class LogisticRegressionCV(SoftmaxClassifierCV):
     """`SoftmaxClassifierCV`, likewise."""
 
 
-class LinearSVC(HingeClassifier):
-    """`HingeClassifier`, likewise."""
+class LinearSVC(SquaredHingeClassifier):
+    """`SquaredHingeClassifier`, likewise, which has its default loss."""
 
 
 OURS = {
@@ -90,7 +90,8 @@ def load_tests(file: str) -> tuple[dict[str, staticmethod[..., None]], dict[str,
     """
     name = "swapped_" + file.removesuffix(".py").replace("/", "_")
     spec = importlib.util.spec_from_file_location(name, ROOT / file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)  # where pickle looks for its classes
     with swap(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what importing it warns of is no test's concern

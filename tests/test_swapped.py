@@ -1,6 +1,6 @@
 """scikit-learn's own tests of linear classifiers and of what takes one, with ours in their place (see `swapped`).
 
-Each of its files is a class here. What `swapped.toml` lists is skipped, or expected to fail, for the reason given there.
+Each of its files is a class here. What `swapped.toml` lists is skipped, or expected to fail, for the reason it gives.
 """
 
 from __future__ import annotations

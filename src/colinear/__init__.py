@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from colinear.checks import InputError
-    from colinear.estimators import HingeClassifier, HingeClassifierCV, SoftmaxClassifier, SoftmaxClassifierCV
+    from colinear.estimators import (
+        HingeClassifier,
+        HingeClassifierCV,
+        LogisticClassifier,
+        LogisticClassifierCV,
+        SoftmaxClassifier,
+        SoftmaxClassifierCV,
+        SquaredHingeClassifier,
+        SquaredHingeClassifierCV,
+    )
     from colinear.model import LinearModel
     from colinear.solvers.path import solve_path
 
@@ -16,8 +25,12 @@ __all__ = [
     "HingeClassifierCV",
     "InputError",
     "LinearModel",
+    "LogisticClassifier",
+    "LogisticClassifierCV",
     "SoftmaxClassifier",
     "SoftmaxClassifierCV",
+    "SquaredHingeClassifier",
+    "SquaredHingeClassifierCV",
     "__version__",
     "solve_path",
 ]
@@ -28,8 +41,12 @@ _HOMES = {
     "HingeClassifierCV": "colinear.estimators",
     "InputError": "colinear.checks",
     "LinearModel": "colinear.model",
+    "LogisticClassifier": "colinear.estimators",
+    "LogisticClassifierCV": "colinear.estimators",
     "SoftmaxClassifier": "colinear.estimators",
     "SoftmaxClassifierCV": "colinear.estimators",
+    "SquaredHingeClassifier": "colinear.estimators",
+    "SquaredHingeClassifierCV": "colinear.estimators",
     "solve_path": "colinear.solvers.path",
 }
 

@@ -56,7 +56,9 @@ def place(metavar: str, said: str, panel: str = "", flag: str | None = None, **o
     )
 
 
-Loss = enum.StrEnum("Loss", ["SOFTMAX", "HINGE"])  # of `fit --loss`
+Loss = enum.StrEnum(  # of `fit --loss`
+    "Loss", {"SOFTMAX": "softmax", "HINGE": "hinge", "LOGISTIC": "logistic", "SQUARED_HINGE": "squared-hinge"}
+)
 Format = enum.StrEnum("Format", ["ONNX", "SKLEARN", "NUMPY", "CSV"])  # of `export --to`
 Part = enum.StrEnum("Part", ["TRAIN", "VALIDATION", "TEST", "ALL"])  # of `evaluate --part`
 
@@ -123,3 +125,5 @@ Json = Annotated[
 ]
 DataDir = Annotated[Path | None, describe_option(SETTINGS["data_dir"])]
 Label = Annotated[str | None, describe_option(SETTINGS["label"])]
+Metric = SETTINGS["metric"].kind.read  # of `evaluate --metric`
+SampleWeight = Annotated[str | None, describe_option(SETTINGS["sample_weight"])]

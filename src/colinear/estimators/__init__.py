@@ -2,14 +2,24 @@
 
 from colinear.estimators.base import CertificateWarning
 from colinear.estimators.classifiers import HingeClassifier, SoftmaxClassifier
+from colinear.estimators.classwise import (
+    LogisticClassifier,
+    LogisticClassifierCV,
+    SquaredHingeClassifier,
+    SquaredHingeClassifierCV,
+)
 from colinear.estimators.cv import HingeClassifierCV, SoftmaxClassifierCV, StrengthWarning
 
 __all__ = [
     "CertificateWarning",
     "HingeClassifier",
     "HingeClassifierCV",
+    "LogisticClassifier",
+    "LogisticClassifierCV",
     "SoftmaxClassifier",
     "SoftmaxClassifierCV",
+    "SquaredHingeClassifier",
+    "SquaredHingeClassifierCV",
     "StrengthWarning",
 ]
 __dir__ = __all__.copy

@@ -63,6 +63,8 @@ class LinearClassifier(LinearClassifierBase):
         Raises   `InputError`, a ValueError, before any work.
         Warns    `CertificateWarning` if the certificate misses `tol`.
         """
+        if hasattr(self, "loss"):
+            check_choice("loss", self.loss, (self._loss.replace("-", "_"),))
         tol, solver = check_number("tol", plain(self.tol), above=0), check_solver(self.solver, "sgd")
         before = getattr(self, "classes_", None)
         fit, _ = self._read(X, y, sample_weight)
@@ -185,7 +187,3 @@ class HingeClassifier(LinearClassifier):
     loss: str = "hinge"
 
     _loss = "hinge"
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        check_choice("loss", self.loss, ("hinge",))
-        return super().fit(X, y, sample_weight)

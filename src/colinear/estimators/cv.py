@@ -20,6 +20,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
 
 from colinear.checks import InputError, check_count, check_number
+from colinear.datasets.answers import strata
 from colinear.datasets.stratified import split_stratified
 from colinear.estimators.base import (
     EXACT_ITERATIONS,
@@ -89,21 +90,18 @@ class LinearClassifierCV(LinearClassifierBase):
         routed = self._route(sample_weight, params)
         fit, weights = self._read(X, y, sample_weight)
         regs, costs = self._strengths(fit)
-        codes = fit.objective.features.labels.cpu().numpy()
-        splits = deal_splits(self.cv, codes, seed, routed["split"])
-        model, scorer = copy(self), None
-        if self.scoring is not None:
-            scorer = with_labels(self._get_scorer(), self.classes_)
-        held_out = HeldOut(
-            model, partial(model._take, fit), splits, len(regs), X, self.classes_[codes], scorer, routed["score"],
-            keep=not self.refit,
-        )  # fmt: skip
+        labels = fit.objective.features.labels.cpu()
+        whole = isinstance(self.cv, numbers.Integral) or self.cv is None
+        least = int(5 if self.cv is None else self.cv) if whole else 1
+        dealt = strata(labels, least) if whole or isinstance(self.cv, float) else labels
+        splits = deal_splits(self.cv, dealt.numpy(), seed, routed["split"])
+        held_out = self._hold_out(fit, splits, len(regs), X, labels.numpy(), routed["score"])
         with torch.inference_mode():
             pre = fit_preconditioner(fit.objective, seed)
         solve = partial(solve_path, loss=LOSSES[self._loss], tol=tol, max_passes=passes, preconditioner=pre, seed=seed)
         judged = replace(fit.objective, row_weights=weights)
         with torch.inference_mode():  # as in fits of one strength
-            batches = batch_splits(splits, len(codes))
+            batches = batch_splits(splits, len(labels))
             found = cross_validate(solve, fit.objective, judged, regs, batches, watch=held_out)
         setup = 0.0 if pre is None else pre.spectrum.seconds
         total, seconds = sum(path.passes for path in found.solves), sum(path.seconds for path in found.solves)
@@ -133,6 +131,17 @@ class LinearClassifierCV(LinearClassifierBase):
                 stacklevel=2,
             )
         return self
+
+    def _hold_out(
+        self, fit: Fit, splits: Sequence[Rows], n_strengths: int, X: Any, labels: NDArray[Any], params: dict[str, Any]
+    ) -> HeldOut:
+        """What takes the strengths as they are solved, and scores them by `scoring` if that is given."""
+        model, scorer = copy(self), None if self.scoring is None else self._get_scorer()
+        y = labels if self.multilabel_ else self.classes_[labels]
+        if scorer is not None and not self.multilabel_:
+            scorer = with_labels(scorer, self.classes_)
+        take = partial(model._take, fit)
+        return HeldOut(model, take, splits, n_strengths, X, y, scorer, params, keep=not self.refit)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> float:
         """The score of rows X with labels y by `scoring`; accuracy where that is None.
