@@ -29,7 +29,7 @@ started = time.perf_counter()
 model = SoftmaxClassifier(**options).fit(rows, labels)
 seconds = time.perf_counter() - started
 accuracy = float((model.predict(rows[:100_000]) == labels[:100_000]).mean())
-print(json.dumps({"seconds": round(seconds, 1), "passes": model.n_iter_, "reg": model.reg_,
+print(json.dumps({"seconds": round(seconds, 1), "passes": model.path_.passes, "reg": model.reg_,
                   "relative_gap": model.relative_gap_, "accuracy": accuracy}))
 """
 

@@ -108,9 +108,9 @@ def _run(
     medians = {name: median(values) for name, values in seconds.items()}
     ratios = {name: medians["colinear"] / medians[name] for name in peers}
     (n, d), c = problem.rows.shape, len(model.classes_)
-    say(f"{problem.name}, {loss}: {number(1e3 * medians['colinear'])} ms, {model.n_iter_} passes, gap {gap:.1e}")
+    say(f"{problem.name}, {loss}: {number(1e3 * medians['colinear'])} ms, {model.path_.passes} passes, gap {gap:.1e}")
     return {
-        "name": problem.name, "rows": n, "features": d, "classes": c, "passes": model.n_iter_,
+        "name": problem.name, "rows": n, "features": d, "classes": c, "passes": model.path_.passes,
         "relative_gap": model.relative_gap_, "independent_relative_gap": gap, "seconds": medians, "ratios": ratios,
     }  # fmt: skip
 

@@ -65,7 +65,7 @@ def blobs(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     [
         SoftmaxClassifier(),
         HingeClassifier(),
-        SoftmaxClassifierCV(),
+        SoftmaxClassifierCV(cv=3),  # some checks have three rows of a class
         HingeClassifierCV(regs=[1e-2, 1e-1], cv=2),  # the default grid passes too, in half a minute
     ],
     ids=lambda estimator: type(estimator).__name__,
@@ -241,14 +241,14 @@ def test_no_fit_touches_the_global_generators() -> None:
 
 
 def test_a_missed_certificate_warns_with_gap_tolerance_and_advice() -> None:
-    with pytest.warns(CertificateWarning, match=r"relative gap is .*, tol=1e-06 was asked \(reg=.* after 4 .*max_iter"):
+    with pytest.warns(CertificateWarning, match=r"relative gap is .*, tol=1e-06 was asked \(reg=.* after 5 .*max_iter"):
         model = SoftmaxClassifier(C=100.0, tol=1e-6, max_iter=4).fit(*IRIS)
     assert model.relative_gap_ > 1e-6
 
 
 def test_reaching_the_certificate_at_the_last_pass_is_no_warning() -> None:
-    passes = SoftmaxClassifier(tol=1e-6).fit(*IRIS).n_iter_
-    SoftmaxClassifier(tol=1e-6, max_iter=passes).fit(*IRIS)  # warnings are errors here
+    [steps] = SoftmaxClassifier(tol=1e-6).fit(*IRIS).n_iter_
+    SoftmaxClassifier(tol=1e-6, max_iter=steps).fit(*IRIS)  # warnings are errors here
 
 
 @pytest.mark.parametrize(("gaps", "warns"), [([0.1, 0.1], False), ([0.1, 0.2], True), ([0.1, math.nan], True)])
@@ -272,13 +272,13 @@ def test_a_fold_is_scored_as_by_a_fit_on_its_rows(kind: type) -> None:
     X, y = blobs()
     single = SoftmaxClassifier if kind is SoftmaxClassifierCV else HingeClassifier
     model = kind(regs=GRID, tol=1e-8).fit(X, y)
-    assert model.scores_.shape == (3, 5)
+    assert model.scores_.shape == (5, 1, 3)
     for fold, (train, test) in enumerate(StratifiedKFold(5).split(X, y)):
         for number, reg in enumerate(GRID):
             own = single(reg=reg, tol=1e-8).fit(X[train], y[train])
-            assert model.scores_[number, fold] == pytest.approx(own.score(X[test], y[test]))
-    np.testing.assert_allclose(model.mean_scores_, model.scores_.mean(1))
-    np.testing.assert_allclose(model.spread_, model.scores_.std(1, ddof=1))
+            assert model.scores_[fold, 0, number] == pytest.approx(own.score(X[test], y[test]))
+    np.testing.assert_allclose(model.mean_scores_, model.scores_[:, 0].mean(0))
+    np.testing.assert_allclose(model.spread_, model.scores_[:, 0].std(0, ddof=1))
 
 
 @pytest.mark.filterwarnings("ignore::colinear.estimators.StrengthWarning")
@@ -305,7 +305,7 @@ def test_splits_that_overlap_are_scored_as_by_fits_of_their_own(cv: object) -> N
     model = SoftmaxClassifierCV(regs=[1e-2, 1.0], cv=cv, tol=1e-8).fit(X, y)
     for number, reg in enumerate((1e-2, 1.0)):
         own = cross_val_score(SoftmaxClassifier(reg=reg, tol=1e-8), X, y, cv=cv)
-        np.testing.assert_allclose(model.scores_[number], own)
+        np.testing.assert_allclose(model.scores_[:, 0, number], own)
 
 
 @pytest.mark.filterwarnings("ignore::colinear.estimators.StrengthWarning")
@@ -317,7 +317,7 @@ def test_row_weights_count_in_splits_that_train_on_a_part_of_the_other_rows() ->
     for split, (train, test) in enumerate(cv.split(X, y)):
         for number, reg in enumerate(GRID):
             own = SoftmaxClassifier(reg=reg, tol=1e-8).fit(X[train], y[train], weights[train])
-            assert model.scores_[number, split] == pytest.approx(own.score(X[test], y[test], weights[test]))
+            assert model.scores_[split, 0, number] == pytest.approx(own.score(X[test], y[test], weights[test]))
 
 
 @pytest.mark.filterwarnings("ignore::colinear.estimators.StrengthWarning")
@@ -326,11 +326,11 @@ def test_a_split_counts_by_the_weight_of_its_rows() -> None:
     groups = np.repeat([0, 1, 2], [5, 15, 40])
     splits = [(np.flatnonzero(groups != g), np.flatnonzero(groups == g)) for g in range(3)]
     model = SoftmaxClassifierCV(regs=GRID, cv=splits).fit(X, y)
-    np.testing.assert_allclose(model.mean_scores_, model.scores_ @ (np.array([5, 15, 40]) / 60))
+    np.testing.assert_allclose(model.mean_scores_, np.array([5, 15, 40]) / 60 @ model.scores_[:, 0])
     weights = np.arange(60) % 4 + 1.0
     held = np.array([weights[groups == g].sum() for g in range(3)])
     weighted = SoftmaxClassifierCV(regs=GRID, cv=splits).fit(X, y, weights)
-    np.testing.assert_allclose(weighted.mean_scores_, weighted.scores_ @ (held / held.sum()))
+    np.testing.assert_allclose(weighted.mean_scores_, held / held.sum() @ weighted.scores_[:, 0])
 
 
 @pytest.mark.parametrize(("regs", "end"), [([1e-1, 1, 10], "weakest"), ([1e-7, 1e-6, 1e-5], "strongest")])
@@ -371,7 +371,7 @@ def test_of_strengths_that_score_alike_the_strongest_wins(kind: type) -> None:
 def test_a_hold_out_is_one_stratified_split() -> None:
     X, y = blobs()
     model = SoftmaxClassifierCV(regs=GRID, cv=0.25).fit(X, y)
-    assert model.scores_.shape == (3, 1)
+    assert model.scores_.shape == (1, 1, 3)
     assert not np.any(model.scores_ * 15 % 1)  # 15 of 60 rows
     assert np.isnan(model.spread_).all()  # one number has no spread
     np.testing.assert_array_equal(model.scores_, SoftmaxClassifierCV(regs=GRID, cv=0.25).fit(X, y).scores_)
@@ -392,10 +392,10 @@ def test_scores_count_rows_by_weight() -> None:
 
 def test_costs_may_be_counted_or_listed() -> None:
     counted = SoftmaxClassifierCV(Cs=3, cv=3).fit(*IRIS)
-    np.testing.assert_allclose(counted.Cs_, [1e4, 1.0, 1e-4])
+    np.testing.assert_allclose(counted.Cs_, [1e-4, 1.0, 1e4])
     listed = SoftmaxClassifierCV(Cs=[1.0, 1e-4], cv=3).fit(*IRIS)
-    np.testing.assert_allclose(listed.regs_, counted.regs_[1:])
-    np.testing.assert_allclose(listed.scores_, counted.scores_[1:])
+    np.testing.assert_allclose(listed.regs_, counted.regs_[1::-1])
+    np.testing.assert_allclose(listed.scores_, counted.scores_[:, :, 1::-1])
 
 
 # In scikit-learn's company

@@ -148,9 +148,9 @@ def test_strengths_of_many_labels_are_compared_by_rows_that_are_all_right(kind: 
     model = kind(regs=[1e-3, 1e-1, 10.0], cv=3, tol=1e-8).fit(X, Y)
     single = LogisticClassifier if kind is LogisticClassifierCV else SquaredHingeClassifier
     splits = [(np.arange(0, 90, 2), np.arange(1, 90, 2)), (np.arange(1, 90, 2), np.arange(0, 90, 2))]
-    assert model.scores_.shape == (3, 3)
+    assert model.scores_.shape == (3, 1, 3)
     given = kind(regs=[1e-3, 1e-1, 10.0], cv=splits, tol=1e-8).fit(X, Y)
-    for reg, scores in zip(given.regs_, given.scores_, strict=True):
+    for reg, scores in zip(given.regs_, given.scores_[:, 0].T, strict=True):
         expected = [single(reg=reg, tol=1e-8).fit(X[a], Y[a]).score(X[b], Y[b]) for a, b in splits]
         np.testing.assert_allclose(scores, expected)
 

@@ -136,7 +136,7 @@ def test_cross_validation_has_the_same_c_and_the_same_shapes(kind: type) -> None
     own = single(C=model.C_, tol=1e-8).fit(X, Y)
     assert (model.coef_.shape, model.intercept_.shape) == ((1, 30), (1,))
     np.testing.assert_allclose(model.coef_, own.coef_, rtol=0, atol=1e-4)
-    np.testing.assert_allclose(kind(Cs=3, cv=2).fit(X[:60], Y[:60]).Cs_, [1e4, 1.0, 1e-4])
+    np.testing.assert_allclose(kind(Cs=3, cv=2).fit(X[:60], Y[:60]).Cs_, [1e-4, 1.0, 1e4])
 
 
 def test_strengths_convert_both_ways() -> None:

@@ -43,8 +43,8 @@ _ADVICE = {
     Status.DIVERGED: "Lower learning_rate or use solver='exact'; with that, fit without warm_start.",
 }
 _UNPENALIZED = (
-    "Without a penalty there is an optimum only where no plane parts some classes from the others. Give a finite C "
-    "(or reg), or raise max_iter if classes overlap."
+    "Without a penalty there is an optimum only where classes overlap. Give a finite C (or reg); if they do overlap, "
+    "raise max_iter."
 )
 
 
@@ -135,10 +135,7 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     @torch.inference_mode()
     def _read(self, X: Any, y: Any, sample_weight: Any) -> tuple[Fit, Tensor | None]:
         """The objective of a fit and the sample weights; learns classes_ and the features' number and names."""
-        bias = 0.0
-        if self.fit_intercept:
-            scaling = plain(self.intercept_scaling)
-            bias = check_number("intercept_scaling", scaling, above=0, most=MOST_INTERCEPT_SCALING)
+        bias = self._bias()
         if y is None:
             encode_classes(y, 0)
         rows = as_matrix(X)
@@ -160,20 +157,27 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.classes_, self.multilabel_ = classes, codes.ndim == 2
         return fit, weights
 
+    def _bias(self) -> float:
+        """The value of the constant column; 0 without one."""
+        if not self.fit_intercept:
+            return 0.0
+        scaling = plain(self.intercept_scaling)
+        return check_number("intercept_scaling", scaling, above=0, most=MOST_INTERCEPT_SCALING)
+
     @torch.inference_mode()
     def _learn(self, fit: Fit, path: Path, point: PathPoint) -> None:
         """Take over one point of a path as the fitted weights."""
-        self._take(fit, point)
+        self._take(fit, point.coef)
         self.reg_, self.C_ = point.reg, fit.convert_strength(point.reg)
         self.objective_, self.gap_, self.relative_gap_ = point.objective, point.gap, point.relative_gap
         self._path = pack_path(path)
 
-    def _take(self, fit: Fit, point: PathPoint) -> NDArray[Any]:
-        """Set the weights that a point has for raw rows; returns them, the intercept last, if there is one.
+    def _take(self, fit: Fit, coef: Tensor) -> NDArray[Any]:
+        """Set what weights (c, d [+ 1]) on scaled rows are for raw ones; return that, intercepts in a last column.
 
         float32 for float32 rows, unless its rounding would show in their scores.
         """
-        weight, intercept = fit.fold(point.coef)
+        weight, intercept = fit.fold(coef)
         self._wide = fit.needs_float64(weight, intercept)
         narrow = fit.objective.features.dataset.dtype == torch.float32 and not self._wide
         dtype = np.float32 if narrow else np.float64

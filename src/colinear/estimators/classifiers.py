@@ -14,14 +14,13 @@ from torch import Tensor
 from colinear.checks import InputError, check_choice, check_count, check_number
 from colinear.estimators.base import (
     EXACT_ITERATIONS,
-    LinearClassifierBase,
     SoftmaxProbabilities,
-    as_array,
     plain,
     warn_uncertified,
 )
 from colinear.estimators.compat import check_penalty, check_solver, warn_strength_ignored
 from colinear.estimators.fitting import Fit
+from colinear.estimators.streaming import Streaming
 from colinear.losses import LOSSES
 from colinear.solvers.path import solve_path
 from colinear.solvers.solution import Path
@@ -31,7 +30,7 @@ SGD_EPOCHS = 20  # where max_iter is None
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LinearClassifier(LinearClassifierBase):
+class LinearClassifier(Streaming):
     """Common part of the two classifiers; see `SoftmaxClassifier` for parameters and attributes."""
 
     reg: float | None = None
@@ -71,6 +70,8 @@ class LinearClassifier(LinearClassifierBase):
         with torch.inference_mode():  # a quarter of a small fit would be autograd's looking on
             path = self._solve(solver, fit, self._strength(fit), tol, self._start(fit, before))
         self._learn(fit, path, path.points[0])
+        for name in ("steps_", "learning_rate_"):  # of calls of `partial_fit` before
+            self.__dict__.pop(name, None)
         begun = 0 if solver == "sgd" else 1  # the pass at the start, before any step, is no iteration
         self.n_iter_ = np.array([max(0, path.points[0].passes - begun)])
         warn_uncertified(path.points, tol)
@@ -113,8 +114,7 @@ class LinearClassifier(LinearClassifierBase):
             return None
         if self.coef_.shape[1] != self.n_features_in_ or not np.array_equal(before, self.classes_):
             return None
-        weights = as_array(self.coef_), self.intercept_
-        return fit.unfold(*(torch.as_tensor(part, dtype=torch.float64) for part in weights))
+        return self._weights(fit)
 
 
 class SoftmaxClassifier(SoftmaxProbabilities, LinearClassifier):
@@ -130,25 +130,31 @@ class SoftmaxClassifier(SoftmaxProbabilities, LinearClassifier):
     Parameters
     ----------
     reg, C : strength of regularization, one of them, > 0; C = 1 if neither is given. `reg_` and `C_` tell both.
+        C = inf is no penalty (softmax; up to 1,500 weights): of all optima the one of smallest norm, see
+        `solvers.solve_unpenalized`. Where a plane parts all classes there is none, and a `CertificateWarning` says so.
     class_weight : None, 'balanced', or {label: weight}; multiplies `sample_weight`.
     fit_intercept, intercept_scaling : whether there is a constant column, and its value, > 0.
     standardize : train on columns of (weighted) mean 0 and variance 1; `coef_` is for raw features all the same.
-    solver : 'exact' reads all rows in each pass and stops at the certificate; 'sgd' takes minibatches of
-        `batch_size` rows at `learning_rate` (None: from the size of features and reg), has what gap it has, and
-        takes no weights.
-    tol : largest relative gap, gap / objective.     max_iter : passes over the rows; None is 1000 (sgd: 20).
+    solver : 'exact' reads all rows in each pass and stops at the certificate; so does every name of a solver of
+        scikit-learn's. 'sgd' takes minibatches of `batch_size` rows at `learning_rate` (None: from the size of features
+        and reg), has what gap it has, and takes no weights; it alone has `partial_fit`.
+    tol : largest relative gap, gap / objective.
+    max_iter : steps at most, None is 1000, 0 looks at the weights to start from; sgd: passes over the rows, 20.
     random_state : seed of the solvers' draws of rows; the same numbers give the same weights.
     device : None computes where X is; 'auto' on a GPU if there is one; or a name of PyTorch.
     warm_start : start from the weights of the last fit if classes and features are the same.
+    penalty, l1_ratio : 'l2' and 0; penalty=None is C = inf. An L1 part is refused.
+    dual, n_jobs, verbose : scikit-learn's, without a meaning here.
 
     Attributes
     ----------
-    coef_ (c, d), intercept_ (c,) : float64, for raw features, one row a class; (1, d) and (1,) for two classes, > 0
-        where the second wins.
+    coef_ (c, d), intercept_ (c,) : for raw features, one row a class; (1, d) and (1,) for two classes, > 0 where the
+        second wins. float64; float32 for float32 rows, unless rounding would move their scores by 1e-4 of the spread.
     classes_, n_features_in_, feature_names_in_ : as in scikit-learn.
-    n_iter_ : passes.     objective_, gap_ : at the end, float64; the optimum is at least objective_ - gap_.
-    relative_gap_ : gap_ / objective_.     path_ : the solver's `Path`, weights (c, d [+ 1]) on scaled features, made
-        anew of arrays at each look: the estimator itself holds numpy, numbers and text alone.
+    n_iter_ (1,) : steps; of sgd passes.
+    objective_, gap_ : at the end, float64; the optimum is at least objective_ - gap_.     relative_gap_ : the ratio.
+    path_ : the solver's `Path`, weights (c, d [+ 1]) on scaled features, made anew of arrays at each look: the
+        estimator itself holds numpy, numbers and text alone.
 
     Inputs : numpy arrays, memory maps (never copied: chunks are read as they are needed), torch tensors, pandas and
     polars frames. float64 is computed in float64, float32 and uint8 in float32 with a float64 certificate.
@@ -170,8 +176,8 @@ class HingeClassifier(LinearClassifier):
         sum_i w_i sum_{j != y_i} max(0, s_ij - s_i,y_i + 1) / sum_i w_i + reg sum(W*W)
 
     With two classes it is `LinearSVC(loss="hinge", C=C, intercept_scaling=intercept_scaling)` of scikit-learn.
-    Parameters and attributes are those of `SoftmaxClassifier`. There is no `predict_proba`: scores of a hinge are no
-    log-probabilities; put `CalibratedClassifierCV` around it.
+    Parameters and attributes are those of `SoftmaxClassifier`, and loss='hinge'. There is no `predict_proba`: scores
+    of a hinge are no log-probabilities; put `CalibratedClassifierCV` around it.
 
     Small problems take 10 to 25 passes, of an interior point method (see `solvers.Tuning`), and begin anew whatever
     `warm_start` says. Larger ones with weak regularization and features of unequal scale take hundreds, most of which

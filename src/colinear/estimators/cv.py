@@ -4,34 +4,29 @@ from __future__ import annotations
 
 import numbers
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
-from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn import get_config
-from sklearn.metrics import get_scorer
-from sklearn.model_selection import check_cv
-from sklearn.utils.metadata_routing import UNUSED, MetadataRouter, MethodMapping, process_routing
 
 from colinear.checks import InputError, check_count, check_number
 from colinear.datasets.answers import strata
-from colinear.datasets.stratified import split_stratified
 from colinear.estimators.base import (
     EXACT_ITERATIONS,
-    LinearClassifierBase,
     SoftmaxProbabilities,
     plain,
     warn_uncertified,
 )
 from colinear.estimators.compat import check_penalty, check_solver
+from colinear.estimators.dealing import deal_splits
 from colinear.estimators.fitting import Fit
 from colinear.estimators.held_out import HeldOut, with_labels
+from colinear.estimators.routing import Scored
 from colinear.losses import LOSSES
 from colinear.search.candidates import rank_candidates
 from colinear.search.strengths import REFERENCE, default_regs, find_end
@@ -46,7 +41,7 @@ class StrengthWarning(UserWarning):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LinearClassifierCV(LinearClassifierBase):
+class LinearClassifierCV(Scored):
     """Common part of the two cross-validated classifiers; see `SoftmaxClassifierCV`."""
 
     regs: Any = None
@@ -69,9 +64,6 @@ class LinearClassifierCV(LinearClassifierBase):
     n_jobs: Any = None
     verbose: Any = 0
     use_legacy_attributes: Any = False
-
-    # `score` takes it by position, too, but what it asks for is the scorer's
-    __metadata_request__score: ClassVar[dict[str, str]] = {"sample_weight": UNUSED}
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> Self:
         """Compare the strengths on the folds of rows X (n, d) with labels y (n,), and keep the best one.
@@ -119,6 +111,7 @@ class LinearClassifierCV(LinearClassifierBase):
         self.spread_ = scores.std(1, ddof=1) if len(splits) > 1 else np.full(len(regs), np.nan)
         self.n_iter_ = held_out.passes[:, np.newaxis] - 1
         self.l1_ratios_, self.l1_ratio_ = np.zeros(1), 0.0
+        self.__dict__.pop("coefs_paths_", None)  # of a fit before
         if held_out.coefs:
             self.coefs_paths_ = held_out.coefs_paths
         warn_uncertified([point for path in found.solves for point in path.points], tol)
@@ -143,41 +136,6 @@ class LinearClassifierCV(LinearClassifierBase):
         take = partial(model._take, fit)
         return HeldOut(model, take, splits, n_strengths, X, y, scorer, params, keep=not self.refit)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None, **params: Any) -> float:
-        """The score of rows X with labels y by `scoring`; accuracy where that is None.
-
-        sample_weight, params : as of `fit`; without metadata routing, what the scorer is given.
-        """
-        given = params if sample_weight is None else {**params, "sample_weight": sample_weight}
-        if get_config()["enable_metadata_routing"]:
-            given = process_routing(self, "score", **given).scorer.score
-        elif params:
-            refuse_params(self, "score", params)
-        return float(self._get_scorer()(self, X, y, **given))
-
-    def get_metadata_routing(self) -> MetadataRouter:
-        """Who is given what of the metadata of `fit` and `score`: the splitter and the scorer, what they request."""
-        to_splitter = MethodMapping().add(caller="fit", callee="split")
-        to_scorer = MethodMapping().add(caller="fit", callee="score").add(caller="score", callee="score")
-        router = MetadataRouter(owner=type(self).__name__).add_self_request(self)
-        return router.add(splitter=self.cv, method_mapping=to_splitter).add(
-            scorer=self._get_scorer(), method_mapping=to_scorer
-        )
-
-    def _get_scorer(self) -> Any:
-        scorer = get_scorer("accuracy" if self.scoring is None else self.scoring)
-        if not callable(scorer):
-            raise InputError(f"scoring must be one name of scikit-learn's scorers or a function; got {scorer!r}.")
-        return scorer
-
-    def _route(self, sample_weight: Any, params: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        """What the splitter's `split` and the scorer are given."""
-        if get_config()["enable_metadata_routing"]:
-            routed = process_routing(self, "fit", sample_weight=sample_weight, **params)
-            return {"split": routed.splitter.split, "score": routed.scorer.score}
-        refuse_params(self, "fit", params.keys() - {"groups"})
-        return {"split": params, "score": {} if sample_weight is None else {"sample_weight": sample_weight}}
-
     def _check_familiar(self) -> None:
         check_solver(self.solver)
         if not check_penalty(self.penalty, self.l1_ratios, "l1_ratios"):
@@ -195,8 +153,8 @@ class LinearClassifierCV(LinearClassifierBase):
         best = [rank_candidates(column.tolist(), regs)[0] for column in scores.T]
         mean = np.mean([held_out.coefs[split, strength] for split, strength in enumerate(best)], axis=0)
         d = self.n_features_in_
-        self.coef_, self.C_ = mean[:, :d], float(np.mean([costs[strength] for strength in best]))
-        self.intercept_ = mean[:, d] if self.fit_intercept else np.zeros_like(mean[:, 0])
+        self.coef_, self.C_ = np.ascontiguousarray(mean[:, :d]), float(np.mean([costs[strength] for strength in best]))
+        self.intercept_ = mean[:, d].copy() if self.fit_intercept else np.zeros_like(mean[:, 0])
         self.reg_ = fit.convert_strength(self.C_)
         parts = (torch.as_tensor(part, dtype=torch.float64) for part in (self.coef_, self.intercept_))
         with torch.inference_mode():
@@ -223,16 +181,6 @@ class LinearClassifierCV(LinearClassifierBase):
         return regs, tuple(fit.convert_strength(reg) for reg in regs)
 
 
-def refuse_params(estimator: Any, method: str, params: Iterable[str]) -> None:
-    """Raise `InputError` for metadata that nobody can be given while routing is off."""
-    names = sorted(params)
-    if names:
-        raise InputError(
-            f"passing {', '.join(names)} to {type(estimator).__name__}.{method} is only supported if "
-            "enable_metadata_routing=True. Call sklearn.set_config for that, and set who requests it."
-        )
-
-
 def _as_list(name: str, values: Any) -> Sequence[Any]:
     listed = np.asarray(values)
     if listed.ndim != 1 or not len(listed):
@@ -240,44 +188,11 @@ def _as_list(name: str, values: Any) -> Sequence[Any]:
     return list(listed.tolist())
 
 
-def deal_splits(cv: Any, y: NDArray[Any], seed: int, params: Mapping[str, Any] = MappingProxyType({})) -> list[Rows]:
-    """Training and test rows of every split.
-
-    cv : a number of stratified folds >= 2 (None is 5), a share of rows in (0, 1) for one stratified hold-out drawn
-    with `seed`, a scikit-learn splitter, or an iterable of (training rows, test rows).
-    params : given to the splitter's `split`, such as groups.
-    """
-    if isinstance(cv, float | np.floating):
-        share = check_number("cv, as a share of rows,", float(cv), above=0)
-        if share >= 1:
-            raise InputError(f"cv must be a number of folds, a share in (0, 1) or a splitter; got {cv!r}.")
-        kept, held = split_stratified(torch.as_tensor(y), (1 - share, share), seed)
-        splits: Iterable[Rows] = [(kept.numpy(), held.numpy())]
-    else:
-        splits = check_cv(cv, y, classifier=True).split(np.zeros((len(y), 1)), y, **params)
-    dealt = [(np.asarray(train), np.asarray(test)) for train, test in splits]
-    dealt = [tuple(np.flatnonzero(rows) if rows.dtype == bool else rows for rows in split) for split in dealt]  # type: ignore[misc]
-    for number, (train, test) in enumerate(dealt):
-        if len(train) == 0 or len(test) == 0:
-            raise InputError(f"every split must have training and test rows; split {number} of cv has none of one.")
-        for rows in (train, test):
-            if rows.min() < 0 or rows.max() >= len(y) or len(np.unique(rows)) < len(rows):
-                raise InputError(
-                    f"a split must name each of its rows once, from 0 to {len(y) - 1}; split {number} of cv does not. "
-                    "Rows that count more than once have a sample_weight."
-                )
-        if len(np.intersect1d(train, test)):
-            raise InputError(f"training and test rows must differ; split {number} of cv has rows in both.")
-    if not dealt:
-        raise InputError("cv must give at least one split of the rows.")
-    return dealt
-
-
 class SoftmaxClassifierCV(SoftmaxProbabilities, LinearClassifierCV):
     """`SoftmaxClassifier` with its strength chosen by cross-validation.
 
     Every pair of strength and fold, and every strength on all rows, is a candidate of one batched solve: a pass over
-    the rows serves them all, and the winner needs no second fit. The best mean accuracy wins, the stronger
+    the rows serves them all, and the winner needs no second fit. The best mean score wins, the stronger
     regularization on ties; a split counts by the weight of its held-out rows. A strength keeps its `reg` on every
     fold; scikit-learn keeps C.
 
@@ -287,22 +202,31 @@ class SoftmaxClassifierCV(SoftmaxProbabilities, LinearClassifierCV):
         Neither: 9 half-decades of reg (hinge: 7) that follow the features' scale, see `default_regs`; with an
         intercept 1e-1 at most (hinge: 1), times the square of intercept_scaling.
     cv : number of stratified folds; a share in (0, 1) for one stratified hold-out; a scikit-learn splitter; or an
-        iterable of (training rows, test rows). Splits whose test sets overlap are solved one after the other.
-    The others are those of `SoftmaxClassifier`; the solver is the exact one.
+        iterable of (training rows, test rows). A splitter of groups is given those of `fit(X, y, groups=...)`. Splits
+        whose test sets overlap are solved one after the other.
+    scoring : None for accuracy, a name of scikit-learn's scorers, or a function (estimator, X, y) -> number, the larger
+        the better. A scorer that can be is told all classes: a test set may lack some.
+    refit : whether the winner is what training on all rows gives; if not, weights and C are means over the splits, each
+        with its own best strength, and `gap_` is that of these weights.
+    use_legacy_attributes : False: attributes have the layout that scikit-learn 1.10 keeps.
+    The others are those of `SoftmaxClassifier`; the solver is the exact one, and there is always a penalty.
 
     Attributes
     ----------
     Those of `SoftmaxClassifier`, for the winner trained on all rows, and
-    regs_, Cs_ (k,) : the strengths.     scores_ (k, n_splits) : weighted accuracies of held-out rows.
+    regs_, Cs_ (k,) : the strengths.
+    scores_ (n_splits, 1, k) : scores of held-out rows; the axis of length 1 is scikit-learn's, of L1 ratios.
     mean_scores_, spread_ (k,) : their mean, by weight of the splits, and standard deviation (n - 1; NaN of one split).
-    path_ : all strengths on all rows.
-    n_iter_ : passes over the rows, for everything.
+    coefs_paths_ (n_splits, 1, k, c or 1, d [+ 1]) : weights of all splits for raw rows, intercepts last; only where
+        they take 512 MiB at most.
+    n_iter_ (n_splits, 1, k) : steps.     path_ : all strengths on all rows; its passes are those for everything.
+    l1_ratio_, l1_ratios_ : 0.
 
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
     >>> model = SoftmaxClassifierCV(regs=[1e-3, 1e-1]).fit(X, y)
     >>> model.scores_.shape, model.reg_, len(model.path_.points)
-    ((2, 5), 0.001, 2)
+    ((5, 1, 2), 0.001, 2)
     """
 
     _loss = "softmax"

@@ -134,23 +134,26 @@ class Fit:
         point = PathPoint(reg, coef.cpu(), float(found.objective[0]), gap, 0, Status.BUDGET_SPENT)
         return Path((point,), 0, 0.0, time.perf_counter() - began)
 
+    def usual_rate(self, reg: float, seed: int) -> float:
+        """1 / (a mean |x|^2 + 2 reg), about the inverse of a bound on the curvature: a is the loss's largest of one
+        score, or 1 if that is more.
+        """
+        features, steepest = self.objective.features, LOSSES[self.loss].steepest
+        rows = sample_rows(features.n_samples, CHUNK_ROWS, seed, features.device)
+        return 1.0 / max(max(1.0, steepest) * float(features.squared_distances(rows).mean()) + 2 * reg, 1e-30)
+
     def run_sgd(
         self, reg: float, passes: int, batch_size: int, learning_rate: float | None, seed: int, start: Tensor | None
     ) -> Path:
         """Minibatch SGD with a cosine schedule and averaging, then one float64 pass for the certificate.
 
-        learning_rate : None for 1 / (a mean |x|^2 + 2 reg), about the inverse of a bound on the curvature: a is the
-        loss's largest of one score, or 1 if that is more.
+        learning_rate : None for `usual_rate`.
         """
         began = time.perf_counter()
         features, loss = self.objective.features, LOSSES[self.loss]
         if self.objective.row_weights is not None:
             raise InputError("solver='sgd' draws rows evenly and takes no weights. Use solver='exact'.")
-        if learning_rate is None:
-            rows = sample_rows(features.n_samples, CHUNK_ROWS, seed, features.device)
-            learning_rate = 1.0 / max(
-                max(1.0, loss.steepest) * float(features.squared_distances(rows).mean()) + 2 * reg, 1e-30
-            )
+        learning_rate = self.usual_rate(reg, seed) if learning_rate is None else learning_rate
         rate = torch.tensor([check_number("learning_rate", learning_rate, above=0)], dtype=torch.float64)
         steps = math.ceil(passes * features.n_samples / batch_size)
         sgd = SGD(steps, batch_size, schedule="cosine", averaging=SGD_AVERAGING)

@@ -12,15 +12,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse  # type: ignore[import-untyped]
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
+from torch import Tensor
 
 from colinear.checks import InputError
 from colinear.solvers.folds import HELD_BYTES, Rows
 from colinear.solvers.solution import PathPoint
 
-# of an estimator, the row it would be scored by: (its weights are set) -> (coef with the intercept last)
-Take = Callable[[PathPoint], NDArray[Any]]
+# gives an estimator weights on scaled rows; returns what they are for raw ones, the intercept last
+Take = Callable[[Tensor], NDArray[Any]]
+
+
+def rows_of(values: Any, rows: NDArray[np.int64]) -> Any:
+    """The given rows of what holds rows, in the same kind of container where that can be indexed."""
+    return _safe_indexing(values if hasattr(values, "__getitem__") else np.asarray(values), rows)
 
 
 def part_of(values: Mapping[str, Any], rows: NDArray[np.int64], n_samples: int) -> dict[str, Any]:
@@ -35,7 +42,7 @@ def part_of(values: Mapping[str, Any], rows: NDArray[np.int64], n_samples: int) 
             listed = not isinstance(value, str | Mapping) and _num_samples(value) == n_samples
         except TypeError:
             return value
-        return _safe_indexing(value, rows) if listed else value
+        return rows_of(value, rows) if listed else value
 
     return {name: cut(value) for name, value in values.items()}
 
@@ -80,19 +87,20 @@ class HeldOut:
     coefs: dict[tuple[int, int], NDArray[Any]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.X = self.X.tocsr() if issparse(self.X) else self.X  # other sparse kinds cannot be indexed by row
         shape = len(self.splits), self.n_strengths
         self.passes, self.scores = np.zeros(shape, dtype=np.int64), np.full(shape, math.nan)
 
     def __call__(self, strength: int, split: int, point: PathPoint) -> None:
         self.passes[split, strength] = point.passes
         if self.keep or self.fits(point):
-            self.coefs[split, strength] = self.take(point)
+            self.coefs[split, strength] = self.take(point.coef)
         elif self.scorer is not None:
-            self.take(point)
+            self.take(point.coef)
         if self.scorer is not None:
             test = self.splits[split][1]
             params = part_of(self.params, test, len(self.y))
-            score = self.scorer(self.model, _safe_indexing(self.X, test), self.y[test], **params)
+            score = self.scorer(self.model, rows_of(self.X, test), self.y[test], **params)
             if not isinstance(score, numbers.Real):
                 raise InputError(f"scoring must give one number; got {type(score).__name__} from {self.scorer!r}.")
             self.scores[split, strength] = float(score)

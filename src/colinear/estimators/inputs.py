@@ -152,6 +152,29 @@ def encode_classes(y: Any, n_samples: int) -> tuple[Tensor, NDArray[Any]]:
     y : (n,) or (n, 1) whole numbers, booleans or text. Raises `InputError` for fractions, missing values, mixed
     kinds, a number other than one label a row, and a single class.
     """
+    classes, codes = _number_labels(y, n_samples)
+    if len(classes) < 2:
+        raise InputError(f"labels must have at least 2 classes; got only {classes[0]!r} in n_samples={n_samples}.")
+    return torch.from_numpy(codes.astype(np.int64, copy=False)), classes
+
+
+def encode_known(y: Any, classes: NDArray[Any], n_samples: int) -> Tensor:
+    """Return codes (n,) int64 of labels that are all among `classes`, >= 2, sorted; otherwise as `encode_classes`.
+
+    >>> encode_known(["b", "b"], np.array(["a", "b"]), 2)
+    tensor([1, 1])
+    """
+    if classes.ndim != 1 or len(classes) < 2:
+        raise InputError(f"classes must list at least 2 labels; got {classes.tolist()!r}.")
+    found, codes = _number_labels(y, n_samples)
+    strange = found[~np.isin(found, classes)]
+    if len(strange):
+        raise InputError(f"labels must be among classes, {classes.tolist()}; got {strange.tolist()[0]!r}.")
+    return torch.from_numpy(np.searchsorted(classes, found)[codes].astype(np.int64, copy=False))
+
+
+def _number_labels(y: Any, n_samples: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The labels that there are, sorted, and of each row which."""
     if y is None:
         raise InputError("This classifier requires y to be passed, but the target y is None.")
     y = unwrap(y, "labels")
@@ -172,9 +195,7 @@ def encode_classes(y: Any, n_samples: int) -> tuple[Tensor, NDArray[Any]]:
             f"Found input variables with inconsistent numbers of samples: [{n_samples}, {len(codes)}]. There must be "
             "one label for each row."
         )
-    if len(classes) < 2:
-        raise InputError(f"labels must have at least 2 classes; got only {classes[0]!r} in n_samples={n_samples}.")
-    return torch.from_numpy(codes.astype(np.int64, copy=False)), classes
+    return classes, codes
 
 
 def has_answers(y: Any) -> bool:

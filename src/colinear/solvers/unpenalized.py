@@ -34,7 +34,8 @@ def solve_unpenalized(
     The gap is that of the dual, max mean_i H(q_i) over distributions q_i with mean_i (q_i - y_i) x_i^T = 0, H the
     entropy: what the probabilities would be after Newton's step, to first order, is such a q while none is negative.
     Before that nothing is known but that the optimum is >= 0, and the gap is the whole objective. Where a plane parts
-    some classes from others there is no optimum, the weights grow without end, and `STALLED` is how it ends.
+    some classes from others no weights attain the infimum, and steps go on for ever: the gap is met on the way if
+    other classes overlap, and where they do not, so that the infimum is 0, the end is `STALLED`.
 
     Returns  a `Path` of one point, reg = 0, weights (c, d) float64 that sum to 0 over the classes.
     Raises   `InputError` for problems too large for a Hessian.
@@ -77,6 +78,9 @@ def solve_unpenalized(
         step = _direction(basis, probabilities, weights, gradient)
         moved = basis @ step.mT  # (n, c)
         gap = _gap(value, probabilities, moved, weights)
+        if gap < value:  # what rounding leaves of the constraint, times weights as large as these
+            left = gradient - (weights.unsqueeze(1) * (probabilities - _after(probabilities, moved))).mT @ basis
+            gap = min(value, gap + float(left.norm() * coef.norm()))
         fine = gap <= tol * value
         if fine or passes >= min(max_passes, PATIENCE):
             break
@@ -105,12 +109,17 @@ def _value(basis: Tensor, targets: Tensor, weights: Tensor, coef: Tensor) -> tup
     return float(weights @ losses), scores
 
 
+def _after(probabilities: Tensor, moved: Tensor) -> Tensor:
+    """Probabilities after a step that lowers the scores by `moved`, to first order."""
+    return probabilities * (1 - moved + (probabilities * moved).sum(1, keepdim=True))
+
+
 def _gap(value: float, probabilities: Tensor, moved: Tensor, weights: Tensor) -> float:
     """value - mean H(q) at q_ij = p_ij (1 - moved_ij + sum_l p_il moved_il); all of `value` where that is negative.
 
     moved : scores (n, c) of Newton's step, which solves just this: that mean_i (q_i - y_i) z_i^T be zero.
     """
-    q = probabilities * (1 - moved + (probabilities * moved).sum(1, keepdim=True))
+    q = _after(probabilities, moved)
     if bool((q < 0).any()):
         return value
     return max(0.0, value - float(weights @ torch.special.entr(q).sum(1)))
@@ -121,6 +130,8 @@ def _direction(basis: Tensor, probabilities: Tensor, weights: Tensor, gradient: 
     classes share; with 1 there instead of 0 the step has no part in it, since the gradient has none.
     """
     c, r = gradient.shape
+    if r == 0:  # rows of zeros: there is nothing to move
+        return gradient
     hessian = basis.new_zeros(c, r, c, r)
     shared = torch.eye(r, dtype=basis.dtype, device=basis.device) / c
     for a in range(c):
