@@ -45,7 +45,8 @@ for name, (rows, labels) in {"iris": load_iris(return_X_y=True), "digits": load_
     for kind in (SoftmaxClassifier, HingeClassifier, SoftmaxClassifierCV, HingeClassifierCV):
         options = {"cv": 3} if kind.__name__.endswith("CV") else {"C": 0.1}
         model = kind(tol=1e-3, **options).fit(rows, labels, weights)
-        found[f"{kind.__name__} {name}"] = [model.coef_.tolist(), model.intercept_.tolist(), model.path_.passes, model.gap_]
+        found[f"{kind.__name__} {name}"] = [model.coef_.tolist(), model.intercept_.tolist(), model.gap_]
+        found[f"{kind.__name__} {name} passes"] = model.path_.passes
         if hasattr(model, "scores_"):
             found[f"{kind.__name__} {name} folds"] = [model.scores_.tolist(), model.spread_.tolist()]
 json.dump(found, open("estimators.json", "w"))

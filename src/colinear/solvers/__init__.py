@@ -6,6 +6,7 @@ from colinear.solvers.path import solve_path
 from colinear.solvers.sgd import SGD, SGDState
 from colinear.solvers.solution import Path, PathPoint, Status
 from colinear.solvers.tuning import Tuning
+from colinear.solvers.unpenalized import solve_unpenalized
 
 __all__ = [
     "SGD",
@@ -19,6 +20,7 @@ __all__ = [
     "certify",
     "solve_newton",
     "solve_path",
+    "solve_unpenalized",
     "suits_newton",
 ]
 __dir__ = __all__.copy

@@ -20,7 +20,7 @@ from colinear.solvers.solution import Path, PathPoint, Status
 RANK = 1e-12  # of the largest singular value: smaller ones are rounding
 ARMIJO, HALVINGS = 1e-4, 40
 # where classes part, every step adds about 1 to the scores of the rows beside the plane, for ever; where they do not,
-# damped steps are 5 to 20 (of 300 drawn problems; 31 at most)
+# 7 passes are usual to a gap of 1e-10, and 19 the most of 298 drawn problems (40 to 600 rows, 11 columns, 6 classes)
 PATIENCE = 60
 
 
