@@ -96,6 +96,16 @@ def test_a_start_at_the_optimum_takes_no_more_than_a_step() -> None:
     assert again.points[0].objective <= point.objective * (1 + 1e-14)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_from_far_away_steps_are_damped(seed: int) -> None:
+    objective = drawn(seed, n=300)
+    [point] = solve_unpenalized(objective, tol=1e-10).points
+    far = 20 * point.coef.roll(1, 0)  # the weights of other classes: full steps from there overshoot for ever
+    [found] = solve_unpenalized(objective, tol=1e-10, start=far).points
+    assert found.status is Status.CONVERGED
+    torch.testing.assert_close(found.coef, point.coef, rtol=1e-5, atol=1e-7)
+
+
 def test_weights_are_rows_repeated() -> None:
     times = torch.randint(0, 3, (80,), generator=torch.Generator().manual_seed(0))
     times[:3] = 1

@@ -60,8 +60,9 @@ def solve_unpenalized(
     features = objective.features.at(torch.float64)
     rows, labels = features.gather(slice(0, features.n_samples)), features.labels
     weights = torch.ones(len(rows), dtype=torch.float64, device=rows.device)
-    weights = (weights if objective.unit_weights is None else objective.unit_weights.double()).clone()
-    weights /= weights.sum()
+    weights = weights if objective.unit_weights is None else objective.unit_weights.double()
+    counted = weights > 0  # others would add 0 times what may be infinite
+    rows, labels, weights = rows[counted], labels[counted], weights[counted] / weights.sum()
     root = weights.sqrt().unsqueeze(1)
     _, sizes, directions = torch.linalg.svd(root * rows, full_matrices=False)
     kept = sizes > RANK * sizes[0]
@@ -119,10 +120,8 @@ def _gap(value: float, probabilities: Tensor, moved: Tensor, weights: Tensor) ->
 
     moved : scores (n, c) of Newton's step, which solves just this: that mean_i (q_i - y_i) z_i^T be zero.
     """
-    q = _after(probabilities, moved)
-    if bool((q < 0).any()):
-        return value
-    return max(0.0, value - float(weights @ torch.special.entr(q).sum(1)))
+    entropy = torch.special.entr(_after(probabilities, moved)).sum(1)  # -inf where negative
+    return min(value, max(0.0, value - float(weights @ entropy)))
 
 
 def _direction(basis: Tensor, probabilities: Tensor, weights: Tensor, gradient: Tensor) -> Tensor:
