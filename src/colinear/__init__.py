@@ -6,12 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from colinear.checks import InputError
-    from colinear.estimators import HingeClassifier, HingeClassifierCV, SoftmaxClassifier, SoftmaxClassifierCV
+    from colinear.estimators import (
+        FeatureExtractor,
+        HingeClassifier,
+        HingeClassifierCV,
+        SoftmaxClassifier,
+        SoftmaxClassifierCV,
+    )
     from colinear.model import LinearModel
     from colinear.solvers.path import solve_path
 
 __version__ = version("colinear")
 __all__ = [
+    "FeatureExtractor",
     "HingeClassifier",
     "HingeClassifierCV",
     "InputError",
@@ -24,6 +31,7 @@ __all__ = [
 __dir__ = __all__.copy  # public names, loaded or not, and nothing else: so in every package here
 
 _HOMES = {
+    "FeatureExtractor": "colinear.estimators",
     "HingeClassifier": "colinear.estimators",
     "HingeClassifierCV": "colinear.estimators",
     "InputError": "colinear.checks",

@@ -1,7 +1,8 @@
 """A trained linear classifier: weights on raw features, names, provenance; one safetensors file.
 
 Preprocessing is affine, so it is folded into the weights: a model takes raw features or raw uint8 pixels, and
-its file (see `modelfile`) holds two tensors and a JSON header. Loading runs no code.
+its file (see `modelfile`) holds two tensors and a JSON header. A model of extracted features keeps the extractor too.
+Loading runs no code and imports nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from torch import Tensor
 from colinear.checks import InputError, check_choice, check_features, check_finite, check_number
 from colinear.datasets.base import LABEL_KINDS, Dataset, ImageShape
 from colinear.datasets.features import Scaling
-from colinear.modelfile import encode, read
+from colinear.extractors import Fitted, restore
+from colinear.modelfile import LEARNED, encode, read
 from colinear.outputs import save_whole
 
 # float64 is kept where float32 would move a score by this share of the scores' spread: it is about the share of the
@@ -37,6 +39,8 @@ class LinearModel:
     value_range : the raw value that stands for full intensity (255 for uint8 images), 1 for tables; finite, > 0.
     provenance : JSON-able facts about the training (loss, reg, seed, data fingerprint, accuracies, versions).
     label_kind : what the names were as labels: 'int', 'bool' or 'text'; None if that is not known.
+    extractor : what makes features of raw rows, or None where raw rows are the features. `scores` and `predict` take
+        features in any case: `model.predict(model.extractor.transform(pictures))` labels pictures.
     Raises   `InputError` for parts that do not fit together and for weights that are not finite.
 
     >>> model = LinearModel(torch.eye(2), torch.zeros(2), ("no", "yes"))
@@ -51,6 +55,7 @@ class LinearModel:
     value_range: float = 1.0
     provenance: dict[str, Any] = field(default_factory=dict)
     label_kind: str | None = None
+    extractor: Fitted | None = None
 
     def __post_init__(self) -> None:
         _check_names(self.class_names)
@@ -73,6 +78,11 @@ class LinearModel:
             raise InputError(f"provenance must be a dict of facts; got {type(self.provenance).__name__}.")
         if self.label_kind is not None:
             check_choice("label_kind", self.label_kind, LABEL_KINDS)
+        if self.extractor is not None and self.extractor.n_features != self.n_features:
+            raise InputError(
+                f"the extractor must make {self.n_features} features, the number of weights of a class; it makes "
+                f"{self.extractor.n_features}."
+            )
 
     @classmethod
     def from_coef(
@@ -86,6 +96,7 @@ class LinearModel:
         *,
         rows: Tensor | None = None,
         label_kind: str | None = None,
+        extractor: Fitted | None = None,
     ) -> LinearModel:
         """Fold `scaling` into `coef` (c, d [+ 1]) in float64, and store float32 where that is as good.
 
@@ -99,7 +110,7 @@ class LinearModel:
         if kept != torch.float64 and not (rows is not None and rounding_shows(weight, bias, rows)):
             weight, bias = weight.float(), bias.float()
         facts = dict(provenance or {})
-        return cls(weight, bias, class_names, image_shape, value_range, facts, label_kind)
+        return cls(weight, bias, class_names, image_shape, value_range, facts, label_kind, extractor)
 
     @property
     def n_classes(self) -> int:
@@ -147,8 +158,13 @@ class LinearModel:
         return self.scores(features).softmax(1)
 
     def to_bytes(self) -> bytes:
-        """The content of a model file: two tensors, a JSON header and a digest; the same bytes for the same model."""
-        return encode({name: getattr(self, name) for name in HEADER}, self.weight, self.bias)
+        """The content of a model file: tensors, a JSON header and a digest; the same bytes for the same model."""
+        header = {name: getattr(self, name) for name in HEADER}
+        tensors = {"weight": self.weight, "bias": self.bias}
+        if self.extractor is not None:
+            header["extractor"] = self.extractor.facts()
+            tensors |= {f"{LEARNED}{name}": tensor for name, tensor in self.extractor.tensors.items()}
+        return encode(header, tensors)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one .safetensors file: beside `path` first, then renamed, so a file is whole or absent."""
@@ -157,16 +173,19 @@ class LinearModel:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> LinearModel:
         """Read a model file; raises `InputError` if it is missing, cut short, changed or no model of this package."""
-        header, weight, bias = read(Path(path))
+        header, tensors = read(Path(path))
+        learned = {name.removeprefix(LEARNED): one for name, one in tensors.items() if name.startswith(LEARNED)}
+        extractor = header.get("extractor")
         try:
             return cls(
-                weight,
-                bias,
+                tensors["weight"],
+                tensors["bias"],
                 _as_tuple("class_names", header["class_names"]),
                 None if header["image_shape"] is None else _as_tuple("image_shape", header["image_shape"]),
                 check_number("value_range", header["value_range"], above=0),
                 header["provenance"],
                 header.get("label_kind"),
+                None if extractor is None else restore(extractor, learned),
             )
         except KeyError as error:
             raise InputError(f"model {path} has a damaged header: {error} is missing. Copy it again.") from None

@@ -41,7 +41,9 @@ class Prepared:
         scaling = fit_scaling(
             own.train, standardize=settings.standardize, intercept_scaling=settings.intercept_scaling, group=group
         )
-        augmentation = None if settings.augment is None else parse_augment(settings.augment)
+        # copies are of pictures: those of extracted features are among the rows already
+        copies = settings.augment if settings.features is None else None
+        augmentation = None if copies is None else parse_augment(copies)
         return cls(settings, split, scaling, augmentation, own, group)
 
     @cached_property
