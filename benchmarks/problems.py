@@ -14,13 +14,13 @@ import numpy as np
 from benchmarks.certificates import CERTIFICATES, Floats, Labels, write_rows
 from colinear.datasets import Dataset, Features, Split, fit_scaling
 from colinear.search.candidates import Candidate, draw_candidates
-from colinear.search.settings import COURSE_BATCH, LOSS_NAMES
+from colinear.search.settings import BOTH, COURSE_BATCH
 from colinear.solvers.solution import PathPoint
 
 AGREEMENT = 1e-5  # relative; K candidates at once and each alone differ by rounding only
 OBJECTIVE_AGREEMENT = 1e-6  # relative; the package's objective and the independent one are of the same rows
-# what a recomputed gap may exceed tol by: softmax gaps are exact, a hinge's dual point is searched for anew
-RESOLUTION = {"softmax": 1e-6, "hinge": 1e-2}
+# what a recomputed gap may exceed tol by: smooth gaps are exact, a hinge's dual point is searched for anew
+RESOLUTION = {"softmax": 1e-6, "hinge": 1e-2, "logistic": 1e-6, "squared-hinge": 1e-6}
 
 
 class WrongAnswerError(Exception):
@@ -41,7 +41,7 @@ class CourseSearch:
 
     @property
     def losses(self) -> tuple[str, ...]:
-        return LOSS_NAMES
+        return BOTH
 
     @property
     def settings(self) -> tuple[Candidate, ...]:

@@ -24,6 +24,7 @@ from benchmarks.methods.peers import PEERS
 from benchmarks.path import PathOptions, path_tables, run_path
 from benchmarks.problems import WrongAnswerError
 from benchmarks.small import RANDOM, run_small, small_tables
+from benchmarks.sparse import SparseOptions, run_sparse, sparse_table
 from benchmarks.strengths import RangeOptions, range_table, run_range
 from benchmarks.tables import Table
 from benchmarks.tune_memory import measure_tune
@@ -94,6 +95,11 @@ def small(given: argparse.Namespace) -> Report:
     return report, small_tables(report)
 
 
+def sparse(given: argparse.Namespace) -> Report:
+    report = run_sparse(SparseOptions(given.text_rows), given.repeats)
+    return report, [sparse_table(report)]
+
+
 PROBLEMS: dict[str, Callable[[argparse.Namespace], Report]] = {
     "course-search": course_search,
     "path": path,
@@ -103,6 +109,7 @@ PROBLEMS: dict[str, Callable[[argparse.Namespace], Report]] = {
     "command": command,
     "range": strengths_range,
     "small": small,
+    "sparse": sparse,
 }
 
 
@@ -150,6 +157,8 @@ def make_parser() -> argparse.ArgumentParser:
     many.add_argument("--classes", type=int, default=ClassesOptions.classes, metavar="C")
     dictionary = parser.add_argument_group("wide")
     dictionary.add_argument("--patches", type=int, default=WideOptions.patches, metavar="N", help="in the dictionary")
+    text = parser.add_argument_group("sparse")
+    text.add_argument("--text-rows", type=int, default=SparseOptions.rows, metavar="N")
     peak = parser.add_argument_group("memory")
     peak.add_argument("--memory-steps", type=int, default=300, help="of the tuning process")
     peak.add_argument("--fit-rows", type=int, default=0, metavar="N", help="also fit a memory map of N rows (2000000)")

@@ -20,17 +20,17 @@ from fuzz.pictures import FORGED
 
 DATA = (
     "rows.npy", "packed.npz", "pictures", "lists.parquet", "tensors.pt", "split", "parts", "shards", "tables",
-    "rows.svm",
+    "rows.svm", "csr.npz", "answers.npz", "names.parquet",
 )  # fmt: skip
 # What stands for good by an option's name; others go by their type. None: the option is left out.
 GOOD: dict[str, tuple[str, ...]] = {
     "data": DATA,
     "thing": (*MODELS, "rows.npy", "pictures", "digits"),
     "model": MODELS,
-    "inputs": ("one.png", "one.jpg", "one.webp", "rows.npy", "shards"),
+    "inputs": ("one.png", "one.jpg", "one.webp", "rows.npy", "shards", "coo.npz"),
     "run": ("run", "exact", "few/try-1"),
     "runs": ("run", "exact"),
-    "resume": ("run", "begun", "exact", "few"),
+    "resume": ("run", "begun", "path", "exact", "few"),
     "regs": ("1e-2", "1e-3:1e-1:3", "0.1,0.2", "dino45", "auto"),
     "lr": ("1e-2", "1e-3:1e-1"),
     "reg": ("1e-3", "1e-2"),
@@ -54,7 +54,12 @@ GOOD: dict[str, tuple[str, ...]] = {
     "device": ("cpu", "auto"),
     "out": ("new", "new.safetensors", "new.html", "new/deep.onnx"),
     "log_dir": ("log",),
-    "label": ("rows_labels.npy", "label", "labels", "y", "class"),
+    "label": ("rows_labels.npy", "label", "labels", "y", "class", "c0,c1"),
+    "loss": ("softmax", "hinge", "both", "logistic", "squared-hinge,softmax"),
+    "sample_weight": ("rows_labels.npy", "weight", "y"),
+    "metric": ("macro-f1", "map", "log-loss"),
+    "calibrate": ("temperature", "both"),
+    "class_weight": ("balanced", '{"0": 2}', '{"none": 1}'),
     "data_dir": ("cifar", "nowhere"),
 }
 BAD_NUMBERS = (
@@ -88,7 +93,23 @@ BAD_PATHS = (
     "text.html", "picture.eps.png", "folder.npy", "folder.safetensors", "rows.npy", "one.png", "run", "pictures",
     "run/settings.json", "run/results.json", "rows.npy/x", "b\udcffd", "b\udcffd.npy", "model.safetensors",
 )  # fmt: skip
-PATHS = frozenset(("data", "thing", "model", "inputs", "run", "runs", "resume", "out", "log_dir", "label", "data_dir"))
+PATHS = frozenset(
+    (
+        "data",
+        "thing",
+        "model",
+        "inputs",
+        "run",
+        "runs",
+        "resume",
+        "out",
+        "log_dir",
+        "label",
+        "data_dir",
+        "sample_weight",
+        "class_weight",
+    )
+)
 # what bounds the work of a command that is not told otherwise
 BOUNDS = {
     "max_passes": "4",

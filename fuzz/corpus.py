@@ -32,12 +32,16 @@ CHEAP_SGD = ("--solver", "sgd", "--steps", "6", "--candidates", "2", "--batch-si
 TABLES = (
     "rows.npy", "double.npy", "bytes.npy", "half.npy", "big.npy", "stored.npz", "packed.npz", "text.npz", "tensors.pt",
     "old.pth", "tensors.safetensors", "lists.parquet", "columns.parquet", "rows.svm",
+    "thin.svm", "csr.npz", "csc.npz", "coo.npz", "answers.npz", "names.parquet",
 )  # fmt: skip
 PICTURES = ("one.png", "grey16.png", "palette.png", "one.jpg", "one.bmp", "one.webp")
 FOLDERS = ("pictures", "split", "parts", "shards", "tables")
 MODELS = ("model.safetensors", "table-model.safetensors")
-RUNS = ("run", "exact", "begun", "few")
-BASES = {"run": "pictures", "exact": "rows.npy", "begun": "pictures", "few": "stored.npz"}  # what a run is a run on
+RUNS = ("run", "exact", "begun", "path", "few")
+BEGUN = ("begun", "path")  # runs that were stopped
+BASES = {  # what a run is a run on
+    "run": "pictures", "exact": "rows.npy", "begun": "pictures", "path": "wide.npz", "few": "stored.npz"
+}  # fmt: skip
 ADDRESS = re.compile(rb"X[\x09-\x14]\0\0\0(\d{9,20})")
 
 
@@ -105,9 +109,14 @@ def _write_arrays(folder: Path, rows: np.ndarray, labels: np.ndarray) -> None:
 
 def _write_archives(folder: Path, rows: np.ndarray, labels: np.ndarray) -> None:
     named = np.array(["no", "yes", "maybe"])[labels]
+    wide = np.random.default_rng(1).normal(size=(200, 170)).astype(np.float32)  # too many weights for Newton's method
+    members = [("X.npy", _npy(wide)), ("y.npy", _npy(np.arange(200) % 10))]
+    (folder / "wide.npz").write_bytes(write_zip(members, 8))
     for name, pack, y in (("stored", 0, labels), ("packed", 8, labels), ("text", 8, named)):
         members = [("X.npy", _npy(rows)), ("y.npy", _npy(y))]
         (folder / f"{name}.npz").write_bytes(write_zip(members, pack))
+    answers = np.eye(3, dtype=np.int8)[labels] + np.eye(3, k=1, dtype=np.int8)[labels]
+    (folder / "answers.npz").write_bytes(write_zip([("X.npy", _npy(rows)), ("y.npy", _npy(answers))], 8))
     tensors = {"features": torch.from_numpy(rows), "labels": torch.from_numpy(labels)}
     (folder / "tensors.pt").write_bytes(torch_bytes(tensors))
     (folder / "old.pth").write_bytes(torch_bytes(tensors, old=True))
@@ -145,6 +154,8 @@ def _write_columns(folder: Path, rows: np.ndarray, labels: np.ndarray) -> None:
     parquet.write_table(pyarrow.table({"x": list(rows), "label": labels}), folder / "lists.parquet")
     columns = {f"c{number}": rows[:, number] for number in range(COLUMNS)}
     parquet.write_table(pyarrow.table({**columns, "class": [f"k{y}" for y in labels]}), folder / "columns.parquet")
+    named = [["no", "yes", "maybe"][: y + 1] for y in labels]
+    parquet.write_table(pyarrow.table({"x": list(rows), "label": named}), folder / "names.parquet")
     (folder / "tables").mkdir()
     for number, cut in enumerate((slice(0, 12), slice(12, ROWS))):
         shard = {"x": list(rows[cut]), "label": labels[cut]}
@@ -153,6 +164,30 @@ def _write_columns(folder: Path, rows: np.ndarray, labels: np.ndarray) -> None:
         f"{y} " + " ".join(f"{n + 1}:{v:.4g}" for n, v in enumerate(row)) for row, y in zip(rows, labels, strict=True)
     )
     (folder / "rows.svm").write_text("\n".join(lines) + "\n")
+    _write_sparse(folder, rows, labels)
+
+
+def _write_sparse(folder: Path, rows: np.ndarray, labels: np.ndarray) -> None:
+    """Two values a row in 40 columns, as text and as `scipy.sparse.save_npz` lays them out, labels inside."""
+    place = np.arange(2 * ROWS)
+    columns = (place % 2 * 20 + np.repeat(labels, 2) * 6 + place % 5).astype(np.int32)
+    values, bounds = rows.reshape(-1)[: 2 * ROWS], np.arange(0, 2 * ROWS + 1, 2, dtype=np.int32)
+    lines = (
+        f"{y} " + " ".join(f"{columns[n] + 1}:{values[n]:.4g}" for n in (2 * row, 2 * row + 1))
+        for row, y in enumerate(labels)
+    )
+    (folder / "thin.svm").write_text("\n".join(lines) + "\n")
+    order = np.argsort(columns, kind="stable")
+    ends = np.searchsorted(columns[order], np.arange(41)).astype(np.int32)
+    kinds = {
+        "csr": {"indices": columns, "indptr": bounds, "data": values},
+        "csc": {"indices": (order // 2).astype(np.int32), "indptr": ends, "data": values[order]},
+        "coo": {"row": (place // 2).astype(np.int32), "col": columns, "data": values},
+    }
+    for kind, parts in kinds.items():
+        members = {**parts, "format": np.array(kind.encode()), "shape": np.array([ROWS, 40]), "y": labels}
+        packed = write_zip([(f"{name}.npy", _npy(np.asarray(part))) for name, part in members.items()], 8)
+        (folder / f"{kind}.npz").write_bytes(packed)
 
 
 def _write_pictures(folder: Path, generator: np.random.Generator) -> None:
@@ -196,7 +231,7 @@ def _write_runs(folder: Path) -> None:
     call("tune", BASES["few"], "--shots", "2", "--tries", "2", *CHEAP, "--regs", "0.1", "--out", "few", folder=folder)
     shutil.copy(folder / "run/model-softmax.safetensors", folder / MODELS[0])
     shutil.copy(folder / "exact/model-hinge.safetensors", folder / MODELS[1])
-    _stop_a_run(folder)
+    _stop_runs(folder)
     for name in RUNS:
         for file in (*(folder / name).rglob("report.html"), *(folder / name).rglob(".lock")):
             file.unlink()  # written anew by every command that needs them
@@ -222,7 +257,7 @@ def call(*words: str, folder: Path) -> None:
                 raise RuntimeError(f"{words}: {said.getvalue()}") from None
 
 
-def _stop_a_run(folder: Path) -> None:
+def _stop_runs(folder: Path) -> None:
     from colinear.datasets import open_split
     from colinear.search.listener import Silent
     from colinear.search.runfolder import RunFolder
@@ -236,18 +271,20 @@ def _stop_a_run(folder: Path) -> None:
 
         def progressed(self, progress: object) -> None:
             self.reports += 1
-            if self.reports > 2:
+            if self.reports > (2 if name == "begun" else 28):
                 raise KeyboardInterrupt
 
-    settings = Settings(
-        BASES["begun"], losses=("softmax",), solver="sgd", steps=40, candidates=2, batch_size=4, momentum=0.5
-    )
-    one_thread = one_thread_if(True)  # as in the child processes: a run goes on with as many threads as it had
-    with contextlib.chdir(folder), RunFolder("begun") as run, one_thread, contextlib.suppress(KeyboardInterrupt):
-        tune(settings, open_split(settings.data), run, Stopper())
-    checkpoint = folder / "begun/checkpoints/softmax.safetensors"
-    header, data = split_safetensors(checkpoint.read_bytes())  # its order changes from process to process
-    checkpoint.write_bytes(join_safetensors(json.dumps(header, sort_keys=True), data))
+    one, few = {"losses": ("softmax",)}, {"candidates": 2, "batch_size": 4, "momentum": 0.5}
+    for name, settings in {
+        "begun": Settings(BASES["begun"], **one, solver="sgd", steps=40, **few),
+        "path": Settings(BASES["path"], **one, regs=(1e-3, 1e-2), tol=1e-6, refit=True),
+    }.items():
+        one_thread = one_thread_if(True)  # as in the child processes: a run goes on with as many threads as it had
+        with contextlib.chdir(folder), RunFolder(name) as run, one_thread, contextlib.suppress(KeyboardInterrupt):
+            tune(settings, open_split(settings.data), run, Stopper())
+        for checkpoint in (folder / name / "checkpoints").iterdir():
+            header, data = split_safetensors(checkpoint.read_bytes())  # its order changes from process to process
+            checkpoint.write_bytes(join_safetensors(json.dumps(header, sort_keys=True), data))
 
 
 def environment(home: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fuzz.cases import Case
 from fuzz.commands import make_command
-from fuzz.corpus import BASES, CHEAP, MODELS, PICTURES, RUNS, TABLES, Corpus, pick
+from fuzz.corpus import BASES, BEGUN, CHEAP, MODELS, PICTURES, RUNS, TABLES, Corpus, pick
 from fuzz.mutate import mutate
 from fuzz.odd import ODD, make_odd
 from fuzz.pictures import FOREIGN
@@ -156,10 +156,10 @@ def damaged_run(rng: random.Random, corpus: Corpus, name: str) -> Case:
     else:
         content, notes = mutate(rng, corpus.read(run, file), _kind(file), corpus.donors)
         base = Path(file).name
-        sealed = "model" if base.startswith("model-") else "checkpoint" if run == "begun" and base != SETTINGS else base
+        sealed = "model" if base.startswith("model-") else "checkpoint" if run in BEGUN and base != SETTINGS else base
         content, notes = _seal(rng, sealed, content, notes)
         case = Case(name, "", run, place=place, notes=(file, *notes)).write(f"{run}/{file}", content)
-    return _aim(rng, case, "resume" if run == "begun" else rng.choice(RUN_TARGETS))
+    return _aim(rng, case, "resume" if run in BEGUN else rng.choice(RUN_TARGETS))
 
 
 def hostile(rng: random.Random, corpus: Corpus, name: str) -> Case:

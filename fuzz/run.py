@@ -20,7 +20,7 @@ from pathlib import Path
 
 from fuzz.cases import Case
 from fuzz.child import Verdict
-from fuzz.corpus import BASES, FOLDERS, MODELS, PICTURES, TABLES, Corpus, build_corpus
+from fuzz.corpus import BASES, BEGUN, FOLDERS, MODELS, PICTURES, TABLES, Corpus, build_corpus
 from fuzz.draws import seeded
 from fuzz.proofs import PROOFS
 from fuzz.summary import GOOD, Failure, Tally, describe
@@ -57,8 +57,9 @@ def sound_cases(corpus: Corpus) -> Iterator[Case]:
     yield Case("sound-pickle", "pickled", "cifar/test_batch", place=(("cifar", "cifar"),))
     for run in ("run", "exact", "few/try-1"):
         yield Case(f"sound-report-{run.partition('/')[0]}", "report", run, place=((run, run),))
-    begun = (("begun", "begun"), (BASES["begun"], BASES["begun"]))
-    yield Case("sound-resume", "command", "begun", ("tune", "--resume", "begun"), begun)
+    for run in BEGUN:
+        place = ((run, run), (BASES[run], BASES[run]))
+        yield Case(f"sound-resume-{run}", "command", run, ("tune", "--resume", run), place)
     yield Case("sound-compare", "compare", "run", ("exact",), (("run", "run"), ("exact", "exact")))
 
 

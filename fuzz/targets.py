@@ -27,14 +27,19 @@ def expect(claim: bool, text: str) -> None:
 
 
 def check_rows(data: Any) -> None:
-    """What every dataset promises: (n, d) finite numbers of three types, labels of known classes, names that differ."""
+    """What every dataset promises: (n, d) finite numbers of three types, labels of known classes (or an answer for
+    each), names that differ.
+    """
     rows: Tensor = data.take(slice(0, data.n_samples))
     expect(rows.ndim == 2 and min(rows.shape) >= 1, f"rows of shape {tuple(rows.shape)}")
     expect(rows.dtype in (torch.uint8, torch.float32, torch.float64), f"rows of {rows.dtype}")
     expect(not rows.requires_grad, "rows that require gradients")
     expect(bool(torch.isfinite(rows.float() if rows.dtype == torch.uint8 else rows).all()), "rows that are not finite")
-    expect(data.labels.dtype == torch.int64 and len(data.labels) == len(rows), "labels that do not fit the rows")
-    expect(int(data.labels.min()) >= 0 and int(data.labels.max()) < data.n_classes, "a label of no class")
+    many = data.labels.ndim == 2
+    kind = (torch.int8, (len(rows), data.n_classes)) if many else (torch.int64, (len(rows),))
+    expect((data.labels.dtype, tuple(data.labels.shape)) == kind, "labels that do not fit the rows")
+    least, most = (-1, 1) if many else (0, data.n_classes - 1)
+    expect(int(data.labels.min()) >= least and int(data.labels.max()) <= most, "a label of no class")
     expect(len(set(data.class_names)) == data.n_classes >= 1, f"class names {data.class_names[:5]}")
     expect(all(isinstance(name, str) for name in data.class_names), "class names that are no text")
     expect(all(_fits_utf8(name) for name in data.class_names), "a class name that cannot be printed")

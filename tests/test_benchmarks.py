@@ -19,6 +19,7 @@ from benchmarks.methods.ours import solve
 from benchmarks.problems import CourseSearch, WrongAnswerError, hinge_path, softmax_path
 from benchmarks.run import main
 from benchmarks.small import REAL, small_problems
+from benchmarks.sparse import SparseOptions, certify, cut_sources, draw_words, run_sparse, sparse_table
 from benchmarks.tune_memory import peak_of
 
 from colinear import SoftmaxClassifier
@@ -250,3 +251,30 @@ def test_sameness_ends_with_what_a_failing_run_said(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="status 3"):
         sameness.run(sameness.ROOT, "bad", ["-c", "raise SystemExit(3)"], tmp_path / "bad")
     assert sameness.run(sameness.ROOT, "good", ["-c", "open('x.json', 'w').write('{}')"], tmp_path / "good")
+
+
+TOY = SparseOptions(rows=200, columns=500, classes=4, words=20)
+
+
+def test_nine_strengths_of_words_against_one_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.sparse.SETS", {"zipf": draw_words})
+    report = run_sparse(TOY, 1)
+    one = report["sets"]["zipf"]
+    assert (one["rows"], one["columns"], len(one["points"])) == (200, 500, 9)
+    assert all(point["relative_gap"] <= 1e-3 for point in one["points"])
+    assert all(peer["fit"]["n"] == 1 for peer in one["scikit-learn"])
+    assert one["memory_mb"]["weights_returned"] == pytest.approx(9 * 4 * 501 * 8 / 1e6)
+    assert len(sparse_table(report).rows) == 4
+
+
+def test_words_have_the_certificate_of_dense_rows() -> None:
+    rows, labels = draw_words(TOY)
+    coef = np.random.default_rng(0).normal(size=(4, 501))
+    wide = np.column_stack([rows.toarray().astype(np.float64), np.ones(200)])
+    np.testing.assert_allclose(certify(rows, labels, coef, 0.1), CERTIFICATES["softmax"](wide, labels, coef, 0.1))
+
+
+def test_sources_are_cut_into_as_many_pieces_of_each_package() -> None:
+    rows, labels = cut_sources(replace(TOY, rows=40))
+    assert rows.shape == (40, 500)
+    assert np.bincount(labels).tolist() == [10] * 4

@@ -348,6 +348,7 @@ def test_the_solver_follows_the_options_that_were_given() -> None:
 EXACT: dict[str, Any] = {
     "loss": "softmax",
     "solver": "exact",
+    "metric": "accuracy",
     "trials": [
         {"reg": 1e-3, "train_accuracy": 0.5, "val_accuracy": 0.4, "status": "budget_spent", "objective": 1.7,
          "relative_gap": 0.012, "passes": 200},

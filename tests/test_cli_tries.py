@@ -44,7 +44,10 @@ def test_the_table_has_mean_and_spread_of_every_loss(
     for record in json.loads(Path("run/results.json").read_text())["tries"]:
         numbers = [record[name] for name in ("val_accuracy", "val_spread", "test_accuracy", "test_spread")]
         assert re.search(rf"{record['loss']} +" + " +".join(f"{number:.4f}" for number in numbers), said.out)
-    assert len(re.findall(r"^try [12] of 2, (?:hinge|softmax): reg .*, validation 0.*, test 0", said.err, re.M)) == 4
+    assert (
+        len(re.findall(r"^try [12] of 2, (?:hinge|softmax): reg .*, validation accuracy 0.*, test 0", said.err, re.M))
+        == 4
+    )
     assert len(said.err.splitlines()) == 4
     assert not ANSI.search(said.err)
 

@@ -110,7 +110,7 @@ def test_parts_of_one_matrix_are_moved_to_a_device_once(monkeypatch: pytest.Monk
         return real(tensor, *where)  # type: ignore[call-overload]
 
     monkeypatch.setattr(torch.Tensor, "to", count)
-    monkeypatch.setattr("colinear.datasets.base.check_labels", lambda *_: None)  # labels on meta have no values
+    monkeypatch.setattr("colinear.datasets.base.check_targets", lambda *_: None)  # labels on meta have no values
     device = torch.device("meta")
     split = Split(train, validation, other).to(device)
     assert sorted(moved) == [8, 30]

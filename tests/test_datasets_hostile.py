@@ -115,7 +115,7 @@ def test_threats_take_no_memory_and_start_no_program(verdicts: dict[str, Any]) -
         ("picture_is_a_pipe", "must be a regular file; it is a pipe"),
         ("picture_is_a_device", "must be a regular file; it is a device"),
         ("table_is_a_socket", "must be a regular file; it is a socket"),
-        ("svm_of_a_billion_columns", "3.73 GiB, announced by 14 bytes"),
+        ("svm_of_a_billion_columns", "1,000,000,000 columns need takes 59.6 GiB, announced by 14 bytes"),
         ("npy_shape_beyond_the_file", "announces float32 of shape (1000000000, 1000), but holds 96 bytes"),
         ("npy_larger_than_memory_as_float32", "memory"),
         ("npy_labels_of_a_million_characters", "at most 1,000 characters"),

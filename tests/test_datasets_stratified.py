@@ -11,6 +11,7 @@ from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
 from colinear.checks import InputError
 from colinear.datasets import split_stratified
+from colinear.datasets.answers import count_rows, strata
 from colinear.datasets.stratified import apportion_classes, deal_folds
 
 counts_of_classes = st.lists(st.integers(0, 30), min_size=1, max_size=8)
@@ -133,3 +134,29 @@ def test_a_class_smaller_than_the_folds_is_refused() -> None:
     deal_folds(labels_of([9, 3]), 3, 0, names(2))
     with pytest.raises(InputError, match="got 4 folds, class 'class 1' has 3 rows"):
         deal_folds(labels_of([9, 3]), 4, 0, names(2))
+
+
+@given(n=st.integers(20, 200), c=st.integers(2, 5), seed=st.integers(0, 2**31))
+def test_rows_of_many_labels_are_dealt_by_the_rarest_class_they_have(n: int, c: int, seed: int) -> None:
+    rates = torch.linspace(0.1, 0.6, c)
+    drawn = torch.rand(n, c, generator=torch.Generator().manual_seed(seed))
+    labels = torch.where(drawn > 0.95, -1, drawn < rates).to(torch.int8)
+    parts = split_stratified(labels, (0.5, 0.5), seed)
+    assert torch.cat(parts).sort().values.tolist() == list(range(n))
+    first, second = (strata(labels)[part].bincount(minlength=c + 1) for part in parts)
+    assert int((first - second).abs().max()) <= 1
+    assert abs(len(parts[0]) - len(parts[1])) <= 1
+    rarest = int(count_rows(labels, c).argmin())
+    assert abs(int((labels[parts[0], rarest] == 1).sum() - (labels[parts[1], rarest] == 1).sum())) <= 1
+    if int(count_rows(labels, c).min()) < 2:
+        return
+    folds = deal_folds(labels, 2, seed, names(c))
+    sizes = torch.stack([strata(labels)[folds == fold].bincount(minlength=c + 1) for fold in (0, 1)])
+    assert int(sizes.sum(1).diff().abs()) <= 1
+    assert int(sizes.diff(dim=0).abs().max()) <= 1
+
+
+def test_a_rare_class_of_many_labels_is_refused_in_too_many_folds() -> None:
+    labels = torch.tensor([[1, 1], [1, 0], [1, 0]], dtype=torch.int8)
+    with pytest.raises(InputError, match="got 3 folds, class 'class 1' has 1 rows"):
+        deal_folds(labels, 3, 0, names(2))

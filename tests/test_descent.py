@@ -55,9 +55,9 @@ def test_eigenvectors_are_computed_once_for_a_point_and_never_where_nobody_turns
     seen: list[Tensor] = []
     at, turned = Preconditioner.at, []
 
-    def noting(self: Preconditioner, curvature: Tensor, regs: Tensor) -> Callable[[Tensor], Tensor]:
+    def noting(self: Preconditioner, curvature: Tensor, regs: Tensor, **kind: bool) -> Callable[[Tensor], Tensor]:
         seen.append(curvature)
-        return at(self, curvature, regs)
+        return at(self, curvature, regs, **kind)
 
     advance = LineSearch.advance
     monkeypatch.setattr(Preconditioner, "at", noting)

@@ -43,7 +43,7 @@ def texts(figure: Figure) -> list[str]:
 def make_entry(solver: str, trials: list[dict[str, Any]]) -> dict[str, Any]:
     order = sorted(range(len(trials)), key=lambda number: -(trials[number]["val_accuracy"] or 0.0))
     return {
-        "loss": "softmax", "solver": solver, "trials": trials, "order": order, "best": order[0],
+        "loss": "softmax", "solver": solver, "metric": "accuracy", "trials": trials, "order": order, "best": order[0],
         "test_accuracy": None, "confusion_matrix": None,
     }  # fmt: skip
 
@@ -199,7 +199,7 @@ def test_the_path_shows_accuracies_and_gap_over_log_reg() -> None:
     points, _, (bars,) = validation.lines
     np.testing.assert_allclose(points.get_xydata(), [[-3, 0.4], [-2, 0.45], [-1, 0.3]])
     np.testing.assert_allclose([bar[:, 1] for bar in bars.get_segments()], [[0.38, 0.42], [0.42, 0.48], [0.29, 0.31]])
-    threshold = next(line for line in above.lines if line.get_label() == "best - one standard error")
+    threshold = next(line for line in above.lines if line.get_label() == "one standard error from the best")
     assert list(threshold.get_ydata()) == [0.42, 0.42]
     assert below.get_xlabel() == "log10(reg)"
     assert "winner: reg 0.01, validation 0.450" in texts(figure)

@@ -8,13 +8,15 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.cases import LOOP_CASES, LOSS_CASES, ROUNDING32, ROUNDING64, LossCase
+from tests.cases import CLASSWISE_CASES, INVARIANT_CASES, LOOP_CASES, LOSS_CASES, ROUNDING32, ROUNDING64, LossCase
 from torch import Tensor
 
-from colinear.curvature import Rows
-from colinear.losses import LOSSES, Hinge, Loss, Softmax
+from colinear.curvature import ClassBends, Rows
+from colinear.losses import LOSSES, Hinge, Logistic, Loss, Softmax, SquaredHinge
 
 every_loss = pytest.mark.parametrize("case", LOSS_CASES, ids=lambda case: case.id)
+classwise_loss = pytest.mark.parametrize("case", CLASSWISE_CASES, ids=lambda case: case.id)
+invariant_loss = pytest.mark.parametrize("case", INVARIANT_CASES, ids=lambda case: case.id)
 loss_with_loops = pytest.mark.parametrize("case", LOOP_CASES, ids=lambda case: case.id)
 quick = settings(max_examples=15)
 
@@ -43,6 +45,8 @@ def differentiable(case: LossCase, scores: Tensor, labels: Tensor) -> Tensor:
     own = scores.gather(1, true)
     if isinstance(case.loss, Softmax):
         return (scores.logsumexp(1) - own.squeeze(1)).sum(-1)
+    if case.loss.by_class:
+        return differentiable_margins(case.loss, scores, labels).sum((1, 2))
     assert isinstance(case.loss, Hinge)
     margins = (scores - own + 1).scatter(1, true, -1.0)
     width = float(case.loss.width)
@@ -50,6 +54,24 @@ def differentiable(case: LossCase, scores: Tensor, labels: Tensor) -> Tensor:
         return margins.clamp(min=0).sum((1, 2))
     bent = torch.where(margins < width, margins.clamp(min=0).square() / (2 * width), margins - width / 2)
     return bent.sum((1, 2))
+
+
+def differentiable_margins(loss: Loss, scores: Tensor, labels: Tensor) -> Tensor:
+    """The same of a loss that works class by class, (k, c, n); labels (n,) or (n, c)."""
+    has = torch.nn.functional.one_hot(labels, scores.shape[1]) if labels.ndim == 1 else labels
+    signed = scores * torch.where(has == 1, 1, -1).mT  # t s
+    each = (
+        (1 - signed).clamp(min=0).square()
+        if isinstance(loss, SquaredHinge)
+        else torch.logaddexp(-signed, torch.zeros_like(signed))
+    )
+    return torch.where((has >= 0).mT, each, 0.0)
+
+
+def draw_many(shape: tuple[int, int, int], seed: int) -> Tensor:
+    """Labels (n, c) int8 of 1, 0 and -1."""
+    generator = torch.Generator().manual_seed(seed + 1)
+    return torch.randint(-1, 2, (shape[2], shape[1]), generator=generator, dtype=torch.int8)
 
 
 def assert_close(actual: Tensor, expected: Tensor, tolerance: float = ROUNDING64) -> None:
@@ -84,7 +106,9 @@ def test_smoothed_hinge_is_quadratic_up_to_its_width_then_linear(margin: float, 
 
 
 def test_the_names_lead_to_their_losses() -> None:
-    assert {name: loss.name for name, loss in LOSSES.items()} == {"softmax": "softmax", "hinge": "hinge"}
+    kinds = {name: type(loss) for name, loss in LOSSES.items()}
+    assert kinds == {"softmax": Softmax, "hinge": Hinge, "logistic": Logistic, "squared-hinge": SquaredHinge}
+    assert all(loss.name == name for name, loss in LOSSES.items())
 
 
 # Derivatives
@@ -276,7 +300,7 @@ def test_permuted_classes_permute_the_gradient(case: LossCase, shape: tuple[int,
     assert_close(slopes, gradient[:, order])
 
 
-@every_loss
+@invariant_loss
 @quick
 @given(shape=shapes, seed=seeds, shift=st.integers(-8, 8))
 def test_shifting_all_scores_of_a_row_changes_nothing(
@@ -367,9 +391,118 @@ def test_scores_that_are_not_finite_show_in_the_value(case: LossCase) -> None:
 @every_loss
 @quick
 @given(shape=shapes, seed=seeds)
-def test_gradient_of_every_row_sums_to_zero_and_the_value_is_not_negative(
+def test_the_value_is_not_negative(case: LossCase, shape: tuple[int, int, int], seed: int) -> None:
+    assert bool((evaluate(case.loss, *draw_block(shape, seed))[0] >= 0).all())
+
+
+@invariant_loss
+@quick
+@given(shape=shapes, seed=seeds)
+def test_gradient_of_every_row_sums_to_zero(case: LossCase, shape: tuple[int, int, int], seed: int) -> None:
+    _, gradient = evaluate(case.loss, *draw_block(shape, seed))
+    assert_close(gradient.sum(1), torch.zeros(shape[0], shape[2]))
+
+
+# Class by class, and many labels a row
+
+
+@pytest.mark.parametrize(("loss", "each"), [(Logistic(), math.log(2)), (SquaredHinge(), 1.0)], ids=lambda one: str(one))
+def test_scores_of_zero_cost_the_same_for_every_class_that_is_known(loss: Loss, each: float) -> None:
+    labels = torch.tensor([[1, 1, 0, -1]], dtype=torch.int8)
+    value, gradient = evaluate(loss, torch.zeros(1, 4, 1, dtype=torch.float64), labels)
+    assert value.item() == pytest.approx(3 * each)
+    slope = 0.5 if isinstance(loss, Logistic) else 2
+    assert gradient.flatten().tolist() == [-slope, -slope, slope, 0]
+
+
+@pytest.mark.parametrize("size", [60.0, 800.0])
+def test_logistic_loses_no_digit_where_the_scores_are_large(size: float) -> None:
+    scores = torch.tensor([[[size], [-size], [size]]], dtype=torch.float64)
+    value, gradient = evaluate(Logistic(), scores, torch.tensor([[1, 0, 0]], dtype=torch.int8))
+    assert value.item() == pytest.approx(size + 2 * math.exp(-size), rel=1e-15)
+    beyond = torch.full((1, 1, 1), 20.5, dtype=torch.float64)  # where PyTorch's own softplus is its argument
+    close = Logistic().value_and_gradient_(beyond, torch.tensor([[0]], dtype=torch.int8))
+    assert close.item() == pytest.approx(20.5 + math.exp(-20.5), rel=1e-14)
+    right = Logistic().sums_(scores[:, :2].clone(), torch.tensor([[1, 0]], dtype=torch.int8)).value
+    assert right.item() == pytest.approx(2 * math.exp(-size), rel=1e-12)
+    assert gradient.flatten().tolist() == [pytest.approx(-math.exp(-size)), pytest.approx(math.exp(-size)), 1.0]
+
+
+@classwise_loss
+@quick
+@given(shape=shapes, seed=seeds)
+def test_one_label_a_row_is_many_labels_of_which_one_is_there(
     case: LossCase, shape: tuple[int, int, int], seed: int
 ) -> None:
-    value, gradient = evaluate(case.loss, *draw_block(shape, seed))
-    assert_close(gradient.sum(1), torch.zeros(shape[0], shape[2]))
-    assert bool((value >= 0).all())
+    scores, labels = draw_block(shape, seed)
+    many = torch.nn.functional.one_hot(labels, shape[1]).to(torch.int8)
+    mine, theirs = scores.clone(), scores.clone()
+    one, other = (case.loss.sums_(s, y, curvature=True) for s, y in ((mine, labels), (theirs, many)))
+    assert torch.equal(mine, theirs)
+    assert torch.equal(one.value, other.value)
+    assert one.curvature is not None
+    assert other.curvature is not None
+    assert_close(one.curvature, other.curvature)
+
+
+@classwise_loss
+@quick
+@given(shape=shapes, seed=seeds, weighted=st.booleans())
+def test_many_labels_agree_with_autograd_and_loops(
+    case: LossCase, shape: tuple[int, int, int], seed: int, weighted: bool
+) -> None:
+    scores, _ = draw_block(shape, seed)
+    labels = draw_many(shape, seed)
+    weights = torch.rand(shape[2], generator=torch.Generator().manual_seed(seed)).double() if weighted else None
+    leaf = scores.clone().requires_grad_()
+    each = differentiable_margins(case.loss, leaf, labels) * (1 if weights is None else weights)
+    (slopes,) = torch.autograd.grad(each.sum(), leaf, create_graph=True)
+    (bends,) = torch.autograd.grad(slopes.sum(), leaf)
+    gradient = scores.clone()
+    sums = case.loss.sums_(gradient, labels, weights, curvature=True)
+    assert_close(sums.value, each.sum((1, 2)).detach())
+    assert_close(gradient, slopes.detach())
+    assert sums.curvature is not None
+    assert_close(sums.curvature, bends.sum(-1))
+    if weights is None and case.loops is not None:
+        loss, expected = case.loops(scores[0].mT.contiguous(), torch.eye(shape[2]).double(), labels, 0.0)
+        assert_close(sums.value[0] / shape[2], loss)
+        assert_close(gradient[0].mT / shape[2], expected)
+
+
+@classwise_loss
+@quick
+@given(shape=shapes, seed=seeds, many=st.booleans())
+def test_newtons_view_of_a_classwise_loss_is_its_own(
+    case: LossCase, shape: tuple[int, int, int], seed: int, many: bool
+) -> None:
+    """Value, slopes, curvature and dual of all rows of one candidate, and the derivatives along a line."""
+    scores, labels = draw_block((1, *shape[1:]), seed)
+    labels = draw_many(shape, seed) if many else labels
+    share = torch.rand(shape[2], generator=torch.Generator().manual_seed(seed)).double()
+    curved = case.loss.curved(Rows(labels.mT if many else labels.unsqueeze(0), share))
+    gradient = scores.clone()
+    sums = case.loss.sums_(gradient, labels, share, curvature=True)
+    value, slopes = curved.value_and_slopes(scores[0])
+    assert value == pytest.approx(float(sums.value[0]), rel=ROUNDING64, abs=ROUNDING64)
+    assert_close(slopes, gradient[0])
+    pairs = curved.pairs(scores[0])
+    assert isinstance(pairs, ClassBends)
+    assert sums.curvature is not None
+    assert_close(pairs.mean_diagonal(), sums.curvature[0])
+    dual = float(sums.value[0] - (gradient * scores).sum())
+    assert curved.dual(scores[0]) == pytest.approx(dual, rel=1e-11, abs=1e-11)
+    change = torch.randn(shape[1:], generator=torch.Generator().manual_seed(seed + 2), dtype=torch.float64)
+    slope = curved.line(scores[0], change)
+    bend = float((pairs.times(change) * change).sum())
+    assert slope(0.0) == pytest.approx((float((slopes * change).sum()), bend), rel=1e-11, abs=1e-11)
+    there = float((curved.value_and_slopes(scores[0] + 0.7 * change)[1] * change).sum())
+    assert slope(0.7)[0] == pytest.approx(there, rel=1e-11, abs=1e-11)
+
+
+@pytest.mark.parametrize(("dtype", "lead"), [(torch.float32, 20.0), (torch.float64, 40.0)])
+def test_a_small_loss_of_the_softmax_keeps_its_digits(dtype: torch.dtype, lead: float) -> None:
+    """log(1 + small) of the sum itself would be 0."""
+    scores = torch.tensor([[[lead], [0.0], [1.0]]], dtype=dtype)
+    loss = float(evaluate(Softmax(), scores, torch.tensor([0]))[0])
+    assert loss == pytest.approx(math.log1p(math.exp(-lead) + math.exp(1 - lead)), rel=1e-6)

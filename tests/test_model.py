@@ -97,7 +97,7 @@ def test_a_model_scores_raw_rows_as_its_weights_score_scaled_ones(kind: str, sta
 
 def test_only_softmax_models_have_probabilities() -> None:
     for provenance, loss in (({"loss": "hinge"}, "hinge"), ({}, "unknown")):
-        with pytest.raises(InputError, match=f"probabilities need a softmax model; .* the {loss} loss"):
+        with pytest.raises(InputError, match=f"probabilities need a softmax or logistic model; .* the {loss} loss"):
             replace(MODEL, provenance=provenance).predict_proba(draw_images())
 
 

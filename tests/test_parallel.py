@@ -200,6 +200,28 @@ except GroupError as error:
     assert "another of the 3 processes has gone" in said[1].err
 
 
+def test_after_a_death_one_process_speaks() -> None:
+    """The first to notice has the store: it stays until the other has seen there that it need not speak."""
+    code = """
+import time
+from colinear.parallel.group import WORD
+if group.rank == 2:
+    os.kill(os.getpid(), signal.SIGKILL)
+try:
+    group.sum_(torch.ones(1))
+except GroupError as error:
+    until = time.monotonic() + (1 if group.rank else 0)
+    try:
+        while time.monotonic() < until:
+            group.store.add(WORD, 0)
+    except RuntimeError:  # the first has gone
+        pass
+    print(group.end(error))
+"""
+    said = run(["-c", BEGIN + code], 3, HERE)
+    assert [one.out.strip() for one in said] == ["True", "False", ""], said
+
+
 def test_weights_that_drift_apart_end_the_run() -> None:
     code = """
 data = draw_rows(40, 4, 3)

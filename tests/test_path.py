@@ -402,9 +402,10 @@ def test_a_tolerance_beyond_float64_ends_as_stalled_with_its_gap() -> None:
     assert_certified(point, reference_of("softmax", features, 1e-2), 1e-36, [])
 
 
-def test_float32_rows_are_certified_beyond_float32() -> None:
+@pytest.mark.parametrize("tuning", [Tuning(), NO_NEWTON], ids=["newton", "l-bfgs"])
+def test_float32_rows_are_certified_beyond_float32(tuning: Tuning) -> None:
     features = draw_features(90, 6, 4, dtype=torch.float32)
-    point = solve_path(features, Softmax(), [1e-3], tol=1e-10).points[0]
+    point = solve_path(features, Softmax(), [1e-3], tol=1e-10, tuning=tuning).points[0]
     assert point.status is Status.CONVERGED
     assert_certified(point, reference_of("softmax", features, 1e-3), 1e-10, [])
 

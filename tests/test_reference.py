@@ -94,8 +94,10 @@ def test_arguments_are_only_read(case: LossCase, version: str) -> None:
 @both_versions
 def test_large_weights_and_penalty_stay_exact(case: LossCase, version: str) -> None:
     W, y = torch.ones(3073, 10), torch.tensor([4, 0])
-    loss, dW = run(case, version, W, torch.rand(2, 3073), y, 2.5e4)
-    assert loss.item() == COURSE_STABILITY
+    X = torch.rand(2, 3073)
+    loss, dW = run(case, version, W, X, y, 2.5e4)
+    alone = run(case, "loops", W.double(), X.double(), y, 0.0)[0]  # 2.3 and 9 are lost in float32's rounding
+    assert loss.item() == (COURSE_STABILITY if case.loss.shift_invariant else (768250000 + alone).float().item())
     assert bool(torch.isfinite(dW).all())
 
 
@@ -104,7 +106,8 @@ def test_large_weights_and_penalty_stay_exact(case: LossCase, version: str) -> N
 def test_scores_of_ten_thousand_do_not_overflow(case: LossCase, version: str) -> None:
     W = torch.tensor([[1e4, -1e4, 0.0]])
     loss, dW = run(case, version, W, torch.ones(1, 1), torch.tensor([1]), 0.0)
-    assert loss.item() == pytest.approx(2e4 if case.id == "softmax" else 20001 + 10001)
+    each = {"softmax": 2e4, "hinge": 20001 + 10001, "logistic": 2e4 + math.log(2), "squared-hinge": 2 * 10001**2 + 1}
+    assert loss.item() == pytest.approx(each[case.id])
     assert bool(torch.isfinite(dW).all())
 
 
@@ -113,7 +116,8 @@ def test_the_courses_stability_check_on_cifar10(data_dir: Path) -> None:
     train, _ = load_cifar10(data_dir)
     rows = train.subset(slice(49_000, 50_000))
     X, W = Features(rows, fit_scaling(rows)).gather(slice(0, 1_000)), torch.ones(3073, 10)
-    for case, version in product(LOOP_CASES, ("loops", "vectorized")):
+    course = [case for case in LOOP_CASES if case.loss.shift_invariant]
+    for case, version in product(course, ("loops", "vectorized")):
         loss, dW = run(case, version, W, X, rows.labels, 2.5e4)
         assert loss.item() == COURSE_STABILITY
         assert bool(torch.isfinite(dW).all())

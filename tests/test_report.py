@@ -272,7 +272,7 @@ def test_a_model_of_other_classes_does_not_fit_the_results(tinges: Path, tmp_pat
     results = json.loads(path.read_text())
     results["runs"][0]["confusion_matrix"] = [[1, 0], [0, 1]]
     path.write_text(json.dumps(results))
-    with pytest.raises(InputError, match="a confusion_matrix of 2 classes, its model has 3"):
+    with pytest.raises(InputError, match="softmax has counts of 2 classes, its model has 3"):
         write_report(tmp_path / "run")
 
 

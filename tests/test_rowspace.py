@@ -46,15 +46,15 @@ def solve_in_all_columns(objective: Objective, loss: str, **how: Any) -> SolvedP
 
 @every_loss
 def test_it_is_the_path_of_all_columns(train: Features, loss: str) -> None:
-    few = solve_path(train, LOSSES[loss], REGS, tol=1e-7, max_passes=2000)
-    everywhere = solve_in_all_columns(Objective(train), loss, tol=1e-7, max_passes=2000)
+    few = solve_path(train, LOSSES[loss], REGS, tol=3e-7, max_passes=2000)
+    everywhere = solve_in_all_columns(Objective(train), loss, tol=3e-7, max_passes=2000)
     assert few.details["subspace"] == {"directions": 24, "of": 65, "share": 1.0}
     assert "subspace" not in everywhere.details
     assert few.coef.shape == (3, 3, 65)
     torch.testing.assert_close(few.coef, everywhere.coef, rtol=0, atol=2e-3)
     for one, other in zip(few.points, everywhere.points, strict=True):
         assert one.objective == pytest.approx(other.objective, rel=1e-6)
-        assert one.relative_gap <= 1e-7
+        assert one.relative_gap <= 3e-7
 
 
 @every_loss

@@ -154,19 +154,21 @@ def results() -> dict[str, Any]:
         "choice": {"rule": "best", "best": 1, "at_least": 0.4},
     }  # fmt: skip
     run = {
-        "loss": "hinge", "solver": "exact", "trials": [trial, trial], "best": 1, "order": [1, 0], "rungs": [],
+        "loss": "hinge", "solver": "exact", "metric": "accuracy", "trials": [trial, trial], "best": 1, "order": [1, 0],
+        "rungs": [],
         "details": details, "test_accuracy": 0.5, "test_accuracy_ci95": [0.1, 0.9],
         "confusion_matrix": [[1, 1], [0, 0]], "seconds": 0.5,
     }  # fmt: skip
     rung = {"step": 2, "entered": 2, "stayed": 1, "val_accuracies": [0.1, None], "candidates": [0, 1]}
     sgd = {**run, "solver": "sgd", "trials": [drawn, drawn], "rungs": [rung], "details": {}}
     settings = {
-        "data": "digits", "data_dir": None, "label": None, "losses": ["hinge"], "solver": "exact", "seed": 0,
+        "data": "digits", "data_dir": None, "label": None, "sample_weight": None, "losses": ["hinge"],
+        "metric": "accuracy", "class_weight": None, "calibrate": None, "solver": "exact", "seed": 0,
         "device": "auto", "standardize": False, "intercept_scaling": 1.0, "augment": None, "candidates": 50,
         "learning_rates": [1e-4, 0.1], "reg_range": [1e-3, 1.0], "steps": 5000, "batch_size": None, "momentum": 0.0,
         "schedule": "constant", "averaging": 0.0, "precision": "highest", "eta": None, "subspace": None, "regs": [0.1],
         "tol": 1e-3, "max_passes": 300, "refit": False, "cv": None, "rule": "best", "shots": None,
-        "tries": 5,
+        "tries": 5, "max_abs": False, "features": None,
     }  # fmt: skip
     whole = {
         "schema": 1,
@@ -183,8 +185,8 @@ def results() -> dict[str, Any]:
     }  # fmt: skip
     one = {"folder": "try-1", "seed": 0, "winner": trial, "winner_at": None, "test_accuracy": 0.5, "seconds": 0.1}
     tries = {
-        "loss": "hinge", "solver": "exact", "count": 1, "val_accuracy": 0.4, "val_spread": None, "test_accuracy": 0.5,
-        "test_spread": None, "each": [one],
+        "loss": "hinge", "solver": "exact", "metric": "accuracy", "count": 1, "val_accuracy": 0.4, "val_spread": None,
+        "test_accuracy": 0.5, "test_spread": None, "each": [one],
     }  # fmt: skip
     made = {
         "exact": whole,

@@ -23,7 +23,7 @@ def test_digits_pass() -> None:
     digits = load_digits()
     features = Features(digits, fit_scaling(digits), torch.float64).gather(slice(0, 100))
     reports = check_losses(features, digits.labels[:100], 10, n_checks=20)
-    assert [report.loss for report in reports] == ["softmax", "hinge"]
+    assert [report.loss for report in reports] == ["softmax", "hinge", "logistic", "squared-hinge"]
     for report in reports:
         assert report.passed, report
         assert len(report.gradient) == 2 * 20
@@ -56,11 +56,27 @@ class Lopsided(Softmax):
 def test_a_wrong_gradient_fails_both_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(selfcheck.LOSSES, "softmax", Lopsided())
     features = torch.rand(30, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    softmax, hinge = check_losses(features, torch.arange(30) % 4)
+    softmax, *others = check_losses(features, torch.arange(30) % 4)
     assert not softmax.passed
     assert softmax.worst_relative_error > 1e-5
     assert not any(agreement.passed for agreement in softmax.agreement)
-    assert hinge.passed
+    assert all(report.passed for report in others)
+
+
+def test_many_labels_are_checked_with_the_losses_that_take_them() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.rand(60, 5, generator=generator, dtype=torch.float64)
+    labels = torch.randint(-1, 2, (60, 4), generator=generator, dtype=torch.int8)
+    reports = check_losses(features, labels)
+    assert [(report.loss, report.passed) for report in reports] == [("logistic", True), ("squared-hinge", True)]
+
+
+def test_rows_at_a_kink_or_a_bend_are_left_out_near_a_bend_of_that_loss_alone() -> None:
+    """Scores 1 and 0 of the first class: the squared hinge of its own row bends there, the hinge has its kink."""
+    W, X = torch.tensor([[1.0, 0.0]], dtype=torch.float64), torch.tensor([[1.0], [3.0]], dtype=torch.float64)
+    labels = torch.tensor([0, 0])
+    kept = {name: selfcheck._away_from_bends(loss, W, X, labels)[0].tolist() for name, loss in selfcheck.LOSSES.items()}
+    assert kept == {"softmax": X.tolist(), "hinge": [[3.0]], "logistic": X.tolist(), "squared-hinge": [[3.0]]}
 
 
 def test_loops_that_disagree_fail_the_report_alone() -> None:

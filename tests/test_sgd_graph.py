@@ -164,7 +164,7 @@ def test_a_copy_a_pickle_and_a_checkpoint_have_no_graph_and_go_on_alike(cuda: St
     features = draw_features(60, 7, 3)
     state = advance(ALL, start(ALL, features), features, 20)
     tensors, facts = SearchPosition(
-        state, torch.arange(3), torch.zeros(0), torch.zeros(0), torch.zeros(0), torch.zeros(0), torch.zeros(0), [], []
+        state, torch.arange(3), *(torch.zeros(0) for _ in range(7)), statuses=[], rungs=[]
     ).to_parts()
     parts = {name: tensor.clone() for name, tensor in tensors.items()}
     others = [copy.deepcopy(state), SearchPosition.from_parts(parts, facts, torch.device("cpu")).state]

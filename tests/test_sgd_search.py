@@ -16,6 +16,7 @@ from colinear.losses import LOSSES
 from colinear.model import LinearModel
 from colinear.objective import Objective, label_rows
 from colinear.search import Candidate, Progress, SearchResult, SGDSearch, draw_candidates, plan_rungs
+from colinear.search.judging import Judged
 from colinear.search.sgd_search import INITIAL_SCALE, SearchPosition
 from colinear.solvers import SGD, SGDState, Status
 
@@ -63,7 +64,7 @@ def test_reports_come_in_order_and_end_at_the_last_step(rows: Rows) -> None:
     assert (steps[-1], seen[-1].total, seen[0].active, seen[-1].active) == (120, 120, 9, 2)
     assert {13, 40} <= set(steps)  # the rungs
     assert math.isfinite(seen[-1].loss)
-    assert 0 < seen[-1].best_accuracy <= 1
+    assert 0 < seen[-1].best <= 1
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7])
@@ -112,10 +113,11 @@ def test_who_left_early_ranks_below_the_finalists(rows: Rows) -> None:
 
 def test_a_finalist_wins_over_who_left_with_a_better_accuracy(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
     # three candidates, one leaves at the rung with 0.6; the finalists, ahead there, end at 0.5 and 0.4
-    def say(self: SGDSearch, state: SGDState, validation: Features) -> list[float]:
-        return [0.6, 0.8, 0.7] if len(state.coef) == 3 else [0.4, 0.5]
+    def say(self: SGDSearch, state: SGDState, validation: Features) -> Judged:
+        shares = [0.6, 0.8, 0.7] if len(state.coef) == 3 else [0.4, 0.5]
+        return Judged(shares, shares, [], own=False)
 
-    monkeypatch.setattr(SGDSearch, "_accuracies", say)
+    monkeypatch.setattr(SGDSearch, "_judge", say)
     halved = replace(SEARCH, candidates=CANDIDATES[:3], eta=3).run(*rows)
     assert [trial.val_accuracy for trial in halved.trials] == [0.6, 0.4, 0.5]
     assert halved.order == (2, 1, 0)

@@ -189,6 +189,7 @@ def test_a_full_spectrum_inverts_the_curvature_of_unequal_probabilities_and_divi
     gradient = torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     gradient -= gradient.mean(1, keepdim=True)
     torch.testing.assert_close(curvature @ divide(gradient)[0], gradient[0])
+    torch.testing.assert_close(divide(gradient).sum(1), torch.zeros(1, 4, dtype=torch.float64))
     torch.testing.assert_close(divide(torch.ones_like(gradient)), torch.full_like(gradient, float((1 / a).mean())))
 
 

@@ -16,6 +16,7 @@ from tests.program import Program
 from tests.test_tries import without_seconds
 
 from colinear.datasets import ArrayDataset, Features, fit_scaling, open_split
+from colinear.metrics import METRICS
 from colinear.objective import Objective
 from colinear.report.panels import read_panels, repeat_command
 from colinear.search import Progress
@@ -162,7 +163,9 @@ def test_a_batch_starts_along_the_path_with_the_first_spectrum(monkeypatch: pyte
 def test_a_start_is_on_the_line_of_the_two_weakest_or_at_the_strongest() -> None:
     trials = tuple(Trial(reg, 1.0, 1.0, Status.CONVERGED) for reg in (1e-2, 1e-1, 1.0))
     coef = tuple(torch.tensor([[value]]) for value in (5.0, 3.0, 2.0))
-    assert Tried(trials, coef, ()).starts((1e-4, 1e-3, 10.0)).flatten().tolist() == pytest.approx([9.0, 7.0, 2.0])
+    assert Tried(trials, coef, (), METRICS["accuracy"]).starts((1e-4, 1e-3, 10.0)).flatten().tolist() == pytest.approx(
+        [9.0, 7.0, 2.0]
+    )
 
 
 def test_strengths_that_are_named_stay_as_they_are() -> None:

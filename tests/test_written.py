@@ -160,7 +160,7 @@ def test_results_that_no_run_writes_are_refused_with_the_place(folder: RunFolder
 def test_a_choice_fits_the_trials(finished: Path) -> None:
     entry = json.loads((finished / "results.json").read_text())["runs"][0]
     entry["details"]["choice"]["best"] = len(entry["trials"])
-    assert "choice names no trial with an accuracy" in str(entry_problem(entry))
+    assert "choice names no trial with a score" in str(entry_problem(entry))
 
 
 def test_a_rung_and_a_winner_fit_the_trials(finished: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_rung_and_a_winner_fit_the_trials(finished: Path) -> None:
     for wrong in ({"candidates": [0, 3]}, {"candidates": [0]}):
         assert "a rung compares" in str(entry_problem({**sgd, "rungs": [{**rung, **wrong}]}))
     sgd["trials"][sgd["best"]]["val_accuracy"] = None
-    assert "the winner has no accuracy" in str(entry_problem(sgd))
+    assert "the winner has no score" in str(entry_problem(sgd))
 
 
 @pytest.mark.parametrize("name", ["results.json", "settings.json"])

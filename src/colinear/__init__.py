@@ -10,8 +10,12 @@ if TYPE_CHECKING:
         FeatureExtractor,
         HingeClassifier,
         HingeClassifierCV,
+        LogisticClassifier,
+        LogisticClassifierCV,
         SoftmaxClassifier,
         SoftmaxClassifierCV,
+        SquaredHingeClassifier,
+        SquaredHingeClassifierCV,
     )
     from colinear.model import LinearModel
     from colinear.solvers.path import solve_path
@@ -23,8 +27,12 @@ __all__ = [
     "HingeClassifierCV",
     "InputError",
     "LinearModel",
+    "LogisticClassifier",
+    "LogisticClassifierCV",
     "SoftmaxClassifier",
     "SoftmaxClassifierCV",
+    "SquaredHingeClassifier",
+    "SquaredHingeClassifierCV",
     "__version__",
     "solve_path",
 ]
@@ -36,8 +44,12 @@ _HOMES = {
     "HingeClassifierCV": "colinear.estimators",
     "InputError": "colinear.checks",
     "LinearModel": "colinear.model",
+    "LogisticClassifier": "colinear.estimators",
+    "LogisticClassifierCV": "colinear.estimators",
     "SoftmaxClassifier": "colinear.estimators",
     "SoftmaxClassifierCV": "colinear.estimators",
+    "SquaredHingeClassifier": "colinear.estimators",
+    "SquaredHingeClassifierCV": "colinear.estimators",
     "solve_path": "colinear.solvers.path",
 }
 

@@ -140,6 +140,25 @@ def check_labels(labels: Tensor, n_classes: int, what: str = "labels") -> Tensor
     return labels
 
 
+def check_targets(labels: Tensor, n_classes: int, what: str = "labels") -> Tensor:
+    """Return `labels` that are one class a row, as `check_labels` has it, or (n, n_classes) int8: any number of them.
+
+    1 and 0 say that the row has the class or has not, -1 that nobody knows.
+    """
+    if labels.ndim != 2:
+        return check_labels(labels, n_classes, what)
+    if str(labels.dtype) != "torch.int8" or labels.shape[1] != n_classes:
+        got = f"{labels.dtype} of shape {tuple(labels.shape)}"
+        raise InputError(f"{what} of many classes a row must be int8 of shape (n_samples, {n_classes}); got {got}.")
+    bad = ((labels < -1) | (labels > 1)).nonzero()
+    if len(bad):
+        row, column = (int(i) for i in bad[0])
+        raise InputError(
+            f"{what} must be 1 or 0, or -1 where unknown; row {row}, class {column} has {int(labels[row, column])}."
+        )
+    return labels
+
+
 def check_finite(features: Tensor, what: str = "features", first_row: int = 0) -> Tensor:
     """Return `features` (n, d) if every value is finite; integers always are. One reduction decides."""
     import torch
@@ -167,3 +186,21 @@ def check_features(features: Rows, n_features: int | None = None, what: str = "f
     if n_features is not None and features.shape[1] != n_features:
         raise InputError(f"{what} must have {n_features} columns; got {features.shape[1]}.")
     return features
+
+
+def check_weights(weights: Tensor, n_rows: int, what: str = "weights") -> Tensor:
+    """Return weights (n,) as float64 if they are finite, >= 0 and not all 0; the message names the first row."""
+    import torch
+
+    if weights.shape != (n_rows,):
+        raise InputError(f"{what} must be one number a row, {n_rows:,} in all; got shape {tuple(weights.shape)}.")
+    weights = weights.double()
+    bad = (~(torch.isfinite(weights) & (weights >= 0))).nonzero()
+    if len(bad):
+        row = int(bad[0])
+        raise InputError(
+            f"{what} must be finite and >= 0; row {row} has {float(weights[row]):g}. Drop or mend that row."
+        )
+    if not bool((weights > 0).any()):
+        raise InputError(f"{what} must not all be 0. Give at least one row a weight above 0.")
+    return weights

@@ -1,11 +1,11 @@
-"""The two losses as Newton's method sees them: all rows of one candidate, curvature as weights of pairs of classes.
+"""The losses as Newton's method sees them: all rows of one candidate, curvature as weights of pairs of classes.
 
-Both losses see differences of scores only, so the Hessian of row i with respect to its scores is
+Softmax and hinge see differences of scores only, so the Hessian of row i with respect to its scores is
 
     A_i = sum over pairs of classes a < b of  w_iab (e_a - e_b)(e_a - e_b)^T,   w >= 0
 
 with w_iab = p_ia p_ib for the softmax, and 1 / width for the smoothed hinge where one of the two is the true class and
-the margin of the other lies inside the width.
+the margin of the other lies inside the width. Of a loss that works class by class A_i is a diagonal: `ClassBends`.
 """
 
 from __future__ import annotations
@@ -49,10 +49,35 @@ class AllPairs:
         """Mean of A_i over the rows, (c, c)."""
         return torch.diag(self.weighted.sum(1)) - self.weighted @ self.probabilities.mT
 
+    def mean_diagonal(self) -> Tensor:
+        """Diagonal of the mean of A_i over the rows, (c,)."""
+        return self.mean().diagonal()
+
+
+@dataclass(frozen=True, eq=False)
+class ClassBends:
+    """A_i = diag(weighted_i): the curvature (c, n) of each class by itself, share included."""
+
+    weighted: Tensor
+
+    def to(self, dtype: torch.dtype) -> ClassBends:
+        return ClassBends(self.weighted.to(dtype))
+
+    def times(self, change: Tensor) -> Tensor:
+        """A_i change_i, share included, (c, n)."""
+        return self.weighted * change
+
+    def mean_diagonal(self) -> Tensor:
+        """Diagonal of the mean of A_i over the rows, (c,)."""
+        return self.weighted.sum(1)
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What a loss counts for in the mean: true (1, n) int64, the true classes; share (n,) float64, of sum 1."""
+    """What a loss counts for in the mean: share (n,) float64, of sum 1.
+
+    true : (1, n) int64, the true classes; or (c, n) int8, 1 and 0 for classes that a row has or has not, -1 unknown.
+    """
 
     true: Tensor
     share: Tensor
@@ -76,8 +101,8 @@ class Curved(Protocol):
         """Mean of the dual value, -conjugate of the original loss at the slopes."""
         ...
 
-    def pairs(self, scores: Tensor) -> AllPairs | Iterator[Pair]:
-        """The pairs of classes that have curvature: all at once where every pair has it in every row."""
+    def pairs(self, scores: Tensor) -> AllPairs | ClassBends | Iterator[Pair]:
+        """The pairs of classes that have curvature: all at once where every pair has it in every row, or each class."""
         ...
 
     def line(self, scores: Tensor, change: Tensor) -> Slope:

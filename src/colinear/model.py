@@ -8,37 +8,51 @@ Loading runs no code and imports nothing.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from colinear.checks import InputError, check_choice, check_features, check_finite, check_number
+from colinear.datasets.answers import decide
 from colinear.datasets.base import LABEL_KINDS, Dataset, ImageShape
 from colinear.datasets.features import Scaling
+from colinear.datasets.sparse import SparseMatrix
 from colinear.extractors import Fitted, restore
+from colinear.metrics.metric import Sees
 from colinear.modelfile import LEARNED, encode, read
 from colinear.outputs import save_whole
+from colinear.texts import shown
 
 # float64 is kept where float32 would move a score by this share of the scores' spread: it is about the share of the
 # rows whose label changes (a normal density is at most 0.4). 60,000 times the rounding of float32, so 2,020 +- 1 in a
 # column stays float32 and 1e7 +- 1 does not; CIFAR-10 is 40 times below.
 ROUNDING_SHOWS = 1e-4
 MOST_ROWS = 1024
+Rows = Tensor | SparseMatrix  # raw ones
 HEADER = ("class_names", "image_shape", "value_range", "provenance", "label_kind")  # what a file has beside tensors
+Link = Literal["softmax", "sigmoid"]
+LINKS = get_args(Link)
+CALIBRATION = ("temperature", "thresholds")  # what it has too where a model is calibrated
 
 
 @dataclass(frozen=True, eq=False)
 class LinearModel:
     """scores = weight @ raw + bias; the label is the class with the largest score, the lowest index on ties.
 
+    Where rows may have many classes, a row has those with scores above 0.
+    A calibrated model compares scores less `thresholds`, and its probabilities are the softmax of scores / temperature.
+
     weight : (c, d) float32 or float64.   bias : (c,) of the same type.   class_names : c strings, no two alike.
     image_shape : (channels, height, width) or None.
     value_range : the raw value that stands for full intensity (255 for uint8 images), 1 for tables; finite, > 0.
     provenance : JSON-able facts about the training (loss, reg, seed, data fingerprint, accuracies, versions).
     label_kind : what the names were as labels: 'int', 'bool' or 'text'; None if that is not known.
+    temperature : None, or a number > 0.     thresholds : None, or c finite numbers, in scores' units.
+    link : what makes probabilities of scores; None is 'softmax' of a model of that loss, and nothing of others.
+    many : whether a row may have any number of classes.
     extractor : what makes features of raw rows, or None where raw rows are the features. `scores` and `predict` take
         features in any case: `model.predict(model.extractor.transform(pictures))` labels pictures.
     Raises   `InputError` for parts that do not fit together and for weights that are not finite.
@@ -55,6 +69,10 @@ class LinearModel:
     value_range: float = 1.0
     provenance: dict[str, Any] = field(default_factory=dict)
     label_kind: str | None = None
+    temperature: float | None = None
+    thresholds: tuple[float, ...] | None = None
+    link: Link | None = None
+    many: bool = False
     extractor: Fitted | None = None
 
     def __post_init__(self) -> None:
@@ -78,6 +96,17 @@ class LinearModel:
             raise InputError(f"provenance must be a dict of facts; got {type(self.provenance).__name__}.")
         if self.label_kind is not None:
             check_choice("label_kind", self.label_kind, LABEL_KINDS)
+        if self.temperature is not None:
+            check_number("temperature", self.temperature, above=0)
+        if self.thresholds is not None:
+            if len(self.thresholds) != c:
+                raise InputError(f"thresholds must be {c} numbers, one a class; got {len(self.thresholds)}.")
+            for threshold in self.thresholds:
+                check_number("each threshold", threshold)
+        if self.link is not None:
+            check_choice("link", self.link, LINKS)
+        if not isinstance(self.many, bool):
+            raise InputError(f"many must be true or false; got {shown(self.many)}.")
         if self.extractor is not None and self.extractor.n_features != self.n_features:
             raise InputError(
                 f"the extractor must make {self.n_features} features, the number of weights of a class; it makes "
@@ -94,8 +123,10 @@ class LinearModel:
         value_range: float = 1.0,
         provenance: dict[str, Any] | None = None,
         *,
-        rows: Tensor | None = None,
+        rows: Rows | None = None,
         label_kind: str | None = None,
+        link: Link | None = None,
+        many: bool = False,
         extractor: Fitted | None = None,
     ) -> LinearModel:
         """Fold `scaling` into `coef` (c, d [+ 1]) in float64, and store float32 where that is as good.
@@ -110,7 +141,10 @@ class LinearModel:
         if kept != torch.float64 and not (rows is not None and rounding_shows(weight, bias, rows)):
             weight, bias = weight.float(), bias.float()
         facts = dict(provenance or {})
-        return cls(weight, bias, class_names, image_shape, value_range, facts, label_kind, extractor)
+        return cls(
+            weight, bias, class_names, image_shape, value_range, facts, label_kind, link=link, many=many,
+            extractor=extractor,
+        )  # fmt: skip
 
     @property
     def n_classes(self) -> int:
@@ -125,17 +159,19 @@ class LinearModel:
         """Name of the loss it was trained with, 'unknown' if the file does not say."""
         return str(self.provenance.get("loss", "unknown"))
 
-    def scores(self, features: Tensor) -> Tensor:
-        """Scores (n, c) of raw features (n, d): uint8, float32 or float64.
+    def scores(self, features: Rows) -> Tensor:
+        """Scores (n, c) of raw features (n, d): uint8, float32 or float64, or a `SparseMatrix`.
 
         They are computed in float64, and are float64, if the weights or the features are; else in float32.
         Raises   `InputError` on NaN or infinity in the features, and for scores beyond the type's range.
         """
-        check_finite(check_features(features, self.n_features))
+        check_features(features, self.n_features)
+        if isinstance(features, Tensor):
+            check_finite(features)
         weight, bias = self.weight, self.bias
         if features.dtype == torch.float64:  # rounding them to float32 would lose what they hold
             weight, bias = weight.double(), bias.double()
-        scores = torch.addmm(bias, features.to(weight.device, weight.dtype), weight.mT)
+        scores = _affine(features.to(weight.device, weight.dtype), weight, bias)
         finite = torch.isfinite(scores).all(1)
         if not bool(finite.all()):
             raise InputError(
@@ -144,22 +180,70 @@ class LinearModel:
             )
         return scores
 
-    def predict(self, features: Tensor) -> Tensor:
-        """Class indices (n,) int64."""
-        return self.scores(features).argmax(1)
+    @property
+    def probability(self) -> Link | None:
+        """What makes probabilities of scores, None if nothing does; a temperature is fitted to the softmax."""
+        if self.temperature is not None:
+            return "softmax"
+        return self.link or ("softmax" if self.loss == "softmax" else None)
 
-    def predict_proba(self, features: Tensor) -> Tensor:
-        """Softmax of the scores (n, c). Raises for a hinge model, whose scores are no log-probabilities."""
-        if self.loss != "softmax":
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether scores are log-probabilities, by the loss or by a temperature."""
+        return self.probability is not None
+
+    def shift(self, scores: Tensor) -> Tensor:
+        """Scores (n, c) less the thresholds: what decides on labels."""
+        if self.thresholds is None:
+            return scores
+        return scores - torch.tensor(self.thresholds, dtype=torch.float64, device=scores.device).to(scores.dtype)
+
+    def decide(self, scores: Tensor) -> Tensor:
+        """Class indices (n,) int64 of scores (n, c); where rows may have many classes (n, c) int8, 1 for each."""
+        return decide(self.shift(scores), many=self.many)
+
+    def to_probabilities(self, scores: Tensor) -> Tensor:
+        """Probabilities (n, c) of scores (n, c) of a model that has any.
+
+        Those of a sigmoid are of one class against the rest; where a row has one class they are divided by their sum.
+        """
+        scores = scores if self.temperature is None else scores / self.temperature
+        if self.probability == "softmax":
+            return scores.softmax(1)
+        return scores.sigmoid() if self.many else divide_by_sum(scores)
+
+    def seen_by(self, sees: Sees) -> LinearModel:
+        """The plain model whose scores decide on labels, or are log-probabilities, as the calibration has it: what a
+        metric that `sees` these is asked about. Of 'ranks' it is this one without its calibration.
+        """
+        weight, bias = self.weight, self.bias
+        if sees == "labels":
+            bias = self.shift(bias.unsqueeze(0)).squeeze(0)
+        elif sees == "probabilities" and self.temperature is not None:
+            weight, bias = weight / self.temperature, bias / self.temperature
+        return replace(self, weight=weight, bias=bias, temperature=None, thresholds=None)
+
+    def predict(self, features: Rows) -> Tensor:
+        """Class indices (n,) int64; where rows may have many classes (n, c) int8, 1 for each."""
+        return self.decide(self.scores(features))
+
+    def predict_proba(self, features: Rows) -> Tensor:
+        """Probabilities (n, c), see `to_probabilities`.
+
+        Raises for a hinge model without a temperature, whose scores are no log-probabilities.
+        """
+        if not self.has_probabilities:
             raise InputError(
-                f"probabilities need a softmax model; this one was trained with the {self.loss} loss. "
-                "Use its scores, or train with --loss softmax."
+                f"probabilities need a softmax or logistic model; this one was trained with the {self.loss} loss. "
+                "Use its scores, or train with --loss softmax or --calibrate temperature."
             )
-        return self.scores(features).softmax(1)
+        return self.to_probabilities(self.scores(features))
 
     def to_bytes(self) -> bytes:
         """The content of a model file: tensors, a JSON header and a digest; the same bytes for the same model."""
-        header = {name: getattr(self, name) for name in HEADER}
+        calibration = {name: getattr(self, name) for name in CALIBRATION if getattr(self, name) is not None}
+        further = {name: value for name, value in (("link", self.link), ("many", self.many)) if value} | calibration
+        header = {name: getattr(self, name) for name in HEADER} | further
         tensors = {"weight": self.weight, "bias": self.bias}
         if self.extractor is not None:
             header["extractor"] = self.extractor.facts()
@@ -185,6 +269,10 @@ class LinearModel:
                 check_number("value_range", header["value_range"], above=0),
                 header["provenance"],
                 header.get("label_kind"),
+                header.get("temperature"),
+                None if header.get("thresholds") is None else _as_tuple("thresholds", header["thresholds"]),
+                header.get("link"),
+                header.get("many", False),
                 None if extractor is None else restore(extractor, learned),
             )
         except KeyError as error:
@@ -193,25 +281,42 @@ class LinearModel:
             raise InputError(f"model {path} is inconsistent: {error}") from None
 
 
-def rounding_shows(weight: Tensor, bias: Tensor, rows: Tensor) -> bool:
+def divide_by_sum(scores: Tensor) -> Tensor:
+    """sigmoid(scores) over their sum in each row, (n, c): by logarithms, for a row that no class claims.
+
+    >>> divide_by_sum(torch.tensor([[-800.0, -800.0]]))
+    tensor([[0.5000, 0.5000]])
+    """
+    return torch.nn.functional.logsigmoid(scores).softmax(1)
+
+
+def rounding_shows(weight: Tensor, bias: Tensor, rows: Rows) -> bool:
     """Whether float32 moves a score of `rows` (n, d) by more than 1e-4 of the spread of the class's scores.
 
     weight : (c, d), bias : (c,), float64. What all classes share decides nothing and is left out of the spread. A
     single row is the difference of two classes, and counts as it is.
     """
     rows = rows.to(weight.device)
-    exact = torch.addmm(bias, rows.double(), weight.mT)  # (n, c)
-    moved = torch.addmm(bias.float(), rows.float(), weight.float().mT).double().sub(exact).abs().amax()
+    exact = _affine(rows.to(dtype=torch.float64), weight, bias)  # (n, c)
+    moved = _affine(rows.to(dtype=torch.float32), weight.float(), bias.float()).double().sub(exact).abs().amax()
     if len(weight) > 1:
         exact = exact - exact.mean(1, keepdim=True)
     spread = exact.std(0, correction=0).amax()
     return not bool(moved <= ROUNDING_SHOWS * spread)  # also where float32 overflows
 
 
-def some_rows(dataset: Dataset) -> Tensor:
+def some_rows(dataset: Dataset) -> Rows:
     """Up to 1,024 raw rows of `dataset`, evenly spaced: those that `rounding_shows` is asked about."""
     step = max(1, -(-dataset.n_samples // MOST_ROWS))
-    return dataset.take(torch.arange(0, dataset.n_samples, step, device=dataset.labels.device))
+    rows = torch.arange(0, dataset.n_samples, step, device=dataset.labels.device)
+    return dataset.stored(rows) if dataset.layout == torch.sparse_csr else dataset.take(rows)
+
+
+def _affine(rows: Rows, weight: Tensor, bias: Tensor) -> Tensor:
+    """rows weight^T + bias, (n, c)."""
+    if isinstance(rows, SparseMatrix):
+        return rows.times(weight.mT.contiguous()) + bias
+    return torch.addmm(bias, rows, weight.mT)
 
 
 def _as_tuple(name: str, values: Any) -> tuple[Any, ...]:

@@ -19,13 +19,15 @@ from torch import Tensor
 
 from colinear.byteproducts import MOST_SUMMANDS, byte_second_moment
 from colinear.checks import InputError
+from colinear.datasets.answers import is_right
 from colinear.datasets.base import ArrayDataset, Dataset
+from colinear.datasets.blocks import Matrix, stack
 from colinear.datasets.features import CHUNK_ROWS, Features
 from colinear.datasets.moments import largest_weight, scaled_by_power
 from colinear.losses import Loss
 from colinear.model import LinearModel
 from colinear.parallel.group import ALONE, Group
-from colinear.products import pass_products, suits_bytes
+from colinear.products import pass_products, row_products, suits_bytes
 
 
 @dataclass(frozen=True)
@@ -89,17 +91,27 @@ class Objective:
     def __post_init__(self) -> None:
         """Exchange what all need later, now: a process without rows would not ask for it within a loop over rows."""
         if self.group.size > 1:
-            _ = self._counts, self.unit_weights
+            _ = self._sizes, self.unit_weights
 
     @cached_property
+    def _sizes(self) -> list[tuple[int, int]]:
+        """Rows of each process, and the numbers that they have."""
+        return self.group.gather((self.features.n_samples, self.features.n_stored))
+
+    @property
     def _counts(self) -> list[int]:
         """Rows of each process."""
-        return self.group.gather(self.features.n_samples)
+        return [rows for rows, _ in self._sizes]
 
     @property
     def n_samples(self) -> int:
         """Rows of all processes."""
         return sum(self._counts)
+
+    @property
+    def n_stored(self) -> int:
+        """Numbers that a pass of all processes reads: those of all rows, without the zeros of sparse ones."""
+        return sum(numbers for _, numbers in self._sizes)
 
     @property
     def rows(self) -> slice:
@@ -122,9 +134,12 @@ class Objective:
         def join(mine: Tensor) -> Tensor:
             return torch.cat(self.group.gather(mine.cpu())).to(self.features.device)
 
-        held = ArrayDataset(
-            join(data.take(here)), join(data.labels), data.class_names, data.image_shape, data.name, data.value_range
-        )
+        if data.layout == torch.sparse_csr:
+            mine = self.group.gather(data.stored(here).to(torch.device("cpu")))
+            rows: Matrix = stack(mine).to(self.features.device)
+        else:
+            rows = join(data.take(here))
+        held = ArrayDataset(rows, join(data.labels), data.class_names, data.image_shape, data.name, data.value_range)
         row_weights, folds = (None if part is None else join(part) for part in (self.row_weights, self.folds))
         features = Features(held, self.features.scaling, self.features.dtype)
         return Objective(features, row_weights, folds, self.chunk_rows)
@@ -200,11 +215,12 @@ class Objective:
         """
         k, c, _ = coef.shape
         sums = torch.zeros(2, k, dtype=torch.float64, device=coef.device)  # dual, weight
-        gradient = coef.new_zeros(k * c, on.n_features)
+        gradient, theirs = coef.new_zeros(k * c, on.n_features), row_products(on)
         for rows, scores in self.scores(coef):
             weights = self._weights(rows, held_out, coef.dtype)
             part = loss.sums_(scores, self.features.labels[rows], weights)
-            gradient += scores.reshape(k * c, -1) @ on.gather(rows)
+            theirs.load(rows)
+            theirs.add_gradient_(gradient, scores.reshape(k * c, -1))
             dual = torch.zeros_like(part.value) if part.dual is None else part.dual
             sums += torch.stack((dual, self._total_weight(weights, rows, k)))
         moment = (gradient / sums[1].repeat_interleave(c).unsqueeze(1)).view(k, c, -1)
@@ -223,15 +239,14 @@ class Objective:
         count = rows.stop if isinstance(rows, slice) else len(rows)
         for start in range(0, count, self.chunk_rows):
             part = slice(start, min(start + self.chunk_rows, count))
-            chunk = self.features.gather(part if isinstance(rows, slice) else rows[part])
-            sizes = torch.maximum(sizes, torch.maximum(chunk.amax(0), -chunk.amin(0)))
+            sizes = torch.maximum(sizes, self.features.column_sizes(part if isinstance(rows, slice) else rows[part]))
         self.group.max_(sizes)
         return sizes
 
     def row_squares(self, rows: Tensor | None = None) -> Tensor:
         """Squared norms of the given rows, or of all, (m,) float64; infinite beyond the features' precision."""
         given = self.features.ranges(self.chunk_rows) if rows is None else torch.split(rows, self.chunk_rows)
-        squares = [self.features.gather(part).square().sum(1, dtype=torch.float64) for part in given]
+        squares = [self.features.squared_distances(part) for part in given]
         return torch.cat(squares) if squares else torch.zeros(0, dtype=torch.float64, device=self.features.device)
 
     def mean_square(self, count: int = 1024) -> float:
@@ -249,20 +264,21 @@ class Objective:
         square = torch.zeros(1, dtype=torch.float64, device=features.device)
         parts = [slice(first, first + self.chunk_rows) for first in range(0, len(rows), self.chunk_rows)]
         for part in parts:
-            mean += weights[part] / total @ features.gather(rows[part])
+            mean += features.weighted_sum(rows[part], weights[part] / total)
         self.group.sum_(mean)
         for part in parts:
-            square += weights[part] / total @ (features.gather(rows[part]) - mean).square().sum(1)
+            square += weights[part] / total @ features.squared_distances(rows[part], mean)
         self.group.sum_(square)
         return float(square)
 
     def accuracy(self, coef: Tensor) -> Tensor:
-        """Share of rows that each candidate labels correctly, (k,) float64; ties go to the lowest class."""
+        """Share of rows that each candidate labels correctly, (k,) float64; ties go to the lowest class.
+
+        A row with an answer for each class counts where all known ones are right.
+        """
         correct = torch.zeros(len(coef), dtype=torch.int64, device=coef.device)
         for rows, scores in self.scores(coef):
-            # max gives the lowest class among ties, as argmax does, in a tenth of its time along this dimension
-            right = scores.max(1).indices == self.features.labels[rows]  # (k, b)
-            correct += right.sum(1)
+            correct += is_right(scores, self.features.labels[rows]).sum(1)
         self.group.sum_(correct)
         return correct.double() / self.n_samples
 
@@ -299,11 +315,30 @@ class Objective:
 
     def second_moment_times(self, matrix: Tensor, rows: Tensor) -> Tensor:
         """G matrix, (d, r), without forming G."""
-        product = torch.zeros_like(matrix)
-        for weighted, chunk in self._weighted_rows(rows, matrix.dtype):
-            product.addmm_(weighted.mT, chunk @ matrix)
+        turned = matrix.mT.contiguous()
+        product, products = torch.zeros_like(turned), row_products(self.features.at(matrix.dtype))
+        products.hold(turned)
+        for start in range(0, len(rows), self.chunk_rows):
+            part = rows[start : start + self.chunk_rows]
+            products.load(part)
+            scores = products.scores_into(matrix.new_empty(len(turned), len(part)))
+            if self.unit_weights is not None:
+                scores *= self.unit_weights[part].to(matrix.dtype)
+            products.add_gradient_(product, scores)
         self.group.sum_(product)
-        return product / self._sampled_weight(rows)
+        return product.mT / self._sampled_weight(rows)
+
+    def column_squares(self) -> Tensor:
+        """Diagonal of G, the weighted mean square of each column over all rows, (d,) float64."""
+        squares = torch.zeros(self.features.n_features, dtype=torch.float64, device=self.features.device)
+        total = torch.zeros(1, dtype=torch.float64, device=self.features.device)
+        for rows in self.features.ranges(self.chunk_rows):
+            weights = self._weights(rows, None, torch.float64)
+            weights = squares.new_ones(rows.stop - rows.start) if weights is None else weights
+            squares += self.features.column_squares(rows, weights)
+            total += weights.sum()
+        self.group.sum_(squares, total)
+        return squares / total
 
     def _weighted_rows(self, rows: Tensor, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
         """Walk the given rows: (weight * features, features), both (b, d); one tensor without weights."""
@@ -349,12 +384,13 @@ def score_rows(model: LinearModel, dataset: Dataset, chunk_rows: int = CHUNK_ROW
     """Walk raw rows through a finished model: (row range, scores (b, c) float32)."""
     for start in range(0, dataset.n_samples, chunk_rows):
         rows = slice(start, min(start + chunk_rows, dataset.n_samples))
-        yield rows, model.scores(dataset.take(rows))
+        sparse = dataset.layout == torch.sparse_csr
+        yield rows, model.scores(dataset.stored(rows) if sparse else dataset.take(rows))
 
 
 def label_rows(model: LinearModel, dataset: Dataset) -> Tensor:
-    """The model's label for every row of `dataset`, (n,) int64; ties go to the lowest class."""
-    return torch.cat([dataset.labels[:0], *(scores.argmax(1) for _, scores in score_rows(model, dataset))])
+    """The model's label for every row of `dataset`: (n,) int64, or answers (n, c) int8; see `LinearModel.decide`."""
+    return torch.cat([dataset.labels[:0], *(model.decide(scores) for _, scores in score_rows(model, dataset))])
 
 
 def squared_norm(coef: Tensor) -> Tensor:

@@ -1,6 +1,9 @@
-"""Both losses on one weight matrix in the course's shapes: as plain loops, and through `losses`.
+"""The losses on one weight matrix in the course's shapes: as plain loops, and through `losses`.
 
     objective = mean_i loss_i + reg * sum(W * W)          W (D, C), X (N, D), y (N,), no factor 1/2
+
+y is (N,) int64, one class a row; for the losses that work class by class also (N, C) int8, 1 and 0 for the classes that
+a row has and has not, -1 where nobody knows.
 
 The loops are the oracle of the tests and the 'naive' side of the course: one sample and one class at a time,
 nothing shared with `losses`. `vectorized` is their counterpart, a few lines over `losses`.
@@ -10,11 +13,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from colinear.checks import InputError, check_labels, check_number
+from colinear.checks import InputError, check_number, check_targets
 from colinear.losses import Loss
 
 Problem = Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]
@@ -54,6 +58,33 @@ def hinge_loops(W: Tensor, X: Tensor, y: Tensor, reg: float) -> tuple[Tensor, Te
     return _loops(_hinge_row, W, X, y, reg)
 
 
+def logistic_loops(W: Tensor, X: Tensor, y: Tensor, reg: float) -> tuple[Tensor, Tensor]:
+    """Mean loss of a logistic regression of every class against the rest, and its gradient, by loops.
+
+    loss_i = sum_j log(1 + exp(-t_ij s_ij)),  t_ij = 1 if row i has class j, else -1; no loss where that is unknown
+    dW_j = mean_i (p_ij - [row i has class j]) x_i + 2 reg W_j,   p_ij = 1 / (1 + exp(-s_ij))
+
+    y : (N,) int64 or (N, C) int8; all else as of `softmax_loops`.      Source: Bishop 2006, 4.3.2.
+
+    >>> logistic_loops(torch.zeros(2, 2), torch.eye(2), torch.tensor([0, 1]), reg=0.0)[0]
+    tensor(1.3863)
+    """
+    return _loops(_logistic_row, W, X, y, reg)
+
+
+def squared_hinge_loops(W: Tensor, X: Tensor, y: Tensor, reg: float) -> tuple[Tensor, Tensor]:
+    """Mean squared hinge of every class against the rest, and its gradient, by loops.
+
+    loss_i = sum_j max(0, 1 - t_ij s_ij)^2 ;   dW_j = mean_i -2 t_ij max(0, 1 - t_ij s_ij) x_i + 2 reg W_j
+
+    Arguments as of `logistic_loops`.      Source: Chang, Hsieh & Lin 2008.
+
+    >>> squared_hinge_loops(torch.zeros(2, 2), torch.eye(2), torch.tensor([0, 1]), reg=0.0)[0]
+    tensor(2.)
+    """
+    return _loops(_squared_hinge_row, W, X, y, reg)
+
+
 def vectorized(loss: Loss, W: Tensor, X: Tensor, y: Tensor, reg: float) -> tuple[Tensor, Tensor]:
     """The same numbers as the loops, all samples at once.
 
@@ -72,7 +103,7 @@ def vectorized(loss: Loss, W: Tensor, X: Tensor, y: Tensor, reg: float) -> tuple
 
 
 def check_problem(W: Tensor, X: Tensor, y: Tensor, reg: float) -> None:
-    """Raise `InputError` unless W (D, C), X (N, D), y (N,) and reg fit together."""
+    """Raise `InputError` unless W (D, C), X (N, D), y (N,) or (N, C), and reg fit together."""
     if W.ndim != 2 or X.ndim != 2 or len(X) == 0 or W.shape[0] != X.shape[1]:
         raise InputError(
             f"W must be (D, C) and X (N, D) with N >= 1 and the same D; got {tuple(W.shape)} and {tuple(X.shape)}."
@@ -81,14 +112,14 @@ def check_problem(W: Tensor, X: Tensor, y: Tensor, reg: float) -> None:
         raise InputError(f"W and X must both be float32 or both float64; got {W.dtype} and {X.dtype}. Convert one.")
     if not W.device == X.device == y.device:
         raise InputError(f"W, X and y must be on one device; got {W.device}, {X.device} and {y.device}.")
-    check_labels(y, W.shape[1], "y")
+    check_targets(y, W.shape[1], "y")
     if len(y) != len(X):
         raise InputError(f"y must have one label per row of X; got {len(y)} for {len(X)} rows.")
     check_number("reg", reg, least=0)
 
 
 def _loops(
-    row: Callable[[list[float], int], tuple[float, list[float]]], W: Tensor, X: Tensor, y: Tensor, reg: float
+    row: Callable[[list[float], Any], tuple[float, list[float]]], W: Tensor, X: Tensor, y: Tensor, reg: float
 ) -> tuple[Tensor, Tensor]:
     """Walk the samples; `row` turns one row's scores and label into its loss and slopes, class by class."""
     check_problem(W, X, y, reg)
@@ -124,10 +155,45 @@ def _hinge_row(scores: list[float], label: int) -> tuple[float, list[float]]:
     return loss, slopes
 
 
+def _logistic_row(scores: list[float], label: int | list[int]) -> tuple[float, list[float]]:
+    loss, slopes = 0.0, [0.0] * len(scores)
+    for j, score in enumerate(scores):
+        sign = _sign(label, j)
+        if sign:
+            small = math.exp(-abs(score))
+            loss += max(-sign * score, 0.0) + math.log1p(small)
+            wrong = 1 / (1 + small) if sign * score < 0 else small / (1 + small)
+            slopes[j] = -sign * wrong
+    return loss, slopes
+
+
+def _squared_hinge_row(scores: list[float], label: int | list[int]) -> tuple[float, list[float]]:
+    loss, slopes = 0.0, [0.0] * len(scores)
+    for j, score in enumerate(scores):
+        sign = _sign(label, j)
+        missing = 1 - sign * score
+        if sign and missing > 0:
+            loss += missing**2
+            slopes[j] = -2 * sign * missing
+    return loss, slopes
+
+
+def _sign(label: int | list[int], j: int) -> int:
+    """1 if the row has class j, -1 if it has not, 0 if nobody knows."""
+    if isinstance(label, int):
+        return 1 if label == j else -1
+    return (-1, 1, 0)[label[j]]  # of 0, 1 and -1
+
+
 def _penalised(value: Tensor, gradient: Tensor, W: Tensor, reg: float) -> tuple[Tensor, Tensor]:
     """Add reg |W|^2 and 2 reg W; the value stays float64 until it is rounded to W's dtype."""
     loss = value + reg * W.double().square().sum()
     return loss.to(W.dtype), gradient.to(W.dtype).add(W, alpha=2 * reg).contiguous()
 
 
-LOOPS: dict[str, Problem] = {"softmax": softmax_loops, "hinge": hinge_loops}
+LOOPS: dict[str, Problem] = {
+    "softmax": softmax_loops,
+    "hinge": hinge_loops,
+    "logistic": logistic_loops,
+    "squared-hinge": squared_hinge_loops,
+}

@@ -34,10 +34,11 @@ def find_writer() -> Any:
 class TensorBoardLog:
     """A `Listener` that writes event files to `folder`; use it as a context, so that they are closed.
 
-    While a loss is searched: LOSS/search/{loss, best_accuracy, open, gap}, over steps (SGD) or passes (exact).
+    While a loss is searched: LOSS/search/{loss, best_METRIC, open, gap}, over steps (SGD) or passes (exact).
     When it is finished: LOSS/winner/minibatch_loss over steps (SGD); LOSS/path/{train_accuracy, val_accuracy, gap}
-    over the rank of the strength, weakest first (exact); LOSS/winner/{train, val, test}_accuracy, relative_gap; and a
-    run of its own for each trial, with its hyperparameters and accuracies, for the HPARAMS page.
+    over the rank of the strength, weakest first (exact); LOSS/winner/{train, val, test}_accuracy, relative_gap; with
+    another metric than the accuracy also LOSS/path/val_score and LOSS/winner/{val, test}_score; and a run of its own
+    for each trial, with its hyperparameters and accuracies, for the HPARAMS page.
     Raises `InputError` if tensorboard is not installed or the folder cannot be made.
     """
 
@@ -80,7 +81,7 @@ class TensorBoardLog:
     def progressed(self, progress: Progress) -> None:
         step = progress.passes or progress.done
         self._scalar(f"{self._loss}/search/loss", progress.loss, step)
-        self._scalar(f"{self._loss}/search/best_accuracy", progress.best_accuracy, step)
+        self._scalar(f"{self._loss}/search/best_{progress.metric}", progress.best, step)
         self._scalar(f"{self._loss}/search/gap", progress.gap, step)
         self._scalar(f"{self._loss}/search/open", progress.active or progress.total - progress.done, step)
 
@@ -93,10 +94,13 @@ class TensorBoardLog:
             for rank, trial in enumerate(sorted(trials, key=lambda one: float(one["reg"]))):
                 self._scalar(f"{run.loss}/path/train_accuracy", trial.get("train_accuracy"), rank)
                 self._scalar(f"{run.loss}/path/val_accuracy", trial.get("val_accuracy"), rank)
+                self._scalar(f"{run.loss}/path/val_score", trial.get("val_score"), rank)
                 self._scalar(f"{run.loss}/path/gap", trial.get("relative_gap"), rank)
         winner = {**trials[best], "test_accuracy": run.entry["test_accuracy"]}
         for name in ("train_accuracy", "val_accuracy", "test_accuracy", "relative_gap"):
             self._scalar(f"{run.loss}/winner/{name}", winner.get(name), 0)
+        for part, score in (("val", winner.get("val_score")), ("test", run.entry.get("test_score"))):
+            self._scalar(f"{run.loss}/winner/{part}_score", score, 0)
         for number in run.entry["order"][:MOST_TRIALS]:
             self._trial(run, number, trials[number])
         self._writer.flush()

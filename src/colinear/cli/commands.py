@@ -31,6 +31,14 @@ def tune(
     data: Annotated[str | None, o.argument("DATA", o.DATA_HELP)] = None,
     out: Annotated[Path | None, o.place("RUN", "Folder of the run.", "run", show_default="runs/DATA-DATE-TIME")] = None,
     resume: Annotated[Path | None, o.place("RUN", "Go on with a run that was stopped, by its settings.", "run")] = None,
+    auto_resume: Annotated[
+        bool,
+        typer.Option(
+            "--auto-resume",
+            help="Go on with the run in --out where there is one, by the same command.",
+            rich_help_panel=PANELS["run"],
+        ),
+    ] = False,
     log_dir: Annotated[
         Path | None, o.place("DIR", "Write TensorBoard event files too; also with --resume.", "run")
     ] = None,
@@ -125,13 +133,20 @@ def evaluate(
             rich_help_panel=PANELS["data"],
         ),
     ] = None,
+    metric: Annotated[
+        list[o.Metric] | None,
+        typer.Option(help="Print it too, with its interval; may be given several times.", show_default="none"),
+    ] = None,
+    sample_weight: o.SampleWeight = None,
     extractor: o.With = None,
     json: o.Json = False,
 ) -> None:
     """Score a model on labelled rows: accuracy with its 95 % interval, and each class."""
     from colinear.cli.models import run_evaluate
 
-    run_evaluate(model, data, None if part is None else part.value, data_dir, label, seed, extractor, json)
+    names = [one.value for one in metric or []]
+    chosen = None if part is None else part.value
+    run_evaluate(model, data, chosen, data_dir, label, seed, extractor, json, names, sample_weight)
 
 
 def predict(
@@ -179,7 +194,7 @@ def check(
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Draws the weights and coordinates.")] = 0,
     json: o.Json = False,
 ) -> None:
-    """Check both losses: gradients by differences, loops against matrices. Exit status 1 if one fails."""
+    """Check the losses: gradients by differences, loops against matrices. Exit status 1 if one fails."""
     from colinear.cli.checking import run_check
 
     if not run_check(data, rows, data_dir, label, seed, json):

@@ -11,6 +11,7 @@ from colinear.cli.console import CLASS_WIDTH, Output
 from colinear.cli.progress import Transfer
 from colinear.cli.tables import as_percent, new_table
 from colinear.datasets import open_split
+from colinear.datasets.answers import count_rows
 from colinear.model import LinearModel
 from colinear.search.wording import describe_above
 from colinear.texts import printable, shorten
@@ -62,7 +63,7 @@ def _data_facts(data: str, data_dir: Path | None, label: str | None, output: Out
         split = open_split(data, data_dir, label=label, progress=transfer)
     parts = {"train": split.train, "validation": split.validation, "test": split.test}
     counts = {
-        part: [0] * split.train.n_classes if rows is None else rows.labels.bincount(minlength=rows.n_classes).tolist()
+        part: [0] * split.train.n_classes if rows is None else count_rows(rows.labels, rows.n_classes).tolist()
         for part, rows in parts.items()
     }
     train = split.train
@@ -72,7 +73,7 @@ def _data_facts(data: str, data_dir: Path | None, label: str | None, output: Out
         "image_shape": None if train.image_shape is None else list(train.image_shape),
         "dtype": str(train.dtype).removeprefix("torch."),
         "value_range": train.value_range,
-        "rows": {part: sum(numbers) for part, numbers in counts.items()},
+        "rows": {part: 0 if rows is None else rows.n_samples for part, rows in parts.items()},
         "fingerprint": train.fingerprint,
         "class_names": list(train.class_names),
         "class_rows": counts,

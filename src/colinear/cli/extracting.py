@@ -82,10 +82,15 @@ def _check_copies(settings: Settings, augment: str | None) -> None:
 
 def _open(settings: Settings, output: Output) -> Split:
     with Transfer(output) as transfer:
-        return open_split(settings.data, settings.data_dir, label=settings.label, seed=settings.seed, progress=transfer)
+        return open_split(
+            settings.data, settings.data_dir, label=settings.label, seed=settings.seed, progress=transfer,
+            weight=settings.sample_weight,
+        )  # fmt: skip
 
 
 def _open_cached(settings: Settings, output: Output) -> Split:
+    if settings.sample_weight is not None:
+        raise InputError("--sample-weight is of no use to --features, whose files hold no weights. Leave one out.")
     raw = _open(settings, output)
     extraction = Extraction(raw, open_extractor(str(settings.features)), settings.seed, augment=settings.augment)
     name = re.sub(r"[^\w.+-]+", "-", f"{raw.name[:60]}-{settings.features}")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from colinear.checks import MOST_SEED, InputError
@@ -20,19 +21,23 @@ from colinear.datasets.doors import as_path
 from colinear.datasets.features import CHUNK_ROWS
 from colinear.datasets.shards import open_shard_features
 from colinear.datasets.sources import NAMED
+from colinear.datasets.sparse import SparseMatrix
 from colinear.datasets.splits import open_unseen
-from colinear.datasets.tables import open_features
+from colinear.datasets.tables import SPARSE, open_features
 from colinear.export import FORMATS, export_model
 from colinear.export.graph import PIXEL_RANGE
 from colinear.extractors import ExtractedDataset, RowKind
 from colinear.extractors.folder import holds_features
-from colinear.metrics import class_table
+from colinear.metrics import METRICS
+from colinear.metrics.ranked import Ranked
 from colinear.model import LinearModel
 from colinear.outputs import ARRAYS, ONNX, PICKLE, TABLE, check_output
-from colinear.search.score import score_test
+from colinear.schemas import plain_number
+from colinear.search.score import measure_model, rank_classes, score_test
 from colinear.texts import printable, shorten
 
 CLASSES_SHOWN = 30
+CHECKED_VALUES = 1 << 25  # other programs take dense rows only: 128 MiB of float32
 KINDS = {"onnx": ONNX, "sklearn": PICKLE, "numpy": ARRAYS, "csv": TABLE}
 
 
@@ -45,10 +50,13 @@ def run_evaluate(
     seed: int | None,
     extractor: str | None,
     as_json: bool,
+    metrics: Sequence[str] = (),
+    weight: str | None = None,
 ) -> None:
     """Print accuracy, interval and every class of `model_file` on a part of `data`, by default rows new to the model.
 
-    seed : that the parts are dealt with; None for the model's own.
+    seed : that the parts are dealt with; None for the model's own.     metrics : names of others to print.
+    weight : where rows have the weights by which these count them, see `open_split`.
     """
     output = Output(as_json=as_json)
     model = name_extractor(LinearModel.load(model_file), extractor, output)
@@ -58,29 +66,45 @@ def run_evaluate(
         if part is None:
             trained_on = [model.provenance.get("data_fingerprint"), model.extractor and model.extractor.trained_on]
             part, dataset = open_unseen(
-                data, data_dir, trained_on=trained_on, label=label, seed=dealt, progress=transfer
+                data, data_dir, trained_on=trained_on, label=label, seed=dealt, progress=transfer, weight=weight
             )
         else:
-            dataset = open_dataset(data, data_dir, part=part, label=label, seed=dealt, progress=transfer)
+            dataset = open_dataset(data, data_dir, part=part, label=label, seed=dealt, progress=transfer, weight=weight)
     extracted = data not in NAMED and holds_features(as_path(data))
     dataset = _fitting(dataset, model, extracted)
     score = score_test(model, dataset)
-    classes = name_classes(class_table(score.confusion.cpu()), model.class_names)
+    classes = name_classes(score.class_table(), model.class_names)
     redealt = seed is not None and type(known) is int and seed != known
     if part in ("train", "all") or redealt:
         these = "These" if part == "train" and not redealt else "Some of these"
         output.say(f"{these} rows may have trained the model: the accuracy on them is no estimate for new ones.")
     output.say(
-        score_sentence(f"{dataset.name} ({part}): accuracy", score.accuracy, score.interval, score.total), style="bold"
+        score_sentence(
+            f"{dataset.name} ({part}): accuracy{', all answers right,' * model.many}",
+            score.accuracy,
+            score.interval,
+            score.total,
+        ),
+        style="bold",
     )
+    estimates = {name: measure_model(model, dataset, METRICS[name]) for name in dict.fromkeys(metrics)}
+    counted = "" if weight is None else " of weighted rows"
+    for name, found in estimates.items():
+        output.say(score_sentence(f"{name}{counted}", found.value, found.interval, score.total))
+    ranked = rank_classes(model, dataset, [name for name in estimates if isinstance(METRICS[name], Ranked)])
     if len(classes) > CLASSES_SHOWN:
         output.say(f"The {CLASSES_SHOWN} of {len(classes)} classes with the lowest recall; --json has all:")
-    table = new_table("", ("class", "rows", "recall", "precision", "mostly taken for"), ("class", "mostly taken for"))
+    columns = ("class", "rows", "recall", "precision", *ranked, "mostly taken for")
+    table = new_table("", columns, ("class", "mostly taken for"))
+    for name, each in ranked.items():
+        for one, found_of in zip(classes, each, strict=True):
+            one[name] = None if found_of is None else found_of.value
+            one[f"{name}_ci95"] = None if found_of is None else list(found_of.interval)
     worst = sorted(classes, key=lambda one: (one["recall"] is None, one["recall"] or 0.0))
     for one in classes if len(classes) <= CLASSES_SHOWN else worst[:CLASSES_SHOWN]:
         other = one["mostly_taken_for"]
         taken_for = "–" if other is None else f"{shorten(other['class'], 16)} ({other['rows']:,})"
-        shares = as_accuracy(one["recall"]), as_accuracy(one["precision"])
+        shares = [as_accuracy(one[name]) for name in ("recall", "precision", *ranked)]
         table.add_row(shorten(one["class"], CLASS_WIDTH), f"{one['rows']:,}", *shares, taken_for)
     output.show(table)
     output.emit(
@@ -92,8 +116,18 @@ def run_evaluate(
             "correct": score.correct,
             "accuracy": score.accuracy,
             "accuracy_ci95": list(score.interval),
+            **(
+                {
+                    "metrics": {
+                        name: {"value": plain_number(one.value), "ci95": list(one.interval)}
+                        for name, one in estimates.items()
+                    }
+                }
+                if metrics
+                else {}
+            ),
             "classes": classes,
-            "confusion_matrix": score.confusion.tolist(),
+            "confusion_matrix": None if score.confusion is None else score.confusion.tolist(),
         }
     )
 
@@ -113,14 +147,15 @@ def name_classes(table: list[dict[str, Any]], names: tuple[str, ...]) -> list[di
 
 
 def run_predict(model_file: Path, inputs: list[Path], top: int, extractor: str | None, as_json: bool) -> None:
-    """Print the label and the `top` largest scores of every input row, as they are computed."""
+    """Print the label, or every class with a score above 0, and the `top` largest scores of each row, as they come."""
     model = name_extractor(LinearModel.load(model_file), extractor, Output(as_json=as_json))
     if not as_json:
         for record in _predictions(model, inputs, top):
             where = record["input"] if record["row"] is None else f"{record['input']}[{record['row']}]"
             key = "probability" if "probability" in record["top"][0] else "score"
             best = "  ".join(f"{printable(one['class'])} {one[key]:.3f}" for one in record["top"])
-            sys.stdout.write(f"{printable(where)}: {printable(record['label'])}  ({key}: {best})\n")
+            named = ", ".join(map(printable, record["labels"])) if model.many else printable(record["label"])
+            sys.stdout.write(f"{printable(where)}: {named or 'no class'}  ({key}: {best})\n")
         return
     Output(as_json=True).emit(list(_predictions(model, inputs, top)))
 
@@ -129,27 +164,26 @@ def _predictions(model: LinearModel, inputs: list[Path], top: int) -> Iterator[d
     for path in inputs:
         for first, rows, is_table in _chunks(model, path):
             scores = model.scores(rows)
-            shown = scores.softmax(1) if model.loss == "softmax" else None
-            best = scores.argsort(dim=1, descending=True, stable=True)[:, :top]  # ties: the lowest class, as predict
+            shown = model.to_probabilities(scores) if model.has_probabilities else None
+            best = model.shift(scores).argsort(dim=1, descending=True, stable=True)[:, :top]  # ties: the lowest class
+            decided = model.decide(scores)
             for row, members in enumerate(best.tolist()):
                 ranked = [
                     {"class": model.class_names[c], "score": float(scores[row, c])}
                     | ({} if shown is None else {"probability": float(shown[row, c])})
                     for c in members
                 ]
-                yield {
-                    "input": str(path),
-                    "row": first + row if is_table else None,
-                    "label": ranked[0]["class"],
-                    "top": ranked,
-                }
+                named: dict[str, Any] = {"label": ranked[0]["class"]}
+                if model.many:
+                    named = {"labels": [model.class_names[c] for c in decided[row].nonzero().squeeze(1).tolist()]}
+                yield {"input": str(path), "row": first + row if is_table else None, **named, "top": ranked}
 
 
-def _chunks(model: LinearModel, path: Path) -> Iterator[tuple[int, Tensor, bool]]:
+def _chunks(model: LinearModel, path: Path) -> Iterator[tuple[int, Tensor | SparseMatrix, bool]]:
     """(number of the first row, rows as the model takes them, whether they are rows of a table)."""
     raw = RowKind(model.n_features, model.image_shape, model.value_range)
     raw = raw if model.extractor is None else model.extractor.rows
-    if path.suffix.lower() == ".npy" or path.is_dir():
+    if path.suffix.lower() in (".npy", *SPARSE) or path.is_dir():
         features = open_shard_features(path) if path.is_dir() else open_features(path)
         if features.shape[1] not in (model.n_features, raw.n_inputs):
             or_raw = "" if model.extractor is None else f", or {raw.n_inputs} raw ones"
@@ -157,7 +191,11 @@ def _chunks(model: LinearModel, path: Path) -> Iterator[tuple[int, Tensor, bool]
                 f"{path} must have {model.n_features} columns, as the model{or_raw}; it has {features.shape[1]}."
             )
         for start in range(0, len(features), CHUNK_ROWS):
-            rows = in_memory(features[start : start + CHUNK_ROWS])
+            part = features[start : start + CHUNK_ROWS]
+            if isinstance(part, SparseMatrix):
+                yield start, part, True
+                continue
+            rows = in_memory(part)
             yield start, _extracted(model, rows) if rows.shape[1] == raw.n_inputs else rows, True
         return
     if raw.image_shape is None:
@@ -190,10 +228,16 @@ def _fitting(dataset: Dataset, model: LinearModel, extracted: bool) -> Dataset:
             "Give the kind of data it was trained on."
         )
     if isinstance(dataset, ArrayDataset):
-        return match_classes(dataset, model.class_names)
+        return match_classes(dataset, model.class_names, many=model.many)
     if dataset.class_names != model.class_names:
         raise InputError(f"{dataset.name} and the model must have the same classes in the same order.")
     return dataset
+
+
+def _most_checked(dataset: Dataset) -> int:
+    """How many rows an export is checked on: all, of sparse ones as many as make `CHECKED_VALUES` when dense."""
+    sparse = dataset.layout == torch.sparse_csr
+    return min(dataset.n_samples, max(1, CHECKED_VALUES // dataset.n_features)) if sparse else dataset.n_samples
 
 
 def run_export(
@@ -215,7 +259,7 @@ def run_export(
     if data is not None:
         with Transfer(output) as transfer:
             dataset = open_dataset(data, data_dir, part=None, label=label, progress=transfer)
-        rows = dataset.take(slice(0, dataset.n_samples))
+        rows = dataset.take(slice(0, _most_checked(dataset)))
     exported = export_model(model, target, to, rows=rows)
     output.say_path(f"Wrote {exported.path} ({exported.path.stat().st_size:,} bytes).")
     if model.extractor is not None:

@@ -56,7 +56,9 @@ def place(metavar: str, said: str, panel: str = "", flag: str | None = None, **o
     )
 
 
-Loss = enum.StrEnum("Loss", ["SOFTMAX", "HINGE"])  # of `fit --loss`
+Loss = enum.StrEnum(  # of `fit --loss`
+    "Loss", {"SOFTMAX": "softmax", "HINGE": "hinge", "LOGISTIC": "logistic", "SQUARED_HINGE": "squared-hinge"}
+)
 Format = enum.StrEnum("Format", ["ONNX", "SKLEARN", "NUMPY", "CSV"])  # of `export --to`
 Dtype = enum.StrEnum("Dtype", ["FLOAT32", "FLOAT16"])  # of `features --dtype`
 Part = enum.StrEnum("Part", ["TRAIN", "VALIDATION", "TEST", "ALL"])  # of `evaluate --part`
@@ -133,3 +135,5 @@ With = Annotated[
 ]
 DataDir = Annotated[Path | None, describe_option(SETTINGS["data_dir"])]
 Label = Annotated[str | None, describe_option(SETTINGS["label"])]
+Metric = SETTINGS["metric"].kind.read  # of `evaluate --metric`
+SampleWeight = Annotated[str | None, describe_option(SETTINGS["sample_weight"])]

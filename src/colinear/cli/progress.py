@@ -12,7 +12,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from colinear.cli.console import Output
-from colinear.cli.signals import Stopped, exit_status, heeding
+from colinear.cli.signals import Stopped, alarm, exit_status, heeding
 from colinear.cli.tables import as_percent, show_run
 from colinear.search import trials
 from colinear.search.listener import Listener
@@ -25,12 +25,12 @@ LOG_SHARES = 4  # lines a loss gets in a log
 
 
 def _describe(progress: trials.Progress) -> str:
-    """Loss and best validation accuracy so far (SGD), passes and largest gap (exact), as far as they are known.
+    """Loss and best validation score so far (SGD), passes and largest gap (exact), as far as they are known.
 
     The gap is of the strengths still open: at the end there is none, and the table has those of all.
     """
     parts = [] if math.isnan(progress.loss) else [f"loss {progress.loss:.3g}"]
-    parts += [] if math.isnan(progress.best_accuracy) else [f"best {progress.best_accuracy:.3f}"]
+    parts += [] if math.isnan(progress.best) else [f"best {progress.metric} {progress.best:.3f}"]
     parts += [] if progress.passes == 0 else [f"pass {progress.passes}"]
     parts += [] if math.isnan(progress.gap) or progress.done == progress.total else [f"gap {as_percent(progress.gap)}"]
     return "  ".join(parts)
@@ -53,10 +53,13 @@ def start_bar(output: Output, *between: TextColumn) -> Progress:
 
 
 class Watcher:
-    """Tells how a run goes, as `search.listener.Listener` asks for; shows each loss's table when it is finished."""
+    """Tells how a run goes, as `search.listener.Listener` asks for; shows each loss's table when it is finished.
 
-    def __init__(self, output: Output) -> None:
-        self.output = output
+    patience : seconds that a search may take to its next report after a signal; None for as long as it takes.
+    """
+
+    def __init__(self, output: Output, patience: float | None = None) -> None:
+        self.output, self.patience = output, patience
         self.finished_losses: list[str] = []
         self.stopping = False
         self.signal: int = signal.SIGINT  # the one that stops it
@@ -75,6 +78,8 @@ class Watcher:
         if self.stopping:
             raise Stopped(number)
         self.stopping = True
+        if self.patience is not None:
+            self._handlers.enter_context(alarm(self.patience, lambda *_: self.heed()))
 
     def __exit__(self, *raised: object) -> None:
         self._handlers.close()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-Handler = Callable[[int, object], None]
+Handler = Callable[[int, object], None] | signal.Handlers
 
 
 class Stopped(BaseException):
@@ -37,6 +37,21 @@ def heeding(handler: Handler) -> Iterator[None]:
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)
+
+
+@contextmanager
+def alarm(seconds: float, handler: Handler) -> Iterator[None]:
+    """Let `handler` be called after so many seconds, if the context is still open and the platform has such timers."""
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def exit_status(error: BaseException | None) -> int:

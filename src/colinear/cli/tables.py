@@ -11,6 +11,7 @@ from rich.table import Table
 
 from colinear.cli.console import Output
 from colinear.search import wording
+from colinear.search.judging import score_of
 from colinear.solvers.solution import Status
 
 Entry = Mapping[str, Any]
@@ -56,7 +57,9 @@ def trial_table(entry: Entry) -> Table:
     exact = entry["solver"] == "exact"
     kind = "strength" if exact else "candidate"
     first = "best" if not exact or entry["details"]["choice"]["rule"] == "best" else "winner"
-    title = f"{entry['loss']}: {total} {kind}{'s' * (total != 1)}{f', {first} first' * (total > 1)}"
+    title = (
+        f"{entry['loss']}: {total} {kind}{'s' * (total != 1)} by {entry['metric']}{f', {first} first' * (total > 1)}"
+    )
     own = ("objective", "within", "passes") if exact else ()
     spread = any(trial.get("spread") is not None for trial in trials)
     rate = () if exact else ("learning rate",)
@@ -69,7 +72,7 @@ def trial_table(entry: Entry) -> Table:
             passes = trial.get("passes")
             cells += [as_number(trial.get("objective"), 6), as_percent(trial.get("relative_gap"))]
             cells += ["–" if passes is None else str(passes)]
-        cells += [as_accuracy(trial["train_accuracy"]), as_accuracy(trial["val_accuracy"])]
+        cells += [as_accuracy(score_of(trial, "train")), as_accuracy(score_of(trial))]
         cells += [as_accuracy(trial.get("spread"))] if spread else []
         cells += [trial["status"].replace("_", " ")]
         table.add_row(*cells, style="bold" if place == 0 and total > 1 else None)
@@ -88,14 +91,24 @@ def show_run(output: Output, entry: Entry) -> None:
         output.say(f"The winner is {wording.describe_above(winner['above_optimum'])} for its reg.")
     if entry["solver"] == "exact":
         output.say(f"The winner, reg {as_number(winner['reg'])}, {distance(winner.get('relative_gap'))}.")
-    for sentence in wording.describe_range(entry):
+    for sentence in (*wording.describe_range(entry), *wording.describe_calibration(entry)):
         output.say(sentence)
-    score = f"{entry['loss']}: there are no test rows."
-    if entry["test_accuracy"] is not None:
-        what, rows = f"{entry['loss']} test accuracy", sum(map(sum, entry["confusion_matrix"]))
-        score = score_sentence(what, entry["test_accuracy"], entry["test_accuracy_ci95"], rows)
-    output.say(score, style="bold")
+    if entry["test_accuracy"] is None:
+        output.say(f"{entry['loss']}: there are no test rows.", style="bold")
+    else:
+        answers = entry.get("test_answers")
+        rows = sum(map(sum, entry["confusion_matrix"])) if answers is None else answers["rows"]
+        if "test_score" in entry:
+            what = f"{entry['loss']} test {entry['metric']}{weighted_too(entry)}"
+            output.say(score_sentence(what, entry["test_score"], entry["test_score_ci95"], rows), style="bold")
+        what = f"{entry['loss']} test accuracy{'' if answers is None else ', all answers right,'}"
+        output.say(score_sentence(what, entry["test_accuracy"], entry["test_accuracy_ci95"], rows), style="bold")
     output.say()
+
+
+def weighted_too(entry: Entry) -> str:
+    """Where the metric is the accuracy as well, what makes it another."""
+    return " of weighted rows" if entry["metric"] == "accuracy" else ""
 
 
 def say_advice(output: Output, trials: Sequence[Entry], before: str = "", what: str = "") -> None:
@@ -117,7 +130,7 @@ def distance(gap: float | None) -> str:
     return f"is within {as_percent(gap)} of the optimum"
 
 
-def score_sentence(what: str, accuracy: float, interval: tuple[float, float], rows: int) -> str:
-    """An accuracy with its interval, in 80 columns."""
+def score_sentence(what: str, value: float | None, interval: tuple[float, float], rows: int) -> str:
+    """A score with its interval, in 80 columns."""
     low, high = interval
-    return f"{what} {accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}, {rows:,} row{'s' * (rows != 1)})"
+    return f"{what} {as_accuracy(value)} (95 % interval {low:.4f} to {high:.4f}, {rows:,} row{'s' * (rows != 1)})"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
 
 from colinear.checks import InputError
-from colinear.cli.signals import Stopped
+from colinear.cli.signals import Stopped, heeding
 from colinear.parallel.group import Group
 from colinear.parallel.launch import Launch
 
@@ -19,7 +20,8 @@ def together(timeout: float) -> Iterator[Group]:
 
     timeout : seconds that a process waits for the others.
     """
-    group = Group.join(Launch.find(), timeout)
+    with heeding(signal.SIG_DFL):  # it may wait for a process that has gone, outside of Python, where no handler runs
+        group = Group.join(Launch.find(), timeout)
     try:
         yield group
     except BaseException as error:

@@ -16,6 +16,7 @@ from colinear.cli.progress import LOG_SHARES, Watcher, count_units, heard, open_
 from colinear.cli.signals import Stopped
 from colinear.cli.tables import as_accuracy, as_number, new_table, say_advice
 from colinear.datasets.base import Split
+from colinear.search.judging import score_of
 from colinear.search.listener import Listener
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
@@ -44,11 +45,11 @@ class TryWatcher(Watcher):
 
     def finished(self, run: LossRun) -> None:
         self._close()
-        winner, test = run.entry["trials"][run.entry["best"]], run.entry["test_accuracy"]
+        winner, test = run.entry["trials"][run.entry["best"]], run.entry.get("test_score", run.entry["test_accuracy"])
         scored = "" if test is None else f", test {as_accuracy(test)}"
         self.output.note(
             f"{self.place}, {run.loss}: reg {as_number(winner['reg'])}, "
-            f"validation {as_accuracy(winner['val_accuracy'])}{scored}"
+            f"validation {run.entry['metric']} {as_accuracy(score_of(winner))}{scored}"
         )
 
 
@@ -84,9 +85,12 @@ def show_tries(output: Output, settings: Settings, records: list[dict[str, Any]]
     """Means and spreads over tries, and what needs advice: winners that missed the tolerance or stand at an end."""
     title = f"{count_units(settings.shots or 0, 'rows')} of each class, "
     title += "1 try" if settings.tries == 1 else f"{settings.tries:,} tries"
+    title += f", {settings.metric}"
     table = new_table(title, ("loss", "validation", "±", "test", "±"), ("loss",))
+    plain = ("val_accuracy", "val_spread", "test_accuracy", "test_spread")
     for record in records:
-        numbers = (record[name] for name in ("val_accuracy", "val_spread", "test_accuracy", "test_spread"))
+        own = ("val_score", "val_score_spread", "test_score", "test_score_spread") if "val_score" in record else plain
+        numbers = (record[name] for name in own)
         table.add_row(record["loss"], *(as_accuracy(number) for number in numbers))
     output.show(table)
     if settings.tries > 1:

@@ -24,18 +24,21 @@ from colinear.datasets.sources import NAMED
 from colinear.outputs import MODEL, check_output
 from colinear.parallel.group import Group
 from colinear.parallel.launch import GroupError
+from colinear.search.checkpoints import CHECKPOINTS
+from colinear.search.classweights import class_weights
 from colinear.search.device import pick_device
 from colinear.search.memory import check_memory
 from colinear.search.option import check_needs, list_options, solver_parameters
 from colinear.search.regs import parse_regs
-from colinear.search.runfolder import RunFolder, refuse_used
+from colinear.search.runfolder import RunFolder, check_identity, refuse_used
 from colinear.search.settings import Settings
-from colinear.search.tune import Run, check_processes, sgd_search, tune
+from colinear.search.tune import Run, check_labels, check_processes, sgd_search, tune
 from colinear.search.winner import LossRun
 from colinear.search.written import read_settings
 from colinear.tracking import TensorBoardLog, find_writer
 
 Values = Mapping[str, Any]
+PATIENCE = 10.0  # seconds: torchrun, whose signal may follow a death, kills after 30
 
 
 def run_tune(values: Values, given: Mapping[str, str]) -> None:
@@ -45,8 +48,12 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
             _lead(values, given, group)
             return
         settings, split = _begin(values, given, Output(quiet=True), group)
-        if not group.gather(False)[0]:
-            tune(settings, split, None, group=group)
+        try:
+            if not group.gather(False)[0]:
+                tune(settings, split, None, group=group)
+        except GroupError as error:  # the first process may be the one that has gone
+            place = values["resume"] or values["out"] or "RUN"
+            raise GroupError(f"{error} What is written in {place} is kept. Go on with --resume {place}") from None
 
 
 def _begin(values: Values, given: Mapping[str, str], output: Output, group: Group) -> tuple[Settings, Split]:
@@ -57,14 +64,28 @@ def _begin(values: Values, given: Mapping[str, str], output: Output, group: Grou
         return settings, open_rows(settings, output)
     settings = tune_settings(values, given)
     check_processes(settings, group.size)
-    if values["out"] is not None and group.leads:
+    if values["auto_resume"] and values["out"] is None:
+        raise InputError("--auto-resume needs --out, the folder of the run that it begins or goes on with. Add --out.")
+    goes_on = group.leads and _goes_on(values)
+    if values["out"] is not None and group.leads and not goes_on:
         refuse_used(Path(values["out"]))
     split = open_rows(settings, output)
+    check_labels(settings, split.train)
     rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
     if settings.regs is not None:
         settings = replace(settings, regs=parse_regs(values["regs"], rows.n_samples))
+    class_weights(settings.class_weight, rows)
     check_memory(settings, split.train.n_classes, split.train.n_features + 1, pick_device(settings.device))
+    if goes_on:
+        theirs = _settings_of(Path(values["out"]), {})
+        check_identity(f"{values['out']}", {"settings": theirs.to_json()}, {"settings": settings.to_json()})
     return settings, split
+
+
+def _goes_on(values: Values) -> bool:
+    """Whether there is a run to go on with."""
+    begun = values["auto_resume"] and (Path(values["out"]) / "settings.json").exists()
+    return values["resume"] is not None or bool(begun)
 
 
 def _lead(values: Values, given: Mapping[str, str], group: Group) -> None:
@@ -81,7 +102,7 @@ def _lead(values: Values, given: Mapping[str, str], group: Group) -> None:
         RunFolder(Path(path) if path else _default_folder(settings.data)) as folder,
     ):
         path = folder.path
-        if values["resume"] is None:
+        if not _goes_on(values):
             refuse_used(path)
         check_report(path)
         if settings.shots is not None:
@@ -120,7 +141,8 @@ def run_fit(values: Values, given: Mapping[str, str]) -> None:
         regs=(values["reg"],) if solver == "exact" else None,
     )
     target = Path(values["out"])
-    check_output(target, MODEL, inputs=_inputs(settings), force=values["force"])
+    inputs = [*_inputs(settings), Path(values["class_weight"] or settings.data)]
+    check_output(target, MODEL, inputs=inputs, force=values["force"])
     split = open_rows(settings, output)
     with (
         tempfile.TemporaryDirectory(prefix="colinear-") as place,
@@ -135,9 +157,10 @@ def run_fit(values: Values, given: Mapping[str, str]) -> None:
 
 
 def _inputs(settings: Settings) -> list[Path]:
-    """Files and folders that are read: DATA, --label, and whatever may hold the labels of .npy files or img_emb/."""
+    """Files and folders that are read: DATA, --label, --sample-weight, and what may hold labels of .npy or img_emb/."""
     data = Path(settings.data)
-    label = [] if settings.label is None else [Path(settings.label), data.parent / settings.label]
+    named = [Path(name) for name in (settings.label, settings.sample_weight) if name is not None]
+    label = [place for name in named for place in (name, data.parent / name)]
     above = [data.parent] if data.name == EMBEDDINGS else []
     return [data, *label, *above, *(data.parent.glob("*.npy") if data.suffix == ".npy" else ())]
 
@@ -190,12 +213,15 @@ def _tune(
     """Search; a signal, or a process of the group that has gone, says what is kept and how to go on."""
     from colinear.report.record import Recorder
 
-    with Watcher(output) as watcher:
+    with Watcher(output, PATIENCE if group.size > 1 else None) as watcher:
         try:
             runs = tune(settings, split, folder, Recorder(heard(watcher, log), folder, split), group)
             watcher.heed()
         except (KeyboardInterrupt, Stopped, GroupError) as error:
             kept = ", ".join(watcher.finished_losses) or "no loss yet"
+            begun = next(iter(settings.losses[len(watcher.finished_losses) :]), None)
+            if begun is not None and any((folder.path / CHECKPOINTS).glob(f"{begun}*.safetensors")):
+                kept += f"; {begun} up to its last checkpoint"
             if isinstance(error, GroupError) and not watcher.stopping:
                 raise GroupError(f"{error} Kept in {folder.path}: {kept}. Go on with --resume {folder.path}") from None
             stop(watcher, folder, kept, error)

@@ -63,15 +63,15 @@ def _map(path: Path, size: int) -> NDArray[np.uint8]:
     return torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8).numpy()
 
 
-def read_npz(path: Path, label: str | None) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return (features, labels) of a `.npz` archive, numpy's stored or deflated kinds."""
+def read_npz(path: Path, label: str | None, weight: str | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return (features, labels) of a `.npz` archive, numpy's stored or deflated kinds; `weight` is neither."""
     with zipfile.ZipFile(path) as archive:
         members = {one.filename.removesuffix(".npy"): one for one in archive.infolist()}
-        features, labels = pick_keys(members, path, label)
-        return _read_member(archive, members[features], path), _read_member(archive, members[labels], path)
+        features, labels = pick_keys([name for name in members if name != weight], path, label)
+        return read_member(archive, members[features], path), read_member(archive, members[labels], path)
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
+def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
     name = shorten(member.filename)
     if member.compress_type not in METHODS:
         raise InputError(
@@ -145,7 +145,7 @@ def plain_tensor(tensor: Tensor, what: str) -> Tensor:
     return tensor.detach().cpu()
 
 
-def read_torch(path: Path, label: str | None) -> tuple[Tensor, Any]:
+def read_torch(path: Path, label: str | None, weight: str | None = None) -> tuple[Tensor, Any]:
     """Return (features, labels as they stand) of a dict of tensors in a file of `torch.save`; no code is run."""
     mapped = zipfile.is_zipfile(path)  # files of torch < 1.6 cannot be memory-mapped
     if mapped:
@@ -160,7 +160,7 @@ def read_torch(path: Path, label: str | None) -> tuple[Tensor, Any]:
         raise InputError(
             f"{shown_path(path)} must hold a dict of tensors, as features and labels; got a {shorten(kind)}."
         )
-    features, labels = pick_keys([key for key in content if isinstance(key, str)], path, label)
+    features, labels = pick_keys([key for key in content if isinstance(key, str) and key != weight], path, label)
     if not isinstance(content[features], Tensor):
         kind = type(content[features]).__name__
         raise InputError(f"{shown_path(path)}: {shorten(features)} must be a tensor; got a {shorten(kind)}.")
@@ -177,8 +177,8 @@ def _check_archive(path: Path) -> None:
                     check_opcodes(file, shared=SHARED_TUPLES, longest=LONGEST_WORD)
 
 
-def read_safetensors(path: Path, label: str | None) -> tuple[Tensor, Tensor]:
+def read_safetensors(path: Path, label: str | None, weight: str | None = None) -> tuple[Tensor, Tensor]:
     """Return (features, labels) of a safetensors file."""
     with safe_open(path, framework="pt") as tensors:
-        features, labels = pick_keys(list(tensors.keys()), path, label)
+        features, labels = pick_keys([key for key in tensors.keys() if key != weight], path, label)  # noqa: SIM118
         return tensors.get_tensor(features), tensors.get_tensor(labels)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError, check_count
-from colinear.datasets.base import Dataset
+from colinear.datasets.base import Dataset, sample_weights
 from colinear.datasets.derived import DerivedDataset
 
 
@@ -122,6 +122,11 @@ class AugmentedDataset(DerivedDataset):
     @cached_property
     def labels(self) -> Tensor:
         return self.base.labels[self.base_rows]
+
+    @cached_property
+    def sample_weight(self) -> Tensor | None:
+        weights = sample_weights(self.base)
+        return None if weights is None else weights[self.base_rows]
 
     def take(self, rows: slice | Tensor) -> Tensor:
         """Raw copies (len(rows), n_features); a slice of the whole is the fast way."""

@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from colinear.checks import InputError, check_features, check_labels
+from colinear.checks import InputError, check_features, check_targets
 from colinear.datasets.blocks import Matrix, in_memory
+from colinear.datasets.sparse import SparseMatrix
 
 ImageShape = tuple[int, int, int]  # channels, height, width
 LABEL_KINDS = ("int", "bool", "text")
@@ -27,7 +28,7 @@ FINGERPRINT_ROWS = 4096  # rows hashed in full; a fingerprint tells data apart, 
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Rows of raw features (n_samples, n_features) with labels in [0, n_classes)."""
+    """Rows of raw features (n_samples, n_features) with labels: (n,) in [0, n_classes), or answers (n, n_classes)."""
 
     @property
     def name(self) -> str: ...
@@ -52,8 +53,17 @@ class Dataset(Protocol):
         """Raw features (len(rows), n_features) of the given rows, in their stored dtype."""
         ...
 
+    @property
+    def layout(self) -> torch.layout:
+        """`torch.strided`, or `torch.sparse_csr` for rows that are nearly all zeros."""
+        ...
+
+    def stored(self, rows: slice | Tensor) -> SparseMatrix:
+        """The same rows as `take` of a sparse dataset, as they are stored."""
+        ...
+
     def subset(self, rows: slice | Tensor) -> Dataset:
-        """The dataset of these rows only, without copying features."""
+        """The dataset of these rows only, without copying features unless they are sparse."""
         ...
 
     def to(self, device: torch.device) -> Dataset:
@@ -68,6 +78,15 @@ class Dataset(Protocol):
 
 class Counted:
     """What every kind of dataset says of itself by its rows and names."""
+
+    @property
+    def layout(self) -> torch.layout:
+        """How rows are stored: `torch.strided`, or `torch.sparse_csr` if `stored` gives a `SparseMatrix`."""
+        return torch.strided
+
+    def stored(self, rows: slice | Tensor) -> SparseMatrix:
+        """Raw features of the given rows of a sparse dataset, as they are stored."""
+        raise InputError("these rows are dense: take() them.")
 
     @property
     def n_samples(self: Dataset) -> int:
@@ -86,12 +105,14 @@ class Counted:
 class ArrayDataset(Counted):
     """A dataset over one matrix, in memory or memory-mapped.
 
-    features : (n, d) uint8, float32 or float64: a tensor, or `Blocks` of several one below the other.
-    labels : (n,) int64 in [0, len(class_names)).
+    features : (n, d) uint8, float32 or float64: a tensor, `Blocks` of several one below the other, or a `SparseMatrix`
+        of float32 or float64, of which a subset is a copy.
+    labels : (n,) int64 in [0, len(class_names)), or an answer for each class, (n, c) int8; see `answers`.
     image_shape : (channels, height, width) with product d if rows are images, else None.
     value_range : what raw values are divided by before training: 255 for uint8 images, 16 for digits, else 1.
     rows : None, or the int64 row numbers of `features` that belong (a view: features are never copied).
     label_kind : what the class names were as labels: 'int', 'bool' or 'text'.
+    sample_weight : None, or (n,) float64 >= 0: what each row counts.
     extractor : the `extractors.Fitted` that made these rows of raw ones, which a model of them keeps, or None.
 
     >>> data = ArrayDataset(torch.eye(3), torch.tensor([0, 1, 1]), ("a", "b"))
@@ -109,16 +130,21 @@ class ArrayDataset(Counted):
     value_range: float = 1.0
     rows: Tensor | None = field(default=None, repr=False)
     label_kind: str = "text"
+    sample_weight: Tensor | None = None
     extractor: Any = field(default=None, repr=False)
     # taking rows never waits for the device: a CUDA graph may do it; a dataset that does not say so may not
     capturable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_features(self.features)
-        check_labels(self.labels, len(self.class_names))
+        check_targets(self.labels, len(self.class_names))
         expected = len(self.features) if self.rows is None else len(self.rows)
         if len(self.labels) != expected:
             raise InputError(f"there must be one label per row; got {len(self.labels)} for {expected} rows.")
+        if self.sample_weight is not None and len(self.sample_weight) != len(self.labels):
+            raise InputError(
+                f"there must be one weight per row; got {len(self.sample_weight)} for {len(self.labels)} rows."
+            )
         if self.image_shape is not None:
             channels, height, width = self.image_shape
             if channels * height * width != self.features.shape[1]:
@@ -135,7 +161,18 @@ class ArrayDataset(Counted):
     def dtype(self) -> torch.dtype:
         return self.features.dtype
 
+    @property
+    def layout(self) -> torch.layout:
+        return torch.sparse_csr if isinstance(self.features, SparseMatrix) else torch.strided
+
+    def stored(self, rows: slice | Tensor) -> SparseMatrix:
+        if not isinstance(self.features, SparseMatrix):
+            return super().stored(rows)
+        return self.features[rows] if isinstance(rows, slice) else self.features.index_select(0, rows)
+
     def take(self, rows: slice | Tensor) -> Tensor:
+        if isinstance(self.features, SparseMatrix):
+            return self.stored(rows).dense()
         if self.rows is not None:
             rows = self.rows[rows]
         elif isinstance(rows, slice):
@@ -145,12 +182,14 @@ class ArrayDataset(Counted):
     def subset(self, rows: slice | Tensor) -> ArrayDataset:
         if isinstance(rows, Tensor) and rows.dtype == torch.bool:
             rows = rows.nonzero().squeeze(1)
-        labels = self.labels[rows]
+        labels, weights = self.labels[rows], None if self.sample_weight is None else self.sample_weight[rows]
+        if isinstance(self.features, SparseMatrix):  # rows out of order would be sorted out by every pass
+            return replace(self, features=self.stored(rows), labels=labels, sample_weight=weights)
         if self.rows is not None:
             rows = self.rows[rows]
         elif isinstance(rows, slice):
-            return replace(self, features=self.features[rows], labels=labels)
-        return replace(self, labels=labels, rows=rows.to(self.features.device))
+            return replace(self, features=self.features[rows], labels=labels, sample_weight=weights)
+        return replace(self, labels=labels, sample_weight=weights, rows=rows.to(self.features.device))
 
     def to(self, device: torch.device) -> ArrayDataset:
         return self.on(self.features.to(device))
@@ -158,7 +197,21 @@ class ArrayDataset(Counted):
     def on(self, features: Matrix) -> ArrayDataset:
         """The same rows of `features`, which are those of this dataset on some device."""
         rows = None if self.rows is None else self.rows.to(features.device)
-        return replace(self, features=features, labels=self.labels.to(features.device), rows=rows)
+        weights = None if self.sample_weight is None else self.sample_weight.to(features.device)
+        labels = self.labels.to(features.device)
+        return replace(self, features=features, labels=labels, rows=rows, sample_weight=weights)
+
+
+def sample_weights(dataset: Dataset) -> Tensor | None:
+    """What each row of `dataset` counts, (n,) float64; None where all count the same."""
+    weights: Tensor | None = getattr(dataset, "sample_weight", None)
+    return weights
+
+
+def weights_fingerprint(dataset: Dataset) -> str | None:
+    """The same of the weights of the rows, None where all count the same."""
+    weights = sample_weights(dataset)
+    return None if weights is None else hashlib.sha256(weights.cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
 def fingerprint(dataset: Dataset) -> str:
@@ -168,7 +221,13 @@ def fingerprint(dataset: Dataset) -> str:
     digest.update(dataset.labels.cpu().contiguous().numpy().tobytes())
     step = max(1, -(-dataset.n_samples // FINGERPRINT_ROWS))
     rows = torch.arange(0, dataset.n_samples, step, device=dataset.labels.device)
-    digest.update(dataset.take(rows).cpu().contiguous().numpy().tobytes())
+    if dataset.layout == torch.sparse_csr:
+        held = dataset.stored(rows)
+        parts = [held.starts.long(), held.columns.long(), held.values]
+    else:
+        parts = [dataset.take(rows)]
+    for part in parts:
+        digest.update(part.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.datasets.sparse import SparseMatrix, stack_sparse
 
 HALVES = (torch.float16, torch.bfloat16)  # read as float32, a chunk at a time
 
@@ -111,16 +112,24 @@ class Blocks:
             place += count
 
 
-Matrix = Tensor | Blocks
+Matrix = Tensor | Blocks | SparseMatrix
 
 
 def stack(matrices: Sequence[Matrix]) -> Matrix:
-    """`matrices` (n_i, d) as one of sum n_i rows; a single one as it is. Nothing is copied."""
+    """`matrices` (n_i, d) as one of sum n_i rows; a single one as it is. Nothing is copied but sparse rows."""
     if len(matrices) == 1:
         return matrices[0]
-    return Blocks(tuple(part for one in matrices for part in (one.parts if isinstance(one, Blocks) else (one,))))
+    sparse = [one for one in matrices if isinstance(one, SparseMatrix)]
+    dense = [one for one in matrices if not isinstance(one, SparseMatrix)]
+    if sparse and dense:
+        raise InputError(f"rows to be joined must all be sparse, or none; {len(sparse)} of {len(matrices)} parts are.")
+    if sparse:
+        return stack_sparse(sparse)
+    return Blocks(tuple(part for one in dense for part in (one.parts if isinstance(one, Blocks) else (one,))))
 
 
 def in_memory(matrix: Matrix) -> Tensor:
     """`matrix` as one tensor of the type that its rows are read in."""
+    if isinstance(matrix, SparseMatrix):
+        return matrix.dense()
     return matrix.whole() if isinstance(matrix, Blocks) else matrix

@@ -1,4 +1,4 @@
-"""Column files and sparse text: Parquet and svmlight to a dense matrix and a label column."""
+"""Column files and sparse text: Parquet and svmlight to a matrix and a label column."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colinear.checks import InputError
-from colinear.datasets.doors import check_claim, check_file, check_memory, check_room, guarded
+from colinear.datasets.doors import check_claim, check_file, check_memory, guarded
 from colinear.datasets.labels import RawLabels
+from colinear.datasets.sparse import SparseMatrix
+from colinear.datasets.sparsefiles import check_size
 from colinear.texts import listed, shorten, shown_path
 
 EXACT = 2**24  # whole numbers up to this size are float32 numbers
 LABEL_COLUMNS = ("label", "labels", "y", "target", "class")
 LISTS = ("list<", "large_list<", "fixed_size_list<")  # as pyarrow writes their types
-DENSE_BYTES = 8 << 30  # a sparse file that needs more than this as a dense matrix is not for this program
+SPARSE_UP_TO = 0.25  # share of values that are not 0 up to which they, their places and both once more take less memory
 
 
-def read_parquet(path: Path, label: str | None) -> tuple[NDArray[Any], RawLabels]:
-    """Return (features, labels): the one list column, or else every other column, which must be numeric."""
-    return read_parquets([path], path, label)
+def read_parquet(path: Path, label: str | None, weight: str | None = None) -> tuple[NDArray[Any], RawLabels]:
+    """Return (features, labels): the one list column, or else every other column but `weight`, all numeric."""
+    return read_parquets([path], path, label, weight)
 
 
-def read_parquets(files: Sequence[Path], path: Path, label: str | None) -> tuple[NDArray[Any], RawLabels]:
+def read_parquets(
+    files: Sequence[Path], path: Path, label: str | None, weight: str | None = None
+) -> tuple[NDArray[Any], RawLabels]:
     """`read_parquet` of the rows of `files` one after the other, as one table; errors of the whole name `path`."""
     try:
         import pyarrow
@@ -41,35 +45,51 @@ def read_parquets(files: Sequence[Path], path: Path, label: str | None) -> tuple
             one = parquet.ParquetFile(file)
             if schema is None:
                 schema = one.schema_arrow
-                found = _label_column(schema.names, file, label)
+                found = _label_columns(schema.names, file, label)
                 # text as a dictionary: what a small file names in every row is held once
-                texts = [found] if str(schema.field(found).type) in ("string", "large_string") else []
+                texts = [found[0]] if str(schema.field(found[0]).type) in ("string", "large_string") else []
             _check_columns(one.schema_arrow, schema, file, files[0])
             held = _check_cells(one.metadata, file, held)
             tables.append(parquet.ParquetFile(file, read_dictionary=texts).read())
     table = pyarrow.concat_tables(tables)
-    labels = table.column(found)
-    if labels.null_count:
-        raise InputError(
-            f"{shown_path(path)}: column {shorten(found)} has {labels.null_count} missing labels. "
-            "Drop those rows first."
-        )
-    rest = table.drop_columns([found])
+    rest = table.drop_columns([name for name in dict.fromkeys((*found, weight)) if name in table.column_names])
     lists = [field.name for field in rest.schema if str(field.type).startswith(LISTS)]
     if len(lists) > 1:
         raise InputError(f"{shown_path(path)} has {len(lists)} columns of lists: {listed(lists)}. Keep one of them.")
     features = _from_lists(rest.column(lists[0]), lists[0], path) if lists else _from_columns(rest, path)
+    if len(found) > 1:  # of answers, where missing ones are unknown
+        return features, {name: _answers(table.column(name), name, path) for name in found}
+    labels = table.column(found[0])
+    if labels.null_count:
+        raise InputError(
+            f"{shown_path(path)}: column {shorten(found[0])} has {labels.null_count} missing labels. "
+            "Drop those rows first."
+        )
     return features, _label_values(labels)
 
 
-def _label_column(names: list[str], path: Path, label: str | None) -> str:
+def _label_columns(names: list[str], path: Path, label: str | None) -> list[str]:
+    """The column of labels; or several with a comma, each with the answers for one class."""
+    several = [] if label is None or label in names else [name.strip() for name in label.split(",")]
+    if len(set(several)) > 1 and all(names.count(name) == 1 for name in several):
+        return list(dict.fromkeys(several))
     found = label if label is not None else next((name for name in LABEL_COLUMNS if name in names), None)
     if found is None or names.count(found) != 1:
         raise InputError(
             f"{shown_path(path)} must have a column of labels, {shorten(found or 'label', 30)}; it has {listed(names)}"
             ". Name it with --label."
         )
-    return found
+    return [found]
+
+
+def _answers(column: Any, name: str, path: Path) -> NDArray[Any]:
+    """Numbers of a column, NaN where they are missing."""
+    if not _is_number(column.type):
+        raise InputError(
+            f"{shown_path(path)}: column {shorten(name)} must hold answers, 1 and 0; it is {shorten(column.type)}. "
+            "Name one column of labels, or columns of answers only."
+        )
+    return np.asarray(column.to_numpy())
 
 
 def _check_columns(schema: Any, first: Any, path: Path, first_path: Path) -> None:
@@ -179,19 +199,20 @@ def needs_float64(values: NDArray[Any]) -> bool:
     return int(values.max()) > EXACT or int(values.min()) < -EXACT
 
 
-def read_svmlight(path: Path, label: str | None) -> tuple[NDArray[Any], RawLabels]:
-    """Return (features float32 (n, d), labels); index 0 or 1 first, as scikit-learn's `zero_based="auto"` finds."""
+def read_svmlight(
+    path: Path, label: str | None, weight: str | None = None
+) -> tuple[NDArray[Any] | SparseMatrix, RawLabels]:
+    """Return (features float32 (n, d), labels); index 0 or 1 first, as scikit-learn's `zero_based="auto"` finds.
+
+    They are a `SparseMatrix` if at most `SPARSE_UP_TO` of them are not 0.
+    """
     if label is not None:
         raise InputError(f"{shown_path(path)}: svmlight text has its labels first in each line; leave --label out.")
     from sklearn.datasets import load_svmlight_file  # a second to import, for this format alone
 
     sparse, labels = load_svmlight_file(str(path), dtype=np.float32)
-    needed = 4 * sparse.shape[0] * sparse.shape[1]
-    what = f"{sparse.shape[0]} x {sparse.shape[1]} values, made dense,"
-    check_room(path, needed, check_file(path), what)
-    if needed > DENSE_BYTES:
-        raise InputError(
-            f"{shown_path(path)}: {what} takes {needed / 2**30:.0f} GiB; at most {DENSE_BYTES >> 30} GiB are read. "
-            "Reduce its features first."
-        )
+    n, d = sparse.shape
+    check_size(path, n, d)
+    if sparse.nnz <= SPARSE_UP_TO * n * d:
+        return SparseMatrix.from_scipy(sparse, what=f"features of {shown_path(path)}"), labels
     return sparse.toarray(), labels

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.datasets.base import Counted, Dataset, ImageShape, move_together, take_range
+from colinear.datasets.base import Counted, Dataset, ImageShape, move_together, sample_weights, take_range
+from colinear.datasets.sparse import SparseMatrix, stack_sparse
 
 
 class DerivedDataset(Counted):
@@ -44,11 +45,12 @@ class JoinedDataset(DerivedDataset):
 
     def __post_init__(self) -> None:
         mine, theirs = (
-            (part.n_features, part.class_names, part.dtype, part.value_range) for part in (self.first, self.second)
+            (part.n_features, part.class_names, part.dtype, part.value_range, part.layout)
+            for part in (self.first, self.second)
         )
         if mine != theirs:
             raise InputError(
-                f"rows to be joined must be alike; got (features, classes, dtype, range) {mine}, {theirs}."
+                f"rows to be joined must be alike; got (features, classes, dtype, range, layout) {mine}, {theirs}."
             )
         self.take_over(self.first)
 
@@ -56,7 +58,34 @@ class JoinedDataset(DerivedDataset):
     def labels(self) -> Tensor:
         return torch.cat([self.first.labels, self.second.labels])
 
+    @cached_property
+    def sample_weight(self) -> Tensor | None:
+        mine, theirs = sample_weights(self.first), sample_weights(self.second)
+        return None if mine is None or theirs is None else torch.cat([mine, theirs])
+
+    @property
+    def layout(self) -> torch.layout:
+        return self.first.layout
+
+    def stored(self, rows: slice | Tensor) -> SparseMatrix:
+        cut = self.first.n_samples
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(self.n_samples)
+            ends = (min(start, cut), min(stop, cut)), (max(start - cut, 0), max(stop - cut, 0))
+            parts = [
+                part.stored(slice(*pair))
+                for part, pair in zip((self.first, self.second), ends, strict=True)
+                if pair[0] < pair[1]
+            ]
+            return parts[0] if len(parts) == 1 else stack_sparse(parts or [self.first.stored(slice(0, 0))])
+        early = rows < cut
+        both = stack_sparse((self.first.stored(rows[early]), self.second.stored(rows[~early] - cut)))
+        order = torch.cat((early.nonzero(), (~early).nonzero())).squeeze(1)  # where each of them belongs
+        return both.index_select(0, order.argsort())
+
     def take(self, rows: slice | Tensor) -> Tensor:
+        if self.layout == torch.sparse_csr:
+            return self.stored(rows).dense()
         cut = self.first.n_samples
         if isinstance(rows, slice):
             start, stop, step = rows.indices(self.n_samples)

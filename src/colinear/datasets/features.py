@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch import Tensor
 from colinear.checks import MOST_INTERCEPT_SCALING, InputError, check_finite, check_number
 from colinear.datasets.base import Dataset
 from colinear.datasets.moments import Moments, largest_weight, scaled_by_power
+from colinear.datasets.sparserows import SparseRows, measure_columns
 from colinear.parallel.group import ALONE, Group
 
 LARGEST_SPREAD = 1e304  # and its inverse the smallest: weights on raw columns are numbers divided by it
@@ -66,8 +68,9 @@ class Scaling:
 def fit_scaling(
     dataset: Dataset,
     *,
-    center: bool = True,
+    center: bool | None = None,
     standardize: bool = False,
+    max_abs: bool = False,
     intercept_scaling: float = 1.0,
     row_weights: Tensor | None = None,
     group: Group = ALONE,
@@ -75,40 +78,66 @@ def fit_scaling(
     """Statistics of the training rows, those of all processes of the group, in one pass, float64.
 
     Images: divided by `value_range`, minus the mean of each channel (the course's preprocessing). Feature
-    tables: minus the mean of each column. `standardize` also divides each column by its standard deviation;
-    a constant column keeps its scale. `row_weights` (n,), >= 0: row i counts that many times.
+    tables: minus the mean of each column; sparse rows: as they are. `standardize` also divides each column by its
+    standard deviation, sparse ones too, whose mean is taken off as well (products carry it, see `products`); `max_abs`
+    divides by its largest magnitude. A constant column keeps its scale.
+    center : whether means are taken off; None is what is said above.
+    `row_weights` (n,), >= 0: row i counts that many times.
     Raises `InputError` on a value that is not finite, and on a column whose spread is beyond float64 (1e-304 to 1e304).
     Error    squares are of differences from the first row over the largest of them: none over- or underflows.
     """
+    center = (standardize or dataset.layout == torch.strided) if center is None else center
+    if standardize and max_abs:
+        raise InputError("columns are divided by their standard deviation or by their largest magnitude, not by both.")
+    first_row, before = _join_rows(dataset, group, standardize, max_abs, row_weights is not None)
+    wanted = center or standardize, standardize, max_abs
+    if dataset.layout == torch.sparse_csr and any(wanted):
+        mean, spread, largest = measure_columns(dataset, row_weights, group)
+    elif dataset.layout == torch.sparse_csr:  # whose values were looked at when they came
+        mean = spread = largest = torch.zeros(dataset.n_features, dtype=torch.float64)
+    else:
+        mean, spread, largest = _measure_dense(dataset, row_weights, group, first_row, before, *wanted)
+    scale = torch.tensor(1.0 / dataset.value_range, dtype=torch.float64)
+    mean, spread, largest = (part / dataset.value_range for part in (mean, spread, largest))
+    if dataset.image_shape is not None and not (standardize or max_abs):
+        channels = dataset.image_shape[0]
+        mean = mean.view(channels, -1).mean(1, keepdim=True).expand(channels, mean.numel() // channels).reshape(-1)
+    unit = _check_spread(dataset, spread, mean) if standardize else _check_sizes(dataset, largest) if max_abs else None
+    mean = mean if center else torch.zeros_like(mean)
+    if unit is not None:
+        scale, mean = scale / unit, mean / unit
+    return Scaling(scale, mean, intercept_scaling)
+
+
+def _measure_dense(
+    dataset: Dataset, row_weights: Tensor | None, group: Group, first_row: Tensor, before: int,
+    means: bool, spreads: bool, sizes: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Mean, standard deviation and largest magnitude of each column, (d,) float64; zeros for those not asked for."""
     # whole numbers below 256 sum exactly in float32 (2,048 * 255 < 2^24), nine times faster than in float64
-    whole = dataset.dtype == torch.uint8 and row_weights is None and not standardize
-    first_row, before = _join_rows(dataset, group, standardize, row_weights is not None)
-    moments = Moments(torch.zeros_like(first_row) if whole else first_row, squares=standardize)
+    whole = dataset.dtype == torch.uint8 and row_weights is None and not spreads
+    moments = Moments(torch.zeros_like(first_row) if whole else first_row, squares=spreads)
     room = torch.empty(CHUNK_ROWS if whole else 0, dataset.n_features, device=dataset.labels.device)
     weights = None if row_weights is None else scaled_by_power(row_weights, largest_weight(row_weights, group))
+    largest = torch.zeros(dataset.n_features, dtype=torch.float64, device=dataset.labels.device)
     for start in range(0, dataset.n_samples, CHUNK_ROWS):
         raw = dataset.take(slice(start, start + CHUNK_ROWS))
         check_finite(raw, f"features of {dataset.name}", before + start)
-        if not (center or standardize):
+        if sizes:
+            largest = torch.maximum(largest, torch.maximum(raw.amax(0).double(), -raw.amin(0).double()))
+        if not means:
             continue
         if whole:
             moments.add_whole(room[: len(raw)].copy_(raw))
         else:
             moments.add(raw, None if weights is None else weights[start : start + CHUNK_ROWS])
-    scale = torch.tensor(1.0 / dataset.value_range, dtype=torch.float64)
-    if not (center or standardize):
-        return Scaling(scale, torch.zeros(dataset.n_features, dtype=torch.float64), intercept_scaling)
+    nothing = torch.zeros(dataset.n_features, dtype=torch.float64)
+    if sizes:
+        group.max_(largest)
+    if not means:
+        return nothing, nothing, largest.cpu()
     moments.sum_over(group)
-    mean, spread = moments.mean / dataset.value_range, moments.spread / dataset.value_range
-    if dataset.image_shape is not None and not standardize:
-        channels = dataset.image_shape[0]
-        mean = mean.view(channels, -1).mean(1, keepdim=True).expand(channels, mean.numel() // channels).reshape(-1)
-    if not center:
-        mean = torch.zeros_like(mean)
-    if standardize:
-        spread = _check_spread(dataset, spread, moments.mean / dataset.value_range)
-        scale, mean = scale / spread, mean / spread
-    return Scaling(scale, mean, intercept_scaling)
+    return moments.mean, moments.spread if spreads else nothing, largest.cpu()
 
 
 def _join_rows(dataset: Dataset, group: Group, *settings: bool) -> tuple[Tensor, int]:
@@ -123,6 +152,18 @@ def _join_rows(dataset: Dataset, group: Group, *settings: bool) -> tuple[Tensor,
     every = group.gather((dataset.n_samples, first.cpu()))
     row = next((row for count, row in every if count), first)
     return row.to(first.device), sum(count for count, _ in every[: group.rank])
+
+
+def _check_sizes(dataset: Dataset, largest: Tensor) -> Tensor:
+    """The magnitudes to divide by: 1 for columns of zeros; `InputError` beyond float64."""
+    bad = ((largest > 0) & ~((largest >= 1 / LARGEST_SPREAD) & (largest <= LARGEST_SPREAD))).nonzero()
+    if len(bad):
+        column = int(bad[0])
+        raise InputError(
+            f"features must have magnitudes between {1 / LARGEST_SPREAD:g} and {LARGEST_SPREAD:g} to be divided by "
+            f"them; the largest of column {column} of {dataset.name} is {float(largest[column]):.2g}. Rescale it."
+        )
+    return torch.where(largest > 0, largest, 1.0)
 
 
 def _check_spread(dataset: Dataset, spread: Tensor, mean: Tensor) -> Tensor:
@@ -161,6 +202,8 @@ class Features:
         self._buffer = self._scale.new_empty(0, self.n_features)
         self._as_stored = not scaling.bias and bool((scaling.scale == 1).all()) and not bool(scaling.shift.any())
         self._other: Features | None = None
+        # what knows rows that are nearly all zeros; nobody but `products` and this class asks for it
+        self.sparse = SparseRows(dataset, scaling, self.dtype) if dataset.layout == torch.sparse_csr else None
 
     @property
     def device(self) -> torch.device:
@@ -172,10 +215,21 @@ class Features:
             return self
         if self._other is None or self._other.dtype != dtype:
             self._other = Features(self.dataset, self.scaling, dtype)
+            self._other.sparse = None if self.sparse is None else self.sparse.at(dtype)
         return self._other
 
+    @cached_property
+    def n_stored(self) -> int:
+        """Numbers that a pass reads: those of all rows that are there, the constant column aside."""
+        return self.n_samples * self.dataset.n_features if self.sparse is None else self.sparse.n_stored
+
     def gather(self, rows: Tensor | slice) -> Tensor:
-        """Scaled features (len(rows), n_features), in the reused buffer, to be read only."""
+        """Scaled features (len(rows), n_features), in the reused buffer, to be read only.
+
+        Of a sparse dataset they are made dense, for what wants a few rows or has few columns.
+        """
+        if self.sparse is not None:
+            return self.sparse.gather(rows)
         raw = self.dataset.take(rows)
         if self._as_stored:
             return raw.to(self.dtype)
@@ -189,7 +243,8 @@ class Features:
         return out
 
     def ranges(self, size: int = CHUNK_ROWS) -> Iterator[slice]:
-        """Ranges of `size` rows that cover all rows in order."""
+        """Ranges of `size` rows that cover all rows in order; of more rows where they are sparse."""
+        size = size if self.sparse is None else max(size, self.sparse.fewest_rows)
         for start in range(0, self.n_samples, size):
             yield slice(start, min(start + size, self.n_samples))
 
@@ -197,6 +252,30 @@ class Features:
         """Walk all rows in order: (row range, scaled features)."""
         for rows in self.ranges(size):
             yield rows, self.gather(rows)
+
+    def column_sizes(self, rows: Tensor | slice) -> Tensor:
+        """Largest magnitude of each column in the given rows, (n_features,), not negative."""
+        if self.sparse is not None:
+            return self.sparse.column_sizes(rows)
+        chunk = self.gather(rows)
+        return torch.maximum(chunk.amax(0), -chunk.amin(0))
+
+    def weighted_sum(self, rows: Tensor | slice, weights: Tensor) -> Tensor:
+        """Sum of the given rows, each times its weight (b,), (n_features,)."""
+        return weights @ self.gather(rows) if self.sparse is None else self.sparse.weighted_sum(rows, weights)
+
+    def column_squares(self, rows: Tensor | slice, weights: Tensor) -> Tensor:
+        """Sum of squares in each column, each row times its weight (b,), (n_features,)."""
+        if self.sparse is not None:
+            return self.sparse.column_squares(rows, weights)
+        return weights.to(self.dtype) @ self.gather(rows).square()
+
+    def squared_distances(self, rows: Tensor | slice, point: Tensor | None = None) -> Tensor:
+        """Squared distance of each given row from `point` (n_features,), by default the origin, (b,) float64."""
+        if self.sparse is not None:
+            return self.sparse.squared_distances(rows, point)
+        chunk = self.gather(rows)
+        return (chunk if point is None else chunk - point).square().sum(1, dtype=torch.float64)
 
     def _rows(self, count: int) -> Tensor:
         if len(self._buffer) < count:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,16 +12,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.datasets.answers import count_rows
 from colinear.datasets.arrays import plain_tensor
 from colinear.datasets.base import ArrayDataset
+from colinear.datasets.manylabels import form_of, read_answers, renumber
 from colinear.texts import listed, shorten
 
 LABEL_LENGTH = 1000  # characters; a class is named, not told, and its name stands in models, tables and reports
-RawLabels = Tensor | NDArray[Any] | Sequence[Any]
+RawLabels = Tensor | NDArray[Any] | Sequence[Any] | Mapping[str, Any]
 
 
 def encode_labels(values: RawLabels, what: str = "labels") -> tuple[Tensor, tuple[str, ...]]:
     """Return codes (n,) int64 in [0, c) and the c class names, sorted as numbers or as text.
+
+    Of answers for each class, as matrices of 0 and 1 or lists of names, (n, c) int8 in place of codes; see
+    `manylabels`.
 
     values : (n,) or (n, 1) whole numbers (gaps are fine), booleans, text of at most 1,000 characters, or floats
         that are whole numbers. Bytes are read as UTF-8; other bytes stand as \\xNN.
@@ -35,6 +40,8 @@ def encode_labels(values: RawLabels, what: str = "labels") -> tuple[Tensor, tupl
     ...
     colinear.checks.InputError: labels must be whole numbers, booleans or text; row 0 has 0.5. ...
     """
+    if (answers := read_answers(values, what, _encode_text)) is not None:
+        return answers
     array = _as_array(values, what)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
@@ -88,6 +95,8 @@ def kind_of_labels(values: RawLabels) -> str:
     >>> kind_of_labels([7, 3]), kind_of_labels(["7", "3"]), kind_of_labels(torch.tensor([True]))
     ('int', 'text', 'bool')
     """
+    if (form := form_of(values)) is not None:
+        return "int" if form == "matrix" else "text"
     return {"b": "bool", "i": "int", "u": "int", "f": "int"}.get(_as_array(values, "labels").dtype.kind, "text")
 
 
@@ -120,24 +129,43 @@ def _as_array(values: RawLabels, what: str) -> NDArray[Any]:
     return np.asarray(list(values), dtype=object if first == "text" else None)
 
 
-def match_classes(dataset: ArrayDataset, class_names: tuple[str, ...]) -> ArrayDataset:
+def match_classes(dataset: ArrayDataset, class_names: tuple[str, ...], *, many: bool | None = None) -> ArrayDataset:
     """Return `dataset` with its labels numbered as in `class_names` (those of a model, or of the training part).
 
-    Raises `InputError` if it has rows of a class that is not among them.
+    many : whether its rows shall have an answer for each class, as those have; None: as they are. A file of which no
+    row has two names does not say so itself.
+    Raises `InputError` if it has rows of a class that is not among them, and answers where one class a row is asked
+    for.
 
     >>> data = ArrayDataset(torch.eye(2), torch.tensor([0, 1]), ("dog", "eel"))
     >>> match_classes(data, ("cat", "dog", "eel")).labels
     tensor([1, 2])
+    >>> match_classes(data, ("cat", "dog", "eel"), many=True).labels
+    tensor([[0, 1, 0],
+            [0, 0, 1]], dtype=torch.int8)
     """
+    if many is False and dataset.labels.ndim == 2:
+        raise InputError(
+            f"{shorten(dataset.name)} has an answer for each class, one class a row is asked for. Give labels of the "
+            "same kind."
+        )
+    if many and dataset.labels.ndim == 1:
+        names = torch.tensor([name != "" for name in dataset.class_names], device=dataset.labels.device)
+        each = torch.nn.functional.one_hot(dataset.labels, dataset.n_classes)[:, names].to(torch.int8)
+        named = tuple(name for name in dataset.class_names if name)
+        dataset = replace(dataset, labels=each, class_names=named)
     if dataset.class_names == class_names:
         return dataset
     numbers = {name: number for number, name in enumerate(class_names)}
-    used = torch.bincount(dataset.labels).nonzero().squeeze(1).tolist()
+    used = count_rows(dataset.labels, dataset.n_classes).nonzero().squeeze(1).tolist()
     unknown = [dataset.class_names[code] for code in used if dataset.class_names[code] not in numbers]
     if unknown:
         raise InputError(
             f"{shorten(dataset.name)} has classes that are not known: {listed(unknown)}. "
             f"Known are {listed(class_names)}. Drop or rename these rows."
         )
-    table = torch.tensor([numbers.get(name, 0) for name in dataset.class_names], device=dataset.labels.device)
-    return replace(dataset, labels=table[dataset.labels], class_names=class_names)
+    # no row has a class that is not known here: its number is asked for by none, and its column is of no use
+    known = [code for code, name in enumerate(dataset.class_names) if name in numbers or dataset.labels.ndim == 1]
+    places = torch.tensor([numbers.get(dataset.class_names[code], 0) for code in known], device=dataset.labels.device)
+    labels = dataset.labels if dataset.labels.ndim == 1 else dataset.labels[:, known]
+    return replace(dataset, labels=renumber(labels, places, len(class_names)), class_names=class_names)

@@ -28,7 +28,9 @@ from colinear.datasets.blocks import Blocks, Matrix, stack
 from colinear.datasets.columns import read_parquets
 from colinear.datasets.doors import as_path, check_file, check_memory, reading
 from colinear.datasets.labels import RawLabels, encode_labels, kind_of_labels, match_classes
+from colinear.datasets.manylabels import renumber
 from colinear.datasets.shardfiles import find_labels, find_shards
+from colinear.datasets.sparse import SparseMatrix
 from colinear.datasets.tables import as_features, find_reader
 from colinear.texts import clean_name, shorten, shown_path
 
@@ -47,6 +49,8 @@ class _Shard:
     @property
     def copied(self) -> int:
         """Bytes of memory that the rows take, 0 where they are memory-mapped."""
+        if isinstance(self.matrix, SparseMatrix):
+            return 2 * self.matrix.nbytes  # and once more when they are joined
         held = self.matrix.parts[0] if isinstance(self.matrix, Blocks) else self.matrix
         as_stored = self.stored == str(held.dtype) and self.file.suffix.lower() not in COPIED
         return 0 if as_stored else held.numel() * held.itemsize
@@ -84,7 +88,7 @@ def load_shard_parts(path: Path, label: str | None = None) -> dict[str, ArrayDat
                 f"{shown_path(path)}: {part} rows must have {train.n_features} columns, as training rows; they have "
                 f"{data.n_features}."
             )
-        loaded[part] = match_classes(data, train.class_names)
+        loaded[part] = match_classes(data, train.class_names, many=train.labels.ndim == 2)
     return loaded
 
 
@@ -138,12 +142,14 @@ def _open(file: Path, place: Path | None, label: str | None) -> _Shard:
     ending = file.suffix.lower()
     check_file(file)
     with reading(file, ending):
-        raw, values = (open_npy(file), None) if ending == ".npy" else find_reader(file)(file, label)
+        raw, values = (open_npy(file), None) if ending == ".npy" else find_reader(file)(file, label, None)
         matrix = as_features(raw, file)
         labels = None if values is None else _encode(values, file, len(matrix))
     if place is not None:
         labels = _read_labels(place, file, len(matrix))
-    return _Shard(file, shorten(raw.dtype if isinstance(raw, Tensor) else f"torch.{raw.dtype}"), matrix, labels)
+    return _Shard(
+        file, shorten(raw.dtype if isinstance(raw, Tensor | SparseMatrix) else f"torch.{raw.dtype}"), matrix, labels
+    )
 
 
 def _read_labels(place: Path, path: Path, n_rows: int) -> tuple[Tensor, tuple[str, ...], str]:
@@ -176,5 +182,9 @@ def _join_labels(shards: Sequence[_Shard]) -> tuple[Tensor, tuple[str, ...], str
             )
     names = sorted({name for _, _, known, _ in labelled for name in known}, key=int if kind == "int" else None)
     numbers = {name: number for number, name in enumerate(names)}
-    codes = [torch.tensor([numbers[name] for name in known])[coded] for _, coded, known, _ in labelled]
+    codes = [
+        renumber(coded, torch.tensor([numbers[name] for name in known]), len(names)) for _, coded, known, _ in labelled
+    ]
+    if len({coded.ndim for coded in codes}) > 1:
+        raise InputError("labels must be of one kind in all shards; some have lists of names. Write all shards alike.")
     return torch.cat(codes), tuple(names), kind

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from colinear.datasets.doors import as_path
 from colinear.datasets.folders import class_folders, find_folder_parts, load_folder, load_folder_parts
 from colinear.datasets.shards import load_shard_parts
 from colinear.datasets.tables import find_table_parts, load_table, load_table_parts
-from colinear.texts import shown_path
+from colinear.datasets.weights import attach_files
+from colinear.texts import shorten, shown_path
 
 RUN_PART = re.compile(r"figures|report-data|checkpoints|try-\d+")  # folders of a run
 DIGITS = "datasets/data/digits.csv.gz"  # inside scikit-learn: 64 pixels and the label a line
@@ -90,11 +91,41 @@ def open_parts(
     label: str | None = None,
     size: tuple[int, int] | None = None,
     progress: Progress | None = None,
+    weight: str | None = None,
 ) -> Parts:
     """The rows of a name, a file or a folder, as it has them. The arguments are those of `splits.open_split`."""
     path = as_path(data)
-    if str(data) in NAMED:
-        return NAMED[str(data)](data_dir, progress)
+    if weight is not None and not weight.endswith(".npy"):
+        return Parts(load_table(_as_file(path, weight), label=label, weight=weight))
+    parts = _open(path, str(data), data_dir, label, size, progress)
+    if weight is None:
+        return parts
+    own = {"train": parts.train, "validation": parts.validation, "test": parts.test}
+    home = path if os.path.isdir(path) else path.parent
+    found = attach_files({part: rows for part, rows in own.items() if rows is not None}, weight, home)
+    return replace(parts, train=found["train"], validation=found.get("validation"), test=found.get("test"))
+
+
+def _as_file(path: Path, weight: str) -> Path:
+    """The one file that can have a column of weights."""
+    if not os.path.isfile(path):
+        raise InputError(
+            f"{shown_path(path)} has no column {shorten(weight, 60)}: columns of weights are those of feature files. "
+            "Give --sample-weight a .npy file with one number a row."
+        )
+    return path
+
+
+def _open(
+    path: Path,
+    data: str,
+    data_dir: str | Path | None,
+    label: str | None,
+    size: tuple[int, int] | None,
+    progress: Progress | None,
+) -> Parts:
+    if data in NAMED:
+        return NAMED[data](data_dir, progress)
     if os.path.isfile(path / META_FILE):
         return _cifar10(path, progress)
     if not os.path.lexists(path):

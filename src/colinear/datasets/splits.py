@@ -41,6 +41,7 @@ def open_split(
     seed: int = 0,
     image_size: tuple[int, int] | None = None,
     progress: Progress | None = None,
+    weight: str | None = None,
 ) -> Split:
     """Return training, validation and test rows of `data`; the module's table says which.
 
@@ -49,13 +50,16 @@ def open_split(
     data_dir : where CIFAR-10 lies, see `load_cifar10`.     label : where labels lie, see `load_table`.
     validation, test : shares of the rows, in (0, 1) and [0, 1); test=0 makes no test part.
     seed : draws the rows where a source has no official parts. image_size, progress : see `load_folder`.
+    weight : where the rows have their weights: a column or key of a feature file, see `load_table`, or a `.npy` file
+        with one number a row, as it stands or beside the rows. For w.npy, a source that has its own test or validation
+        rows needs w_train.npy, w_test.npy, ...
     Raises `InputError` for anything that cannot be opened, shares that leave a part empty, and a single class.
 
     >>> split = open_split("digits")
     >>> split.train.n_samples, split.validation.n_samples, split.test.n_samples
     (1258, 270, 269)
     """
-    return _split(open_parts(data, data_dir, label, image_size, progress), validation, test, seed)
+    return _split(open_parts(data, data_dir, label, image_size, progress, weight), validation, test, seed)
 
 
 def open_dataset(
@@ -69,6 +73,7 @@ def open_dataset(
     seed: int = 0,
     image_size: tuple[int, int] | None = None,
     progress: Progress | None = None,
+    weight: str | None = None,
 ) -> Dataset:
     """Return one part of `data` to evaluate or describe; the other arguments are those of `open_split`.
 
@@ -77,7 +82,7 @@ def open_dataset(
     """
     if part is not None:
         check_choice("part", part, PARTS)
-    parts = open_parts(data, data_dir, label, image_size, progress)
+    parts = open_parts(data, data_dir, label, image_size, progress, weight)
     if part is None and parts.test is not None:
         return parts.test
     part = part or parts.scored_on
@@ -98,6 +103,7 @@ def open_unseen(
     label: str | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    weight: str | None = None,
 ) -> tuple[str, Dataset]:
     """Return the rows of `data` that a model has not seen, and which part they are: ('test', rows) or ('all', rows).
 
@@ -107,7 +113,7 @@ def open_unseen(
     trained_on : fingerprints of the model's training rows, raw and as features; the other arguments are those of
         `open_split`.
     """
-    parts = open_parts(data, data_dir, label, progress=progress)
+    parts = open_parts(data, data_dir, label, progress=progress, weight=weight)
     if parts.test is not None:
         return "test", parts.test
     try:
@@ -160,5 +166,9 @@ def _join(parts: Parts) -> ArrayDataset:
     pieces = [part for part in (parts.train, parts.validation, parts.test) if part is not None]
     if len(pieces) == 1:
         return pieces[0]
-    features = stack([piece.features for piece in pieces])
-    return replace(pieces[0], features=features, labels=torch.cat([piece.labels for piece in pieces]))
+    features, labels = stack([piece.features for piece in pieces]), torch.cat([piece.labels for piece in pieces])
+    weights = [piece.sample_weight for piece in pieces if piece.sample_weight is not None]
+    return replace(
+        pieces[0], features=features, labels=labels,
+        sample_weight=torch.cat(weights) if len(weights) == len(pieces) else None,
+    )  # fmt: skip

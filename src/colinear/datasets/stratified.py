@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError, check_count
+from colinear.datasets.answers import count_rows, strata
 from colinear.datasets.base import Dataset
 
 ROUNDING = 1e-9  # a share of rows this close below a whole number is that number: 0.29 * 100 is 28.999999999999996
@@ -19,6 +20,7 @@ def split_stratified(labels: Tensor, shares: Sequence[float], seed: int) -> list
     A part has its share of all rows, rounded by largest remainders, and of each class its share rounded up or down.
     The first part, which trains, has at least one row of every class that has any; it is larger than its share only
     where single rows of rare classes leave no choice.
+    Rows with an answer for each class are dealt by the rarest class they have, see `strata`.
     shares : >= 0, sum 1, the first > 0.     seed : draws the rows; the global generator is not touched.
     Cost     one sort of the labels.
     Source   Gale 1957 and Ryser 1957: handing each class's odd rows to the parts that lack most meets all sizes.
@@ -29,7 +31,7 @@ def split_stratified(labels: Tensor, shares: Sequence[float], seed: int) -> list
     >>> [len(part) for part in split_stratified(singles, (0.7, 0.15, 0.15), seed=0)]
     [42, 9, 9]
     """
-    labels = labels.cpu()
+    labels = strata(labels.cpu())
     counts = apportion_classes(labels.bincount(), torch.tensor(shares, dtype=torch.float64))
     parts: list[list[Tensor]] = [[labels.new_empty(0)] for _ in shares]
     for group, count in zip(_shuffle_classes(labels, seed), counts.tolist(), strict=True):
@@ -79,7 +81,7 @@ def deal_folds(labels: Tensor, n_folds: int, seed: int, class_names: Sequence[st
     >>> deal_folds(torch.tensor([0, 0, 0, 1, 1, 1]), 2, seed=0, class_names=("a", "b")).bincount()
     tensor([3, 3])
     """
-    sizes = labels.bincount(minlength=len(class_names))
+    sizes = count_rows(labels, len(class_names))
     smallest = int(sizes.argmin())
     if sizes[smallest] < n_folds:
         raise InputError(
@@ -87,7 +89,7 @@ def deal_folds(labels: Tensor, n_folds: int, seed: int, class_names: Sequence[st
             f"class {class_names[smallest]!r} has {sizes[smallest]} rows."
         )
     folds = torch.empty(len(labels), dtype=torch.int64)
-    folds[torch.cat(_shuffle_classes(labels.cpu(), seed))] = torch.arange(len(labels)) % n_folds
+    folds[torch.cat(_shuffle_classes(strata(labels.cpu()), seed))] = torch.arange(len(labels)) % n_folds
     return folds.to(labels.device)
 
 
@@ -110,6 +112,8 @@ def draw_shots(dataset: Dataset, shots: int, seed: int) -> Dataset:
     colinear.checks.InputError: --shots must not exceed the training rows of the smallest class; got 4, class 'a' has 3.
     """
     check_count("--shots", shots)
+    if dataset.labels.ndim == 2:
+        raise InputError(f"--shots draws rows of one class each; rows of {dataset.name} have any number of them.")
     labels = dataset.labels.cpu()
     sizes = labels.bincount(minlength=dataset.n_classes)
     smallest = int(sizes.argmin())

@@ -23,23 +23,33 @@ from colinear.datasets.blocks import HALVES, Blocks, Matrix, in_memory
 from colinear.datasets.columns import needs_float64, read_parquet, read_svmlight
 from colinear.datasets.doors import as_path, check_claim, check_file, check_memory, reading
 from colinear.datasets.labels import RawLabels, encode_labels, kind_of_labels, match_classes
+from colinear.datasets.manylabels import MARK
+from colinear.datasets.sparse import SparseMatrix
+from colinear.datasets.sparsefiles import read_sparse
+from colinear.datasets.weights import read_column
 from colinear.texts import clean_name, shorten, shown_path
 
-RawFeatures = Tensor | NDArray[Any]
+RawFeatures = Tensor | NDArray[Any] | SparseMatrix
 CHECK_ROWS = 8192
+NAME_BYTES = 32  # of memory for a byte of text, where names have one letter
+SVMLIGHT = (".svm", ".svmlight", ".libsvm", ".txt")
+SPARSE = (".npz", *SVMLIGHT)  # of rows without labels
 
 
-def load_table(path: str | Path, *, label: str | None = None) -> ArrayDataset:
+def load_table(path: str | Path, *, label: str | None = None, weight: str | None = None) -> ArrayDataset:
     """Return the rows and labels of a feature file, named after the file.
 
     .npy : the matrix, memory-mapped; the labels lie in the .npy that `label` names (a path as it stands, or
-        beside the matrix), else beside it in X -> y or features -> labels of its name, <name>_labels.npy,
-        labels.npy or y.npy.
+        beside the matrix; a .txt has in each line the names of a row's classes), else beside it in X -> y or
+        features -> labels of its name, <name>_labels.npy, labels.npy or y.npy.
     .npz, .pt, .pth, .safetensors : arrays under X, x, features, embeddings or data, and labels under `label`,
         else y, labels, targets, ...
+    .npz of scipy.sparse.save_npz : the CSR, CSC or COO matrix, kept sparse; labels in the same archive, or else as
+        those of a .npy file.
     .parquet : one column of lists, or every numeric column; labels in the column `label`, else label, labels,
         y, target or class. Needs pyarrow.
-    .svm, .svmlight, .libsvm, .txt : svmlight text, made dense float32.
+    .svm, .svmlight, .libsvm, .txt : svmlight text, float32; kept sparse if at most a quarter of the values is not 0.
+    weight : the column or key that says what each row counts, of .parquet, .npz, .pt, .pth and .safetensors.
     Features stay uint8, float32 or float64; float16 and bfloat16 stay as they are stored, and rows of them are read as
     float32; booleans and other integers become float32, or float64 where a whole number is beyond 2^24 in size. Labels
     may be of any kind, see `encode_labels`.
@@ -52,30 +62,45 @@ def load_table(path: str | Path, *, label: str | None = None) -> ArrayDataset:
     reader = find_reader(path)
     check_file(path)
     with reading(path, path.suffix.lower()):
-        features, labels = reader(path, label)
+        features, labels = reader(path, label, weight)
         codes, names = encode_labels(labels, f"labels of {shown_path(path)}")
         matrix = as_features(features, path)
     if len(codes) != len(matrix):
         raise InputError(
             f"{shown_path(path)} must have one label per row; got {len(codes)} labels for {len(matrix)} rows."
         )
-    return ArrayDataset(matrix, codes, names, name=clean_name(path.stem), label_kind=kind_of_labels(labels))
+    weights = None if weight is None else read_column(path, weight, len(matrix))
+    name, kind = clean_name(path.stem), kind_of_labels(labels)
+    return ArrayDataset(matrix, codes, names, name=name, label_kind=kind, sample_weight=weights)
 
 
 def load_features(path: str | Path) -> Tensor:
-    """Return only the matrix (n, d) of a `.npy` file, memory-mapped, for rows that have no labels."""
+    """Return only the matrix (n, d) of a `.npy` file, memory-mapped, for rows that have no labels.
+
+    A file of `open_features` whose rows are sparse is made dense.
+    """
     path = as_path(path)
     matrix = open_features(path)
+    if isinstance(matrix, SparseMatrix):
+        check_memory(path, matrix.dtype.itemsize * len(matrix) * matrix.width, "the matrix, made dense,")
     if isinstance(matrix, Blocks):
         check_memory(path, 4 * len(matrix) * matrix.shape[1], "the matrix as float32")
     return in_memory(matrix)
 
 
 def open_features(path: Path) -> Matrix:
-    """`load_features`, with half precision left as it is stored."""
+    """Only the matrix (n, d) of a `.npy` file, half precision left as it is stored, or the rows of a sparse file."""
     check_file(path)
-    with reading(path, ".npy"):
-        return as_features(open_npy(path), path)
+    ending = path.suffix.lower()
+    with reading(path, ending if ending in SPARSE else ".npy"):
+        if ending == ".npz":
+            found = read_sparse(path, None)
+            if found is None:
+                raise InputError(
+                    f"{shown_path(path)} must be a file of scipy.sparse.save_npz. Give other rows as .npy."
+                )
+            return found[0]
+        return as_features(read_svmlight(path, None)[0] if ending in SPARSE else open_npy(path), path)
 
 
 def find_table_parts(folder: Path) -> dict[str, tuple[Path, Path]]:
@@ -97,7 +122,8 @@ def load_table_parts(folder: Path) -> dict[str, ArrayDataset]:
     loaded = {
         part: load_table(matrix, label=str(labels)) for part, (matrix, labels) in find_table_parts(folder).items()
     }
-    return {part: match_classes(data, loaded["train"].class_names) for part, data in loaded.items()}
+    train = loaded["train"]
+    return {part: match_classes(data, train.class_names, many=train.labels.ndim == 2) for part, data in loaded.items()}
 
 
 def as_features(raw: RawFeatures, path: Path, held: int | None = None) -> Matrix:
@@ -107,6 +133,8 @@ def as_features(raw: RawFeatures, path: Path, held: int | None = None) -> Matrix
     held : bytes of the file or files that announce it; default the size of `path`.
     """
     what = f"features of {shown_path(path)}"
+    if isinstance(raw, SparseMatrix):
+        return raw
     stored = plain_tensor(raw, what) if isinstance(raw, Tensor) else _from_numpy(raw, path, what)
     kept = stored.dtype in (torch.uint8, torch.float32, torch.float64, *HALVES)
     needed = stored.numel() * (stored.itemsize if kept else 4)
@@ -138,15 +166,19 @@ def _from_numpy(array: NDArray[Any], path: Path, what: str) -> Tensor:
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
-def find_reader(path: Path) -> Callable[[Path, str | None], tuple[RawFeatures, RawLabels]]:
-    readers: dict[str, Callable[[Path, str | None], tuple[RawFeatures, RawLabels]]] = {
+Reader = Callable[[Path, str | None, str | None], tuple[RawFeatures, RawLabels]]
+
+
+def find_reader(path: Path) -> Reader:
+    """What gives features and labels of a file, from the names of its labels and of its weights, which are neither."""
+    readers: dict[str, Reader] = {
         ".npy": _read_npy,
-        ".npz": read_npz,
+        ".npz": _read_npz,
         ".pt": read_torch,
         ".pth": read_torch,
         ".safetensors": read_safetensors,
         ".parquet": read_parquet,
-        **dict.fromkeys((".svm", ".svmlight", ".libsvm", ".txt"), read_svmlight),
+        **dict.fromkeys(SVMLIGHT, read_svmlight),
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -155,9 +187,28 @@ def find_reader(path: Path) -> Callable[[Path, str | None], tuple[RawFeatures, R
     return reader
 
 
-def _read_npy(path: Path, label: str | None) -> tuple[RawFeatures, RawLabels]:
+def _read_npy(path: Path, label: str | None, weight: str | None) -> tuple[RawFeatures, RawLabels]:
     features = open_npy(path)
-    return features, np.asarray(open_npy(_labels_beside(path, label)))
+    place = _labels_beside(path, label)
+    return features, _read_names(place) if place.suffix.lower() == ".txt" else np.asarray(open_npy(place))
+
+
+def _read_names(path: Path) -> list[list[str]]:
+    """The names of each row, a line of text: between `|` if there is any in the file, else between spaces."""
+    check_memory(path, NAME_BYTES * check_file(path), "the names of its rows")
+    with reading(path, "text"):
+        lines = path.read_bytes().decode("utf-8", "backslashreplace").split("\n")
+    lines = lines[:-1] if not lines[-1] else lines
+    mark = MARK if any(MARK in line for line in lines) else None
+    return [line.split(mark) for line in lines]
+
+
+def _read_npz(path: Path, label: str | None, weight: str | None) -> tuple[RawFeatures, RawLabels]:
+    found = read_sparse(path, label)
+    if found is None:
+        return read_npz(path, label, weight)
+    matrix, labels = found
+    return matrix, np.asarray(open_npy(_labels_beside(path, label))) if labels is None else labels
 
 
 def _labels_beside(path: Path, label: str | None) -> Path:

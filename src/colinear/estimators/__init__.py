@@ -2,6 +2,12 @@
 
 from colinear.estimators.base import CertificateWarning
 from colinear.estimators.classifiers import HingeClassifier, SoftmaxClassifier
+from colinear.estimators.classwise import (
+    LogisticClassifier,
+    LogisticClassifierCV,
+    SquaredHingeClassifier,
+    SquaredHingeClassifierCV,
+)
 from colinear.estimators.cv import HingeClassifierCV, SoftmaxClassifierCV, StrengthWarning
 from colinear.estimators.extracting import FeatureExtractor
 
@@ -10,8 +16,12 @@ __all__ = [
     "FeatureExtractor",
     "HingeClassifier",
     "HingeClassifierCV",
+    "LogisticClassifier",
+    "LogisticClassifierCV",
     "SoftmaxClassifier",
     "SoftmaxClassifierCV",
+    "SquaredHingeClassifier",
+    "SquaredHingeClassifierCV",
     "StrengthWarning",
 ]
 __dir__ = __all__.copy

@@ -21,7 +21,16 @@ from colinear.checks import MOST_INTERCEPT_SCALING, InputError, check_count, che
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.features import Features, Scaling
 from colinear.estimators.fitting import Fit, pack_path, pick_device, unpack_path
-from colinear.estimators.inputs import as_matrix, as_weights, encode_classes, total_weights
+from colinear.estimators.inputs import (
+    as_matrix,
+    as_weights,
+    encode_answers,
+    encode_classes,
+    has_answers,
+    total_weights,
+)
+from colinear.lossbase import check_takes
+from colinear.losses import LOSSES
 from colinear.objective import Objective
 from colinear.solvers.solution import Path, PathPoint, Status
 
@@ -49,11 +58,18 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
     _loss: ClassVar[str]
 
     classes_: NDArray[Any]
+    multilabel_: bool
     coef_: NDArray[np.float64]
     intercept_: NDArray[np.float64]
     n_features_in_: int
     _wide: bool  # whether scores are summed in float64 whatever the rows are
     _path: dict[str, Any]
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn is told: sparse rows are taken."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def decision_function(self, X: Any) -> NDArray[Any]:
         """Scores (n, c) of each class; for two classes their difference (n,), > 0 where the second wins.
@@ -64,8 +80,10 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Labels (n,), of the type of those in `fit`; the first class wins ties."""
+        """Labels (n,), of the type of those in `fit`; the first class wins ties. Of many labels (n, c) of 1 and 0."""
         scores = self._scores(X)
+        if getattr(self, "multilabel_", False):
+            return (scores > 0).astype(np.int64)
         best = scores.argmax(1) if scores.shape[1] > 1 else (scores[:, 0] > 0).astype(np.int64)
         labels: NDArray[Any] = self.classes_[best]
         return labels
@@ -93,7 +111,8 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             part = scores[0].mT + intercept  # (b, c)
             out[where] = part.cpu()
             if not bool(torch.isfinite(out[where]).all()):
-                check_finite(rows[where], "features", where.start)
+                if isinstance(rows, Tensor):  # sparse ones were looked at
+                    check_finite(rows[where], "features", where.start)
                 raise InputError(
                     f"scores of rows {where.start} to {where.stop - 1} are beyond {str(given).removeprefix('torch.')}: "
                     "features are too large for these weights. Predict for rows like those of fit, or scale both."
@@ -111,14 +130,21 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             encode_classes(y, 0)
         rows = as_matrix(X)
         validate_data(self, X, reset=True, skip_check_array=True)
-        codes, classes = encode_classes(y, len(rows))
         weights = as_weights(sample_weight, len(rows))
-        total = total_weights(codes, classes, weights, self.class_weight)
+        if has_answers(y):
+            check_takes(LOSSES[self._loss], torch.empty(0, 2), "y")
+            codes, classes = encode_answers(y, len(rows))
+            if self.class_weight is not None:
+                raise InputError("class_weight weighs rows of one class each; y has an answer for each class.")
+            total = weights
+        else:
+            codes, classes = encode_classes(y, len(rows))
+            total = total_weights(codes, classes, weights, self.class_weight)
         fit = Fit.prepare(
             rows, codes, len(classes), total, self._loss, bias=bias, standardize=bool(self.standardize),
             device=pick_device(self.device, rows),
         )  # fmt: skip
-        self.classes_ = classes
+        self.classes_, self.multilabel_ = classes, codes.ndim == 2
         return fit, weights
 
     @torch.inference_mode()
@@ -166,6 +192,34 @@ class SoftmaxProbabilities(LinearClassifierBase):
         """Scores (n, c), of two classes too: 0 and their difference."""
         scores = torch.as_tensor(self._scores(X))
         return torch.cat((torch.zeros_like(scores), scores), 1) if scores.shape[1] == 1 else scores
+
+
+class SigmoidProbabilities(LinearClassifierBase):
+    """What a logistic loss has: the score of each class is the logit of its probability against the rest."""
+
+    def predict_proba(self, X: Any) -> NDArray[Any]:
+        """Probabilities (n, c): the sigmoids of the scores; of one class a row over their sum."""
+        return self._logs(X).exp().numpy()
+
+    def predict_log_proba(self, X: Any) -> NDArray[Any]:
+        """Logarithms of the probabilities, (n, c), without rounding to -inf."""
+        return self._logs(X).numpy()
+
+    def _logs(self, X: Any) -> Tensor:
+        scores = torch.as_tensor(self._scores(X))
+        scores = torch.cat((-scores, scores), 1) if scores.shape[1] == 1 else scores
+        logs = torch.nn.functional.logsigmoid(scores)
+        return logs if self.multilabel_ else logs.log_softmax(1)
+
+
+class ManyLabels(LinearClassifierBase):
+    """What a loss that works class by class has: y may be (n, c) of 1 and 0, and -1 or NaN where unknown."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        tags.target_tags.multi_output = True
+        return tags
 
 
 class CertificateWarning(ConvergenceWarning):  # type: ignore[misc]

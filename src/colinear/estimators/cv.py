@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import check_cv
 
 from colinear.checks import InputError, check_count, check_number
+from colinear.datasets.answers import strata
 from colinear.datasets.stratified import split_stratified
 from colinear.estimators.base import EXACT_PASSES, LinearClassifierBase, SoftmaxProbabilities, plain, warn_uncertified
 from colinear.estimators.fitting import Fit
@@ -60,8 +61,11 @@ class LinearClassifierCV(LinearClassifierBase):
         seed, passes = self._seed(), self._passes(EXACT_PASSES)
         fit, weights = self._read(X, y, sample_weight)
         regs = self._strengths(fit)
-        labels = fit.objective.features.labels.cpu().numpy()
-        splits = deal_splits(self.cv, labels, seed)
+        labels = fit.objective.features.labels.cpu()
+        whole = isinstance(self.cv, numbers.Integral) or self.cv is None
+        least = int(5 if self.cv is None else self.cv) if whole else 1
+        dealt = strata(labels, least) if whole or isinstance(self.cv, float) else labels
+        splits = deal_splits(self.cv, dealt.numpy(), seed)
         with torch.inference_mode():
             pre = fit_preconditioner(fit.objective, seed)
         solve = partial(solve_path, loss=LOSSES[self._loss], tol=tol, max_passes=passes, preconditioner=pre, seed=seed)

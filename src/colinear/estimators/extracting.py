@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
 
 from colinear.checks import InputError, check_finite, check_seed
 from colinear.datasets.base import ArrayDataset, ImageShape
@@ -57,7 +58,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> FeatureExtractor:
-        rows = as_matrix(X).cpu()
+        rows = _dense(X)
         validate_data(self, X, reset=True, skip_check_array=True)
         check_finite(rows)
         nothing = torch.zeros(len(rows), dtype=torch.int64)  # the rows have no labels
@@ -70,7 +71,7 @@ class FeatureExtractor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         check_is_fitted(self)
-        rows = as_matrix(X).cpu()
+        rows = _dense(X)
         validate_data(self, X, reset=False, skip_check_array=True)
         features: NDArray[np.float32] = self.extractor_.transform(rows).numpy()
         return features
@@ -90,3 +91,11 @@ def _open(given: Any) -> Extractor:
         raise InputError(f"extractor must be a name, an Extractor or a function; got {type(given).__name__}.")
     place = f"{getattr(given, '__module__', '?')}:{getattr(given, '__qualname__', type(given).__name__)}"
     return Custom(place, None, given)
+
+
+def _dense(X: Any) -> Tensor:
+    """Rows (n, d) on the CPU; `InputError` for sparse ones."""
+    rows = as_matrix(X)
+    if not isinstance(rows, Tensor):
+        raise InputError("features are made of dense rows; got a sparse matrix. Give X.toarray().")
+    return rows.cpu()

@@ -14,6 +14,7 @@ from torch import Tensor
 from colinear.checks import InputError, check_number, open_device
 from colinear.datasets.base import ArrayDataset
 from colinear.datasets.features import CHUNK_ROWS, Features, Scaling, fit_scaling
+from colinear.datasets.sparse import SparseMatrix
 from colinear.losses import LOSSES
 from colinear.model import rounding_shows, some_rows
 from colinear.objective import Objective
@@ -25,7 +26,7 @@ WHOLE = ("passes", "setup_seconds", "seconds", "details")  # of a `Path`, after 
 SGD_AVERAGING = 0.5  # the second half of the iterates is averaged
 
 
-def pick_device(device: Any, rows: Tensor) -> torch.device:
+def pick_device(device: Any, rows: Tensor | SparseMatrix) -> torch.device:
     """None is where the rows are; 'auto' a CUDA GPU if there is one; else PyTorch's name for a device."""
     if device is None:
         return rows.device
@@ -57,7 +58,7 @@ class Fit:
     @classmethod
     def prepare(
         cls,
-        rows: Tensor,
+        rows: Tensor | SparseMatrix,
         codes: Tensor,
         n_classes: int,
         weights: Tensor | None,
@@ -82,20 +83,33 @@ class Fit:
     def n_classes(self) -> int:
         return self.objective.features.n_classes
 
+    @property
+    def opposite(self) -> bool:
+        """Whether there are two classes, one a row, whose weights are opposite at the optimum and are told as one."""
+        return self.n_classes == 2 and self.objective.features.labels.ndim == 1
+
+    @property
+    def halves(self) -> float:
+        """Of the vector that is told for two classes, what each of them has: all where it is a problem of its own."""
+        return 1.0 if LOSSES[self.loss].by_class else 0.5
+
     def convert_strength(self, strength: float) -> float:
         """C of reg, and reg of C."""
-        return strength_of_cost(strength, self.total_weight, self.n_classes)
+        shared = self.opposite and not LOSSES[self.loss].by_class
+        return strength_of_cost(strength, self.total_weight, 2 if shared else 3)  # or more
 
     def fold(self, coef: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights (c, d) and intercepts (c,), float64, for raw rows; (1, d) and (1,), the second's minus the first's,
-        for two classes.
+        """Weights (c, d) and intercepts (c,), float64, for raw rows; (1, d) and (1,) for two classes, > 0 for the
+        second: the difference, halved where each class is a problem of its own, as scikit-learn's one vector is.
         """
-        return self.scaling.fold(coef if self.n_classes > 2 else coef[1:] - coef[:1])
+        if not self.opposite:
+            return self.scaling.fold(coef)
+        return self.scaling.fold((coef[1:] - coef[:1]) / (2 * self.halves))
 
     def unfold(self, weight: Tensor, intercept: Tensor) -> Tensor:
         """Weights on scaled rows, (c, d [+ 1]), from weights and intercepts for raw rows: the inverse of `fold`."""
-        if self.n_classes == 2:
-            weight, intercept = (torch.cat((-part, part)) / 2 for part in (weight, intercept))
+        if self.opposite:
+            weight, intercept = (self.halves * torch.cat((-part, part)) for part in (weight, intercept))
         coef = weight / self.scaling.scale
         if self.scaling.bias == 0:
             return coef
@@ -105,22 +119,25 @@ class Fit:
     def needs_float64(self, weight: Tensor, intercept: Tensor) -> bool:
         """Whether scores of such rows have to be summed in float64 although the rows are narrower."""
         data = self.objective.features.dataset
-        return data.dtype == torch.float64 or rounding_shows(weight, intercept, some_rows(data).cpu())
+        return data.dtype == torch.float64 or rounding_shows(weight, intercept, some_rows(data).to(torch.device("cpu")))
 
     def run_sgd(
         self, reg: float, passes: int, batch_size: int, learning_rate: float | None, seed: int, start: Tensor | None
     ) -> Path:
         """Minibatch SGD with a cosine schedule and averaging, then one float64 pass for the certificate.
 
-        learning_rate : None for 1 / (mean |x|^2 + 2 reg), about the inverse of a bound on the softmax's curvature.
+        learning_rate : None for 1 / (a mean |x|^2 + 2 reg), about the inverse of a bound on the curvature: a is the
+        loss's largest of one score, or 1 if that is more.
         """
         began = time.perf_counter()
         features, loss = self.objective.features, LOSSES[self.loss]
         if self.objective.row_weights is not None:
             raise InputError("solver='sgd' draws rows evenly and takes no weights. Use solver='exact'.")
         if learning_rate is None:
-            rows = features.gather(sample_rows(features.n_samples, CHUNK_ROWS, seed, features.device))
-            learning_rate = 1.0 / max(float(rows.square().sum(1).mean()) + 2 * reg, 1e-30)
+            rows = sample_rows(features.n_samples, CHUNK_ROWS, seed, features.device)
+            learning_rate = 1.0 / max(
+                max(1.0, loss.steepest) * float(features.squared_distances(rows).mean()) + 2 * reg, 1e-30
+            )
         rate = torch.tensor([check_number("learning_rate", learning_rate, above=0)], dtype=torch.float64)
         steps = math.ceil(passes * features.n_samples / batch_size)
         sgd = SGD(steps, batch_size, schedule="cosine", averaging=SGD_AVERAGING)

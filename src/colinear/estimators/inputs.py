@@ -14,6 +14,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.datasets.labels import encode_labels
+from colinear.datasets.sparse import SparseMatrix
 
 PLAIN = "biuU"  # booleans, whole numbers, text: one-dimensional labels of these kinds need no further look
 KEPT = (torch.uint8, torch.float32, torch.float64)  # computed in float32, float32 and float64
@@ -48,24 +50,24 @@ def unwrap(values: Any, what: str) -> Any:
     return values
 
 
-def as_matrix(X: Any) -> Tensor:
+def as_matrix(X: Any) -> Tensor | SparseMatrix:
     """Return rows as a tensor (n, d) of uint8, float32 or float64, sharing memory where their layout allows it.
 
-    X : numpy array or memory map, torch tensor on any device, pandas or polars frame, or nested lists.
+    X : numpy array or memory map, torch tensor on any device, pandas or polars frame, or nested lists; a sparse matrix
+    or array of scipy or a sparse torch tensor, which become a `SparseMatrix` of float32 or float64 (canonical CSR is
+    shared).
     float16 and bfloat16 become float32; integers wider than 8 bits, booleans and numbers in objects float64.
-    Values are not looked at: solvers and predictions check by chunk that they are finite.
-    Raises   `InputError` for sparse, masked, lazy, complex, empty or text input and for other than two dimensions.
+    Values of dense rows are not looked at: solvers and predictions check by chunk that they are finite.
+    Raises   `InputError` for masked, lazy, complex, empty or text input and for other than two dimensions.
 
     >>> as_matrix([[1, 2]])
     tensor([[1., 2.]], dtype=torch.float64)
     """
     X = unwrap(X, "features")
     if issparse(X) or (isinstance(X, Tensor) and X.layout != torch.strided):
-        raise InputError(
-            f"features must be dense; got sparse {type(X).__name__}. Pass X.toarray(), or reduce its columns "
-            "first (TruncatedSVD)."
-        )
-    matrix = _from_tensor(X) if isinstance(X, Tensor) else _from_array(X)
+        matrix: Tensor | SparseMatrix = _from_sparse(X)
+    else:
+        matrix = _from_tensor(X) if isinstance(X, Tensor) else _from_array(X)
     if matrix.ndim != 2:
         raise InputError(
             f"features must have shape (n_samples, n_features); got {tuple(matrix.shape)}. Reshape your data: "
@@ -77,6 +79,30 @@ def as_matrix(X: Any) -> Tensor:
                 f"Found array with 0 {what}(s) (shape={tuple(matrix.shape)}) while a minimum of 1 is required."
             )
     return matrix
+
+
+def _from_sparse(X: Any) -> Tensor | SparseMatrix:
+    if X.ndim != 2 or 0 in X.shape:
+        return torch.empty(X.shape)  # of shape alone, which is refused as that of any rows
+    if isinstance(X, Tensor):
+        X = X.detach()
+        if X.layout == torch.sparse_csr:
+            starts, columns, values = X.crow_indices(), X.col_indices(), X.values()
+        else:
+            X = X.to_sparse_coo().coalesce()  # in the order of rows; torch warns of its CSR tensors
+            counts, columns, values = torch.bincount(X.indices()[0], minlength=len(X)), X.indices()[1], X.values()
+            starts = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+    else:
+        X = X.tocsr()
+        starts, columns, values = X.indptr, X.indices, X.data
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind not in "biufc":
+            raise InputError(f"features must be numbers; got a sparse matrix of {values.dtype}. Convert it to float.")
+        values = torch.from_numpy(np.ascontiguousarray(values, values.dtype.newbyteorder("=")))
+    if values.dtype not in (torch.float32, torch.float64):
+        values = _from_tensor(values)
+        values = values.float() if values.dtype == torch.uint8 else values
+    return SparseMatrix.checked(starts, columns, values, X.shape[1])
 
 
 def _from_tensor(X: Tensor) -> Tensor:
@@ -146,6 +172,29 @@ def encode_classes(y: Any, n_samples: int) -> tuple[Tensor, NDArray[Any]]:
     if len(classes) < 2:
         raise InputError(f"labels must have at least 2 classes; got only {classes[0]!r} in n_samples={n_samples}.")
     return torch.from_numpy(codes.astype(np.int64, copy=False)), classes
+
+
+def has_answers(y: Any) -> bool:
+    """Whether y is (n, c >= 2): an answer for each class, and not one label a row."""
+    if isinstance(y, list | tuple) and len(y) and isinstance(y[0], list | tuple | np.ndarray) and np.ndim(y[0]):
+        return len(y[0]) > 1
+    shape: tuple[int, ...] = getattr(y, "shape", ())
+    return len(shape) == 2 and shape[1] > 1
+
+
+def encode_answers(y: Any, n_samples: int) -> tuple[Tensor, NDArray[Any]]:
+    """Return answers (n, c) int8 and the classes 0, ..., c - 1, from y (n, c) of 1, 0, and -1 or NaN where unknown."""
+    y = unwrap(y, "labels")
+    values = y.toarray() if issparse(y) else y  # scikit-learn's label binarizers may give it
+    try:
+        values = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+        values = values.astype(np.float64) if values.dtype.kind == "O" else values
+    except (TypeError, ValueError):
+        raise InputError("labels of many classes must be 1 or 0 in every row, and -1 or NaN where unknown.") from None
+    answers, names = encode_labels(values)
+    if len(answers) != n_samples:
+        raise InputError(f"there must be labels for every row; got {len(answers)} for {n_samples} rows.")
+    return answers, np.arange(len(names))
 
 
 def as_weights(sample_weight: Any, n_samples: int) -> Tensor | None:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from colinear.checks import InputError, check_choice, check_features
 from colinear.export.graph import build_graph, run_graph, takes_images
-from colinear.model import LinearModel
+from colinear.model import CALIBRATION, LinearModel
 from colinear.outputs import save_whole
 
 CHECK_ROWS = 256
@@ -55,12 +55,15 @@ def export_model(
 
     to : 'onnx'     input `images` uint8 (N, channels, height, width) for models of 8-bit images, else `features`
                     (N, n_features), raw; outputs `label` int64 (N,), `class_name` text (N,), `scores` (N, c), and
-                    `probabilities` (N, c) of a softmax model. Features, scores and probabilities have the type of the
-                    weights; sums are float64. Needs the extra `onnx`; onnxruntime, if installed, runs the check.
-         'sklearn'  a pickle of a fitted `LogisticRegression` (softmax) or `LinearSVC` (hinge), in float64. Its classes
-                    are the labels that the model was trained with: whole numbers and booleans stay what they were. Of
-                    a model that does not say, names that all are whole numbers become such. A pickle runs code when
-                    it is loaded: load your own only.
+                    `probabilities` (N, c) of a model that has them; where rows may have many classes `labels` int64
+                    (N, c), 1 for each, in place of `label` and `class_name`. Features, scores and probabilities have
+                    the type of the weights; sums are float64. Needs the extra `onnx`; onnxruntime, if installed, runs
+                    the check.
+         'sklearn'  a pickle of a fitted `LogisticRegression` (softmax) or `LinearSVC` (hinges), in float64; of a
+                    `OneVsRestClassifier` of these (logistic, and where rows may have many classes). Its classes are
+                    the labels that the model was trained with: whole numbers and booleans stay what they were. Of a
+                    model that does not say, names that all are whole numbers become such; many classes are columns in
+                    the model's order. A pickle runs code when it is loaded: load your own only.
          'numpy'    .npz with weight (c, d), bias (c,), class_names, image_shape, value_range and provenance (JSON).
          'csv'      a line per class: name, bias, weights; nine digits (float64: 17), from which they come back exactly.
     path : the file; by default model.<suffix> in the working directory.
@@ -104,14 +107,17 @@ def _draw_rows(model: LinearModel) -> Tensor:
 def _compare(model: LinearModel, rows: Tensor, scores: Tensor, to: str) -> tuple[int, float]:
     """(near ties that went the other way, largest difference of scores); raises if more than rounding differs."""
     own = model.scores(rows).cpu()
-    mine, theirs = own.argmax(1), scores.argmax(1)
+    mine, theirs = model.decide(own), model.decide(scores)
     size = (rows.double().abs() @ model.weight.double().abs().cpu().mT + model.bias.double().abs().cpu()).amax(1)
     # a row of zeros has scores of exactly 0, of which `run_graph` marks the label's by the next number above
     rounding = torch.finfo(model.weight.dtype)
     allowed = ROUNDING * rounding.eps * model.n_features**0.5 * size + rounding.tiny  # (n,)
     difference = (own.double() - scores.double()).abs().amax(1)
-    pair = torch.stack((mine, theirs), 1)
-    split = own.double().gather(1, pair).diff(dim=1).squeeze(1).abs()  # 0 where the labels agree
+    if model.many:
+        split = torch.where(mine == theirs, 0.0, own.double().abs()).amax(1)
+    else:
+        pair = torch.stack((mine, theirs), 1)
+        split = model.shift(own.double()).gather(1, pair).diff(dim=1).squeeze(1).abs()  # 0 where the labels agree
     wrong = (difference > allowed) | (split > 2 * allowed)
     if bool(wrong.any()):
         row = int(wrong.nonzero()[0])
@@ -119,22 +125,44 @@ def _compare(model: LinearModel, rows: Tensor, scores: Tensor, to: str) -> tuple
             f"the {to} file does not score row {row} as the model does: {scores[row].tolist()} against "
             f"{own[row].tolist()}. Nothing was written; please report this."
         )
-    return int((mine != theirs).sum()), float(difference.max())
+    return int((mine != theirs).view(len(rows), -1).any(1).sum()), float(difference.max())
 
 
 def _encode_sklearn(model: LinearModel) -> bytes:
     from sklearn.linear_model import LogisticRegression  # a second to import, for this format alone
     from sklearn.svm import LinearSVC
 
-    weight, bias = model.weight.double().cpu().numpy(), model.bias.double().cpu().numpy()
-    if model.n_classes == 2:  # scikit-learn keeps the difference of the two
-        weight, bias = weight[1:] - weight[:1], bias[1:] - bias[:1]
-    estimator = LogisticRegression() if model.loss == "softmax" else LinearSVC()
-    estimator.classes_ = _class_labels(model)
-    estimator.coef_, estimator.intercept_ = weight, bias
-    estimator.n_features_in_ = model.n_features
-    estimator.n_iter_ = np.zeros(1, dtype=np.int32) if model.loss == "softmax" else 0
-    return pickle.dumps(estimator)
+    if model.thresholds is not None:
+        raise InputError(
+            "scikit-learn's linear classifiers have no place for thresholds of classes. Export to onnx or numpy, or "
+            "calibrate the temperature alone."
+        )
+    plain = model.seen_by("probabilities")
+
+    def fitted(weight: NDArray[Any], bias: NDArray[Any], classes: NDArray[Any]) -> Any:
+        estimator = LogisticRegression() if model.has_probabilities else LinearSVC()
+        estimator.classes_, estimator.coef_, estimator.intercept_ = classes, weight, bias
+        estimator.n_features_in_ = model.n_features
+        estimator.n_iter_ = np.zeros(1, dtype=np.int32) if model.has_probabilities else 0
+        return estimator
+
+    weight, bias = plain.weight.double().cpu().numpy(), plain.bias.double().cpu().numpy()
+    classes = _class_labels(model)
+    sigmoid = model.probability == "sigmoid"
+    if not model.many and (model.n_classes == 2 or not sigmoid):
+        if model.n_classes == 2:  # scikit-learn keeps the difference of the two, of sigmoids half of it
+            weight, bias = ((part[1:] - part[:1]) / (1 + sigmoid) for part in (weight, bias))
+        return pickle.dumps(fitted(weight, bias, classes))
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.preprocessing import LabelBinarizer
+
+    each = OneVsRestClassifier(LogisticRegression() if sigmoid else LinearSVC())
+    classes = np.arange(model.n_classes) if model.many else classes
+    each.label_binarizer_ = LabelBinarizer(sparse_output=True).fit(np.eye(len(classes)) if model.many else classes)
+    each.classes_ = each.label_binarizer_.classes_ = classes  # in the model's order
+    each.estimators_ = [fitted(weight[j : j + 1], bias[j : j + 1], np.array([0, 1])) for j in range(model.n_classes)]
+    each.n_features_in_ = model.n_features
+    return pickle.dumps(each)
 
 
 def _class_labels(model: LinearModel) -> NDArray[Any]:
@@ -151,14 +179,18 @@ def _class_labels(model: LinearModel) -> NDArray[Any]:
 
 def _decode_sklearn(content: bytes, model: LinearModel, rows: Tensor) -> Tensor:
     found = torch.as_tensor(pickle.loads(content).decision_function(rows.cpu().numpy()))  # our own bytes
-    if model.n_classes == 2:  # the model's first score and the difference say the second
+    found = found * (model.temperature or 1.0)
+    if model.n_classes == 2 and not model.many:  # the model's first score and the difference say the second
         first = model.scores(rows).cpu().double()[:, 0]
-        return torch.stack((first, first + found), 1)
+        return torch.stack((first, first + found * (1 + (model.probability == "sigmoid"))), 1)
     return found
 
 
 def _encode_numpy(model: LinearModel) -> bytes:
     buffer = io.BytesIO()
+    calibration: Any = {
+        name: np.array(getattr(model, name)) for name in CALIBRATION if getattr(model, name) is not None
+    }
     np.savez(
         buffer,
         weight=model.weight.cpu().numpy(),
@@ -167,6 +199,7 @@ def _encode_numpy(model: LinearModel) -> bytes:
         image_shape=np.array(model.image_shape or (), dtype=np.int64),
         value_range=np.array(model.value_range),
         provenance=np.array(json.dumps(model.provenance, sort_keys=True)),
+        **calibration,
     )
     return buffer.getvalue()
 
@@ -179,17 +212,25 @@ def _decode_numpy(content: bytes, model: LinearModel, rows: Tensor) -> Tensor:
 def _encode_csv(model: LinearModel) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(["class", "bias", *(f"feature_{number}" for number in range(model.n_features))])
+    extra = {
+        "temperature": None if model.temperature is None else [model.temperature] * model.n_classes,
+        "threshold": model.thresholds,
+    }
+    columns = {name: values for name, values in extra.items() if values is not None}  # after the features
+    writer.writerow(["class", "bias", *(f"feature_{number}" for number in range(model.n_features)), *columns])
     digits = 9 if model.weight.dtype == torch.float32 else 17
-    for name, bias, weights in zip(model.class_names, model.bias.tolist(), model.weight.tolist(), strict=True):
-        writer.writerow([name, *(f"{value:.{digits}g}" for value in (bias, *weights))])
+    for place, (name, bias, weights) in enumerate(
+        zip(model.class_names, model.bias.tolist(), model.weight.tolist(), strict=True)
+    ):
+        own = (f"{values[place]:.17g}" for values in columns.values())
+        writer.writerow([name, *(f"{value:.{digits}g}" for value in (bias, *weights)), *own])
     return text.getvalue().encode()
 
 
 def _decode_csv(content: bytes, model: LinearModel, rows: Tensor) -> Tensor:
     lines = list(csv.reader(io.StringIO(content.decode(), newline="")))[1:]
     numbers = torch.tensor([[float(value) for value in line[1:]] for line in lines], dtype=torch.float64)
-    return _score(numbers[:, 1:], numbers[:, 0], rows)
+    return _score(numbers[:, 1 : 1 + model.n_features], numbers[:, 0], rows)
 
 
 def _score(weight: Tensor, bias: Tensor, rows: Tensor) -> Tensor:

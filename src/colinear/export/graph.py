@@ -42,7 +42,6 @@ def build_graph(model: LinearModel) -> bytes:
     constants = [
         constant("weight", model.weight.cpu().mT.contiguous().numpy()),
         constant("bias", model.bias.cpu().numpy()),
-        constant("class_names", np.array(model.class_names, dtype=object)),
     ]
     nodes = []
     if takes_images(model):
@@ -53,20 +52,51 @@ def build_graph(model: LinearModel) -> bytes:
         source = helper.make_tensor_value_info("features", kind, ["N", d])
     for name in ("features", "weight", "bias"):
         nodes.append(helper.make_node("Cast", [name], [f"{name}_double"], to=TensorProto.DOUBLE))
+    shifting, decides = [], "scores_double"
+    if model.thresholds is not None:
+        constants.append(constant("thresholds", np.array(model.thresholds, dtype=np.float64)))
+        shifting, decides = [helper.make_node("Sub", ["scores_double", "thresholds"], ["shifted"])], "shifted"
     nodes += [
         helper.make_node("MatMul", ["features_double", "weight_double"], ["products"]),
         helper.make_node("Add", ["products", "bias_double"], ["scores_double"]),
-        helper.make_node("ArgMax", ["scores_double"], ["label"], axis=1, keepdims=0, select_last_index=0),
-        helper.make_node("Gather", ["class_names", "label"], ["class_name"]),
+        *shifting,
         helper.make_node("Cast", ["scores_double"], ["scores"], to=kind),
     ]
-    outputs = [
-        helper.make_tensor_value_info("label", TensorProto.INT64, ["N"]),
-        helper.make_tensor_value_info("class_name", TensorProto.STRING, ["N"]),
-        helper.make_tensor_value_info("scores", kind, ["N", c]),
-    ]
-    if model.loss == "softmax":
-        nodes.append(helper.make_node("Softmax", ["scores_double"], ["shares"], axis=1))
+    outputs = [helper.make_tensor_value_info("scores", kind, ["N", c])]
+    together = model.probability == "sigmoid" and not model.many  # sigmoids over their sum
+    if model.many or together:
+        constants.append(constant("zero", np.zeros((), dtype=np.float64)))
+    if model.many:
+        nodes.append(helper.make_node("Greater", [decides, "zero"], ["above"]))
+        nodes.append(helper.make_node("Cast", ["above"], ["labels"], to=TensorProto.INT64))
+        outputs.insert(0, helper.make_tensor_value_info("labels", TensorProto.INT64, ["N", c]))
+    else:
+        constants.append(constant("class_names", np.array(model.class_names, dtype=object)))
+        nodes.append(helper.make_node("ArgMax", [decides], ["label"], axis=1, keepdims=0, select_last_index=0))
+        nodes.append(helper.make_node("Gather", ["class_names", "label"], ["class_name"]))
+        outputs.insert(0, helper.make_tensor_value_info("label", TensorProto.INT64, ["N"]))
+        outputs.insert(1, helper.make_tensor_value_info("class_name", TensorProto.STRING, ["N"]))
+    if model.has_probabilities:
+        logarithms = "scores_double"
+        if model.temperature is not None:
+            constants.append(constant("temperature", np.array(model.temperature, dtype=np.float64)))
+            nodes.append(helper.make_node("Div", ["scores_double", "temperature"], ["cooled"]))
+            logarithms = "cooled"
+        if together:  # log sigmoid(s) = min(s, 0) - log(1 + exp(-|s|))
+            logarithms = "log_shares"
+            constants.append(constant("one", np.ones((), dtype=np.float64)))
+            nodes += [
+                helper.make_node("Min", ["scores_double", "zero"], ["below"]),
+                helper.make_node("Abs", ["scores_double"], ["size"]),
+                helper.make_node("Neg", ["size"], ["minus_size"]),
+                helper.make_node("Exp", ["minus_size"], ["small"]),
+                helper.make_node("Add", ["small", "one"], ["odds"]),
+                helper.make_node("Log", ["odds"], ["log_odds"]),
+                helper.make_node("Sub", ["below", "log_odds"], [logarithms]),
+            ]
+        alone = model.many and model.probability == "sigmoid"
+        last = helper.make_node("Sigmoid", [logarithms], ["shares"]) if alone else None
+        nodes.append(last or helper.make_node("Softmax", [logarithms], ["shares"], axis=1))
         nodes.append(helper.make_node("Cast", ["shares"], ["probabilities"], to=kind))
         outputs.append(helper.make_tensor_value_info("probabilities", kind, ["N", c]))
     graph = helper.make_graph(nodes, "colinear", [source], outputs, constants)
@@ -90,13 +120,18 @@ def run_graph(content: bytes, model: LinearModel, rows: Tensor) -> Tensor | None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    if model.many:
+        labels, scores = (torch.from_numpy(one) for one in session.run(["labels", "scores"], graph_input(model, rows)))
+        # a score whose answer is not that of its sign counts as infinitely wrong
+        return torch.where((scores > 0) == (labels > 0), scores, torch.full_like(scores, float("inf")))
     found = session.run(["label", "class_name", "scores"], graph_input(model, rows))
     labels, names, scores = torch.from_numpy(found[0]), found[1].tolist(), torch.from_numpy(found[2])
     named = [model.class_names[label] for label in labels.tolist()] == names
-    best = scores.gather(1, labels.unsqueeze(1))
-    if not named or bool((scores > best).any()):
+    shifted = model.shift(scores)
+    if not named or bool((shifted > shifted.gather(1, labels.unsqueeze(1))).any()):
         return torch.full_like(scores, float("inf"))  # the label is not that of the largest score
-    scores, best = scores.double(), best.double()
+    scores = scores.double()
+    best = scores.gather(1, labels.unsqueeze(1))
     return scores.scatter(1, labels.unsqueeze(1), torch.nextafter(best, torch.full_like(best, float("inf"))))
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from colinear.checks import InputError, check_count
+from colinear.metrics.metric import check_judged
 from colinear.metrics.shares import check_scores
 
 BINS = 15  # as Guo et al., On Calibration of Modern Neural Networks, 2017
 COLDEST, HOTTEST = 1e-4, 1e4  # range of temperatures; a perfect or constant classifier ends at one of them
 NEWTON_STEPS = 200
+Slope = Callable[[float], tuple[float, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +83,13 @@ def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int 
     return reliability(probabilities, labels, bins).calibration_error
 
 
-def fit_temperature(scores: Tensor, labels: Tensor) -> float:
+def fit_temperature(scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> float:
     """The t > 0 that minimises the log loss of softmax(scores / t), in [1e-4, 1e4].
 
+    Where rows have an answer for each class it is that of sigmoid(scores / t).
+
     Labels do not change, probabilities do. Fit it on validation rows that the model was not trained on.
-    scores : (n, c).   labels : (n,) int64 in [0, c).
+    scores : (n, c).   labels : (n,) int64 in [0, c), or (n, c) int8 of 1, 0 and -1.   weights : None, or (n,) >= 0.
     The loss is convex in 1/t: Newton steps in float64, bisection where one leaves the bracket; to 1e-12, relative.
     Source   Guo, Pleiss, Sun & Weinberger 2017, section 4.2.
 
@@ -92,16 +97,11 @@ def fit_temperature(scores: Tensor, labels: Tensor) -> float:
     >>> round(fit_temperature(scores, torch.tensor([0, 0, 0, 1])), 4)   # 3 of 4: logit log 3 = 2 / t
     1.8205
     """
-    check_scores(scores, labels)
+    check_judged(scores, labels, weights)
     scores = scores.double()
-    scores = scores - scores.amax(1, keepdim=True)
-    true = scores.gather(1, labels.unsqueeze(1)).squeeze(1)
-
-    def slope(inverse: float) -> tuple[float, float]:
-        """First and second derivative of the mean log loss by 1/t."""
-        p = (inverse * scores).softmax(1)
-        mean = (p * scores).sum(1)
-        return float((mean - true).mean()), float(((p * scores.square()).sum(1) - mean.square()).mean())
+    share = torch.ones(len(scores), dtype=torch.float64, device=scores.device) if weights is None else weights.double()
+    share = share / share.sum()
+    slope = _answer_slope(scores, labels, share) if labels.ndim == 2 else _class_slope(scores, labels, share)
 
     low, high = 1 / HOTTEST, 1 / COLDEST
     if slope(low)[0] >= 0:
@@ -118,3 +118,27 @@ def fit_temperature(scores: Tensor, labels: Tensor) -> float:
             return 1 / following
         inverse = following
     return 1 / inverse
+
+
+def _class_slope(scores: Tensor, labels: Tensor, share: Tensor) -> Slope:
+    """First and second derivative of the mean log loss by 1/t, of rows of one class; share (n,) sums to 1."""
+    scores = scores - scores.amax(1, keepdim=True)
+    true = scores.gather(1, labels.unsqueeze(1)).squeeze(1)
+
+    def slope(inverse: float) -> tuple[float, float]:
+        p = (inverse * scores).softmax(1)
+        mean = (p * scores).sum(1)
+        return float(share @ (mean - true)), float(share @ ((p * scores.square()).sum(1) - mean.square()))
+
+    return slope
+
+
+def _answer_slope(scores: Tensor, labels: Tensor, share: Tensor) -> Slope:
+    """The same of rows with an answer for each class."""
+    signed = torch.where(labels > 0, -scores, scores) * (labels >= 0)
+
+    def slope(inverse: float) -> tuple[float, float]:
+        p = (inverse * signed).sigmoid()
+        return float(share @ (p * signed).sum(1)), float(share @ (p * (1 - p) * signed.square()).sum(1))
+
+    return slope

@@ -25,7 +25,12 @@ def wilson_interval(correct: int, total: int, z: float = Z95) -> tuple[float, fl
     """
     if total < 1 or not 0 <= correct <= total:
         raise InputError(f"correct must lie in [0, total], total >= 1; got {correct} of {total}.")
-    share, square = correct / total, z * z
+    return wilson_bounds(correct / total, total, z)
+
+
+def wilson_bounds(share: float, total: float, z: float = Z95) -> tuple[float, float]:
+    """Wilson's interval for a share in [0, 1] known as well as that of `total` > 0 rows, perhaps no whole number."""
+    square = z * z
     center = (share + square / (2 * total)) / (1 + square / total)
     half = z / (1 + square / total) * math.sqrt(share * (1 - share) / total + square / (4 * total * total))
     return max(0.0, center - half), min(1.0, center + half)

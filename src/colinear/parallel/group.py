@@ -25,6 +25,7 @@ from colinear.texts import cut_middle, shown
 Thing = TypeVar("Thing")
 MOST_GATHERED = 1 << 16  # numbers of a tensor that is gathered: 512 KiB from each process
 FAREWELL = 5.0  # seconds that a process waits for the others to hear of its mistake: a launcher kills them then
+GOODBYE = 2.0  # the same after a death: one at least is gone
 MISTAKE, WORD, HEARD, LEFT = "mistake", "word", "heard", "left"  # keys of the store
 
 
@@ -119,6 +120,21 @@ class Group:
             dist.all_gather_object(every, mine)
         return every
 
+    def share(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of the first process, on the processor; those that others give count for nothing."""
+        if self.size == 1:
+            return tensors
+        kinds = self.gather({name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()})[0]
+        here = {
+            name: tensors[name].cpu().contiguous() if self.leads else torch.empty(shape, dtype=dtype)
+            for name, (dtype, shape) in kinds.items()
+        }
+        with self._meeting():
+            for tensor in here.values():
+                if tensor.numel():
+                    dist.broadcast(tensor.reshape(-1).view(torch.uint8), 0)
+        return here
+
     def agree(self, facts: Mapping[str, Any]) -> None:
         """Raise `InputError` in every process unless all have the same facts; of a tensor its bytes are compared.
 
@@ -152,9 +168,9 @@ class Group:
         """
         if self.size == 1 or not dist.is_initialized():
             return True
-        speaks = True
+        speaks = self.rank <= 1  # where the store has gone with its process
         try:
-            with suppress(RuntimeError):  # the store may have gone with its process
+            with suppress(RuntimeError):
                 if error is None:
                     dist.barrier()
                 else:
@@ -166,6 +182,9 @@ class Group:
                 dist.destroy_process_group()
         if isinstance(error, InputError):
             self._wait_for_others()
+        elif isinstance(error, GroupError) and self.leads:  # with the store, in which the others see who speaks
+            with suppress(RuntimeError):
+                self._wait(WORD, self.size - 1, GOODBYE)
         return speaks
 
     def mistake(self) -> str | None:
@@ -179,19 +198,19 @@ class Group:
         """Stay until all know of the mistake, since a launcher kills them when one is gone; the first, which may keep
         the store, until the others have left it.
         """
-        until = time.monotonic() + FAREWELL
-
-        def wait(key: str, count: int) -> None:
-            while self.store.add(key, 0) < count and time.monotonic() < until:
-                time.sleep(0.01)
-
         with suppress(RuntimeError):
             self.store.add(HEARD, 1)
-            wait(HEARD, self.size)
+            self._wait(HEARD, self.size, FAREWELL)
             if self.leads:
-                wait(LEFT, self.size - 1)
+                self._wait(LEFT, self.size - 1, FAREWELL)
             else:
                 self.store.add(LEFT, 1)
+
+    def _wait(self, key: str, count: int, seconds: float) -> None:
+        """Until the store has counted so many, or that time is over."""
+        until = time.monotonic() + seconds
+        while self.store.add(key, 0) < count and time.monotonic() < until:
+            time.sleep(0.01)
 
     def _reduce_(self, tensor: Tensor, how: dist.ReduceOp.RedOpType) -> None:
         whole = tensor.detach().to("cpu").contiguous()

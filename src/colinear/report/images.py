@@ -35,7 +35,7 @@ def sample_figure(dataset: Dataset) -> Figure:
     board = np.ones((classes * height - gap, SAMPLES * width - gap, 3))
     labels = dataset.labels.cpu()
     for number in range(classes):
-        rows = (labels == number).nonzero().squeeze(1)
+        rows = (labels == number if labels.ndim == 1 else labels[:, number] == 1).nonzero().squeeze(1)
         rows = rows[:: max(1, len(rows) // SAMPLES)][:SAMPLES]
         raw = dataset.take(rows.to(dataset.labels.device)).cpu().double().numpy() / dataset.value_range
         for place, row in enumerate(raw):

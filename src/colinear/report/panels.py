@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.metrics import calibration_error, class_table, mcnemar
+from colinear.losses import LOSSES
+from colinear.metrics import METRICS, answer_table, calibration_error, class_table, mcnemar
 from colinear.model import LinearModel
 from colinear.report.images import TEMPLATES, is_picture
 from colinear.report.record import Record, load_record, model_digest, record_name
@@ -22,7 +23,7 @@ from colinear.report.sprites import MOST_CLASSES, make_sprite, shrink_templates
 from colinear.search.option import write_options
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
-from colinear.search.wording import describe_above, describe_range
+from colinear.search.wording import describe_above, describe_calibration, describe_range
 from colinear.search.written import read_results
 
 Json = dict[str, Any]
@@ -51,10 +52,11 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
     loss, above = entry["loss"], entry["trials"][entry["best"]].get("above_optimum")
     model = LinearModel.load(folder.path / f"model-{loss}.safetensors")
     record = load_record(folder, loss)
-    counts = entry["confusion_matrix"]
+    answers = entry.get("test_answers")
+    counts = entry["confusion_matrix"] if answers is None else answers["counts"]
     if counts is not None and len(counts) != model.n_classes:
         raise InputError(
-            f"{folder.path / 'results.json'} is damaged: {loss} has a confusion_matrix of {len(counts)} classes, its "
+            f"{folder.path / 'results.json'} is damaged: {loss} has counts of {len(counts)} classes, its "
             f"model has {model.n_classes}. Start a new run."
         )
     if record is not None and record.facts.get("model") != model_digest(model):
@@ -64,12 +66,18 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
         )
     test = None
     if entry["test_accuracy"] is not None:
-        rows = sum(map(sum, counts))
+        rows = sum(map(sum, counts)) if answers is None else answers["rows"]
         test = {"accuracy": entry["test_accuracy"], "interval": entry["test_accuracy_ci95"], "rows": rows}
+        if "test_score" in entry:
+            test |= {"score": entry["test_score"], "score_interval": entry["test_score_ci95"]}
     return {
         "run": Path(os.path.realpath(folder.path)).name,
         "loss": loss,
+        "formula": LOSSES[loss].formula,
+        "link": model.probability,
+        "many": model.many,
         "solver": entry["solver"],
+        "metric": describe_metric(entry["metric"]),
         "classes": list(model.class_names),
         "dataset": results["dataset"],
         "settings": settings.to_json(),
@@ -79,6 +87,7 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
         "order": entry["order"],
         "best": entry["best"],
         "above": None if above is None else describe_above(above),  # the exact path's gap says it
+        "calibration": describe_calibration(entry),
         "range": describe_range(entry),
         "rungs": entry["rungs"],
         "details": entry["details"],
@@ -90,8 +99,16 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
     }
 
 
+def describe_metric(name: str) -> Json:
+    """What the page has to know of a metric to show its values."""
+    metric = METRICS[name]
+    return {"name": name, "higher": metric.higher, "share": metric.share}
+
+
 def _confusion(entry: Json) -> Json:
     """The matrix if it can be shown, the commonest confusions, and every class."""
+    if (answers := entry.get("test_answers")) is not None:
+        return {"per_class": answer_table(torch.tensor(answers["counts"]))}
     if entry["confusion_matrix"] is None:
         return {}
     confusion = torch.tensor(entry["confusion_matrix"], dtype=torch.int64)
@@ -120,6 +137,9 @@ def _winner(model: LinearModel) -> Json:
             "range": model.value_range,
             "weight": _base64(weight),
             "bias": _base64(model.bias.cpu()),
+            "probabilities": model.has_probabilities,
+            "temperature": model.temperature,
+            "thresholds": model.thresholds,
         }
     return panel
 
@@ -152,13 +172,19 @@ def _recorded(record: Record, loss: str, folder: RunFolder, trials: int, classes
     if history is not None and steps is not None:
         panel["curves"] = {"steps": _rounded(steps), "losses": [_rounded(curve) for curve in history]}
     if (bins := record.get("bins")) is not None:
-        panel["reliability"] = {"bins": [_rounded(row, 6) for row in bins], "ece": calibration_error(*bins.unbind(1))}
+        panel["reliability"] = _reliability(bins)
+        if (before := record.get("bins_before")) is not None:
+            panel["reliability"]["before"] = _reliability(before)
     if mistakes is not None:
         rows = [[int(truth), int(predicted), round(sure, 4)] for truth, predicted, sure in mistakes.tolist()]
-        panel["mistakes"] = {"rows": rows, "kind": "probability" if loss == "softmax" else "margin"}
+        panel["mistakes"] = {"rows": rows, "kind": "margin" if record.get("bins") is None else "probability"}
         if (pixels := record.get("pixels")) is not None:
             panel["mistakes"]["sprite"] = make_sprite(pixels)
     return panel
+
+
+def _reliability(bins: Tensor) -> Json:
+    return {"bins": [_rounded(row, 6) for row in bins], "ece": calibration_error(*bins.unbind(1))}
 
 
 def _rounded(values: Tensor, digits: int = 4) -> list[float | None]:

@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.datasets.answers import is_right
 from colinear.datasets.base import Dataset, Split
 from colinear.datasets.features import fit_scaling
 from colinear.metrics.calibration import BINS, bin_confidences
@@ -29,6 +30,7 @@ from colinear.schemas import Schema, parse_json
 from colinear.search.curves import decimate
 from colinear.search.listener import Listener
 from colinear.search.runfolder import RunFolder
+from colinear.search.settings import LOSS_NAMES
 from colinear.search.trials import SearchResult
 from colinear.search.winner import LossRun
 from colinear.search.written import read_settings
@@ -44,7 +46,7 @@ FACTS = Schema(
         "additionalProperties": False,
         "properties": {
             "format": {"const": FORMAT},
-            "loss": {"enum": ["hinge", "softmax"]},
+            "loss": {"enum": list(LOSS_NAMES)},
             "model": {"type": "string"},
             "test": {"type": ["string", "null"]},
         },
@@ -57,6 +59,7 @@ SHAPES: dict[str, tuple[torch.dtype, tuple[str | int, ...]]] = {
     "steps": (torch.float32, ("points",)),
     "correct": (torch.uint8, ("rows",)),
     "bins": (torch.float64, (BINS, 3)),  # rows, their mean confidence, their share labelled right
+    "bins_before": (torch.float64, (BINS, 3)),  # the same without the model's calibration
     "mistakes": (torch.float64, ("mistakes", 3)),  # truth, predicted, confidence
     "pixels": (torch.uint8, ("mistakes", "channels", "height", "width")),
 }
@@ -137,7 +140,7 @@ def _holds(name: str, tensor: Tensor) -> bool:
         return bool(((tensor > 0) & tensor.isfinite()).all())
     if name == "correct":
         return int(tensor.max()) <= 1
-    if name == "bins":
+    if name in ("bins", "bins_before"):
         counts = tensor[:, 0]
         return bool(((counts >= 0) & counts.isfinite()).all() and counts.sum() > 0) and not bool(tensor.isinf().any())
     if name == "mistakes":
@@ -168,8 +171,10 @@ def _of_search(result: SearchResult, model: LinearModel, folder: RunFolder, spli
     tensors = {}
     if is_picture(model.image_shape):
         coef = result.coef.cpu()[..., : model.n_features].float()
-        if read_settings(folder).standardize:  # else one scale for all pixels: the same picture
-            coef = coef * fit_scaling(split.train, standardize=True).scale.float()
+        settings = read_settings(folder)
+        if settings.standardize or settings.max_abs:  # else one scale for all pixels: the same picture
+            scaling = fit_scaling(split.train, standardize=settings.standardize, max_abs=settings.max_abs)
+            coef = coef * scaling.scale.float()
         tensors["templates"] = shrink_templates(coef, model.image_shape)
     if result.history is not None:
         tensors["history"], tensors["steps"] = decimate(result.history.cpu())
@@ -178,19 +183,28 @@ def _of_search(result: SearchResult, model: LinearModel, folder: RunFolder, spli
 
 def _of_test(model: LinearModel, test: Dataset) -> dict[str, Tensor]:
     """How each row was labelled, and how sure the model was: its probability, or its margin without one."""
+    if model.many:  # of an answer for each class there is no single mistake to show
+        right = [is_right(scores.mT.unsqueeze(0), test.labels[rows])[0] for rows, scores in score_rows(model, test)]
+        return {"correct": torch.cat(right).to(torch.uint8)}
     predicted, confidence = torch.empty(test.n_samples, dtype=torch.int64), torch.empty(test.n_samples)
-    softmax = model.loss == "softmax"
+    labels, plain = test.labels.cpu(), torch.empty(2, test.n_samples)  # without calibration: confidence, whether right
+    calibrated = model.temperature is not None or model.thresholds is not None
     for rows, scores in score_rows(model, test):
         scores = scores.cpu()
-        best = scores.topk(2, dim=1).values
-        predicted[rows] = scores.argmax(1)  # ties: the lowest class, as everywhere
-        confidence[rows] = scores.softmax(1).amax(1) if softmax else best[:, 0] - best[:, 1]
-    labels = test.labels.cpu()
+        best = model.shift(scores).topk(2, dim=1).values
+        predicted[rows] = model.decide(scores)
+        if model.has_probabilities:
+            chosen = predicted[rows].unsqueeze(1)
+            confidence[rows] = model.to_probabilities(scores).gather(1, chosen).squeeze(1)
+        else:
+            confidence[rows] = best[:, 0] - best[:, 1]
+        plain[0, rows], plain[1, rows] = scores.softmax(1).amax(1), (scores.argmax(1) == labels[rows]).float()
     correct = predicted == labels
     tensors = {"correct": correct.to(torch.uint8)}
-    if softmax:
-        found = bin_confidences(confidence, correct)
-        tensors["bins"] = torch.stack([found.counts.double(), found.confidence, found.accuracy], 1)
+    if model.has_probabilities:
+        tensors["bins"] = _bins(confidence, correct)
+    if calibrated and model.loss == "softmax":
+        tensors["bins_before"] = _bins(plain[0], plain[1].bool())
     wrong = (~correct).nonzero().squeeze(1)
     worst = wrong[confidence[wrong].argsort(descending=True, stable=True)[:MISTAKES]]
     tensors["mistakes"] = torch.stack([labels[worst], predicted[worst], confidence[worst]], 1).double()
@@ -199,3 +213,8 @@ def _of_test(model: LinearModel, test: Dataset) -> dict[str, Tensor]:
         grey_levels = (raw * (255 / test.value_range)).round().clamp(0, 255)
         tensors["pixels"] = grey_levels.to(torch.uint8).view(len(worst), *model.image_shape)
     return tensors
+
+
+def _bins(confidence: Tensor, correct: Tensor) -> Tensor:
+    found = bin_confidences(confidence, correct)
+    return torch.stack([found.counts.double(), found.confidence, found.accuracy], 1)

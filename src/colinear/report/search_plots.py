@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from colinear.report.canvas import ACCENTS, FAINT, INK, new_figure, tidy
 from colinear.search.curves import Curve
+from colinear.search.judging import score_of
 
 Entry = Mapping[str, Any]
 HIGHLIGHTED = 5
@@ -25,14 +26,14 @@ def loss_figure(entry: Entry, curves: Sequence[Curve]) -> Figure:
     figure = new_figure(7.2, 4.6)
     axes = figure.add_subplot()
     trials, order = entry["trials"], entry["order"]
-    fine = [number for number in order if trials[number]["val_accuracy"] is not None]
+    fine = [number for number in order if score_of(trials[number]) is not None]
     best = fine[:HIGHLIGHTED]
     for number in reversed(order):
         if number not in best and len(curves[number][0]):
             axes.plot(*curves[number], color=FAINT, alpha=0.45, linewidth=0.8)
     for place, number in reversed(list(enumerate(best))):
         trial = trials[number]
-        name = f"lr {trial['learning_rate']:.2g}, reg {trial['reg']:.2g}: {trial['val_accuracy']:.3f}"
+        name = f"lr {trial['learning_rate']:.2g}, reg {trial['reg']:.2g}: {score_of(trial):.3f}"
         axes.plot(*curves[number], color=ACCENTS[place], linewidth=2.2 if place == 0 else 1.4, label=name)
     axes.set_xscale("log")
     axes.set_xlim(left=1)
@@ -43,7 +44,7 @@ def loss_figure(entry: Entry, curves: Sequence[Curve]) -> Figure:
     axes.set_title(f"{entry['loss']}: loss of {len(order)} candidate{'s' * (len(order) != 1)}", fontsize=11)
     if best:
         handles, names = axes.get_legend_handles_labels()
-        title = "best on validation" + (f" (grey: {others} more)" if others else "")
+        title = f"best {entry['metric']} on validation" + (f" (grey: {others} more)" if others else "")
         # outside: curves fill the box from corner to corner
         figure.legend(
             handles[::-1], names[::-1], title=title, fontsize=8, title_fontsize=8, loc="outside lower center", ncols=2,
@@ -73,13 +74,13 @@ def _limit_losses(axes: Axes, curves: Sequence[NDArray[np.float64]]) -> None:
 
 
 def search_figure(entry: Entry) -> Figure:
-    """Two scatter plots over log10(learning rate) and log10(reg), coloured by train and validation accuracy."""
+    """Two scatter plots over log10(learning rate) and log10(reg), coloured by the metric on train and validation."""
     trials = entry["trials"]
     x = np.array([math.log10(trial["learning_rate"]) for trial in trials])
     y = np.array([math.log10(trial["reg"]) if trial["reg"] > 0 else math.nan for trial in trials])
     panels = {
-        "training accuracy": _column(trials, "train_accuracy"),
-        "validation accuracy": _column(trials, "val_accuracy"),
+        f"training {entry['metric']}": _scores(trials, "train"),
+        f"validation {entry['metric']}": _scores(trials, "val"),
     }
     known = np.concatenate(list(panels.values()))
     known = known[np.isfinite(known)]
@@ -88,11 +89,11 @@ def search_figure(entry: Entry) -> Figure:
     figure = new_figure(9.0, 4.3)
     both = figure.subplots(1, 2, sharex=True, sharey=True)
     points = None
-    for axes, (title, accuracy) in zip(both, panels.items(), strict=True):
-        seen = np.isfinite(accuracy)
+    for axes, (title, scores) in zip(both, panels.items(), strict=True):
+        seen = np.isfinite(scores)
         for members, size in ((seen & dropped, 26), (seen & ~dropped, 70)):
             points = axes.scatter(
-                x[members], y[members], c=accuracy[members], s=size, vmin=low, vmax=high, cmap="viridis",
+                x[members], y[members], c=scores[members], s=size, vmin=low, vmax=high, cmap="viridis",
                 edgecolors="white", linewidths=0.5,
             )  # fmt: skip
         if not seen.all():
@@ -109,7 +110,7 @@ def search_figure(entry: Entry) -> Figure:
         tidy(axes)
     both[0].set_ylabel("log10(reg)")
     if points is not None:
-        figure.colorbar(points, ax=both, label="accuracy", fraction=0.05, pad=0.02)
+        figure.colorbar(points, ax=both, label=entry["metric"], fraction=0.05, pad=0.02)
     handles, names = both[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=9)
     figure.suptitle(f"{entry['loss']}: {len(trials)} setting{'s' * (len(trials) != 1)}", fontsize=12)
@@ -117,26 +118,26 @@ def search_figure(entry: Entry) -> Figure:
 
 
 def path_figure(entry: Entry) -> Figure:
-    """Training and validation accuracy, and the relative gap, over log10(reg)."""
+    """The metric on training and validation rows, and the relative gap, over log10(reg)."""
     trials = sorted(entry["trials"], key=lambda trial: float(trial["reg"]))
     winner = entry["trials"][entry["best"]]
     x = np.log10([trial["reg"] for trial in trials])
     figure = new_figure(7.2, 5.4)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-    above.plot(x, _column(trials, "train_accuracy"), "o-", color=FAINT, label="training", markersize=5)
+    above.plot(x, _scores(trials, "train"), "o-", color=FAINT, label="training", markersize=5)
     above.errorbar(
-        x, _column(trials, "val_accuracy"), _column(trials, "val_error"), fmt="o-", color=ACCENTS[0], markersize=5,
+        x, _scores(trials, "val"), _column(trials, "val_error"), fmt="o-", color=ACCENTS[0], markersize=5,
         capsize=3, elinewidth=1, label="validation ± one standard error",
     )  # fmt: skip
     if entry["details"]["choice"]["rule"] == "1se":
         least = entry["details"]["choice"]["at_least"]
-        above.axhline(least, color=INK, linewidth=0.8, linestyle=":", label="best - one standard error")
+        above.axhline(least, color=INK, linewidth=0.8, linestyle=":", label="one standard error from the best")
     place = math.log10(winner["reg"])
-    chosen = f"winner: reg {winner['reg']:.3g}, validation {winner['val_accuracy']:.3f}"
+    chosen = f"winner: reg {winner['reg']:.3g}, validation {score_of(winner):.3f}"
     for axes in (above, below):
         axes.axvline(place, color=ACCENTS[1], linewidth=1.2, linestyle="--", label=chosen)
         tidy(axes)
-    above.set_ylabel("accuracy")
+    above.set_ylabel(entry["metric"])
     above.set_title(f"{entry['loss']}: the path of {len(trials)} strength{'s' * (len(trials) != 1)}", fontsize=11)
     gap = _column(trials, "relative_gap")
     # a gap of exactly 0 has no place on a log axis; it is drawn at the least the numbers can tell apart
@@ -151,6 +152,12 @@ def path_figure(entry: Entry) -> Figure:
     handles, names = above.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
+
+
+def _scores(trials: Sequence[Mapping[str, Any]], part: str) -> NDArray[np.float64]:
+    """What every trial has of the metric, NaN where there is nothing."""
+    scores = [score_of(trial, part) for trial in trials]
+    return np.array([math.nan if score is None else score for score in scores], dtype=np.float64)
 
 
 def _column(trials: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:

@@ -1,10 +1,11 @@
-"""What a run keeps until it is whole: where a search stands, and a note of every finished loss.
+"""What a run keeps until it is whole: where a search stands, the steps before it, and a note of every finished loss.
 
-Both say whose they are: settings, data, threads and versions must be the same for a run to go on from them.
+All say whose they are: settings, data, threads and versions must be the same for a run to go on from them.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -12,19 +13,24 @@ from typing import Any
 import torch
 
 from colinear.checks import InputError
-from colinear.datasets.base import Split
+from colinear.datasets.base import Split, weights_fingerprint
 from colinear.search.position import SearchPosition
 from colinear.search.runfolder import RunFolder, check_identity
 from colinear.search.settings import LOSS_NAMES, Settings
 from colinear.search.written import entry_problem
+from colinear.solvers.journal import Parts
+
+CHECKPOINTS = "checkpoints"  # the folder, in that of a run
 
 
 def run_identity(settings: Settings, split: Split, processes: int = 1) -> dict[str, Any]:
     """What must be the same for a checkpoint to go on: settings, data, threads, versions; processes, if several."""
+    weights = weights_fingerprint(split.train)
     return {
         "settings": settings.to_json(),
         "training data": split.train.fingerprint,
         "validation data": split.validation.fingerprint,
+        **({} if weights is None else {"sample weights": weights}),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "version": version("colinear"),
@@ -36,18 +42,38 @@ def run_identity(settings: Settings, split: Split, processes: int = 1) -> dict[s
 class Checkpoints:
     """The folder checkpoints/ of a run: LOSS.safetensors while a loss is searched, LOSS.json when it is finished.
 
+    The exact path has LOSS-1.safetensors, LOSS-2.safetensors, ... too: its steps, while a loss is searched.
+
     Every method that reads raises `InputError` for what is damaged or of another run, that is, of another `identity`.
     """
 
     folder: RunFolder
     identity: dict[str, Any]
 
+    def write(self, name: str, parts: Parts) -> None:
+        self.folder.save_checkpoint(name, parts, self.identity)
+
+    def read(self, name: str) -> Parts | None:
+        """What was written under that name; None if nothing was."""
+        return self.folder.load_checkpoint(name, self.identity)
+
+    def steps(self, loss: str) -> frozenset[int]:
+        """The numbers of the steps that are noted."""
+        names = (path.name for path in (self.folder.path / CHECKPOINTS).glob(f"{loss}-*"))
+        found = (re.fullmatch(rf"{loss}-([1-9]\d{{0,8}})\.safetensors", name) for name in names)
+        return frozenset(int(match[1]) for match in found if match)
+
+    def clear(self, loss: str) -> None:
+        """Remove all that is noted of a search that is finished, but for the note that it is."""
+        for name in (position_name(loss), *(step_name(loss, number) for number in self.steps(loss))):
+            self.folder.remove(name)
+
     def save(self, loss: str, position: SearchPosition) -> None:
-        self.folder.save_checkpoint(position_name(loss), position.to_parts(), self.identity)
+        self.write(position_name(loss), position.to_parts())
 
     def load(self, loss: str, device: torch.device) -> SearchPosition | None:
         """Where the search of `loss` stood when it was stopped; None if it was not begun."""
-        parts = self.folder.load_checkpoint(position_name(loss), self.identity)
+        parts = self.read(position_name(loss))
         try:
             return None if parts is None else SearchPosition.from_parts(*parts, device)
         except ValueError as error:
@@ -75,14 +101,20 @@ class Checkpoints:
         """Raise `InputError`, before anything is written, for a started run of other data or settings."""
         for loss in LOSS_NAMES:
             self.noted(loss)
-            self.folder.load_checkpoint(position_name(loss), self.identity)
+            for name in (position_name(loss), *(step_name(loss, number) for number in sorted(self.steps(loss)))):
+                self.read(name)
 
 
 def position_name(loss: str) -> str:
     """The file that says where the search of a loss stands, in the folder of its run."""
-    return f"checkpoints/{loss}.safetensors"
+    return f"{CHECKPOINTS}/{loss}.safetensors"
+
+
+def step_name(loss: str, number: int) -> str:
+    """The file of a step of the exact path's search of a loss, in the folder of its run."""
+    return f"{CHECKPOINTS}/{loss}-{number}.safetensors"
 
 
 def note_name(loss: str) -> str:
     """The file that notes a finished loss, in the folder of its run."""
-    return f"checkpoints/{loss}.json"
+    return f"{CHECKPOINTS}/{loss}.json"

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
+
 from colinear.checks import InputError
 from colinear.datasets.features import Features
 from colinear.losses import LOSSES
@@ -29,19 +31,20 @@ def place_winner(
     train: Features,
     preconditioner: Callable[[], Preconditioner | None],
     report: Callable[[], None],
+    row_weights: Tensor | None = None,
 ) -> SearchResult:
     """The result with its winner's objective, certificate, and distance above the optimum of its strength.
 
     Nothing is added where it diverged or where reg is 0 and there may be no optimum.
     preconditioner : gives that of `train`; not called where the limit of work leaves no passes.
-    report : called after every pass; what it raises ends the search.
+    report : called after every pass; what it raises ends the search.     row_weights : of `train`, as it was trained.
     """
     winner = result.winner
     if winner.status is Status.DIVERGED or winner.reg == 0:
         return result
     started = time.perf_counter()
     passes = affordable_passes(train.n_samples, train.n_classes, train.n_features)
-    problem = Objective(train), LOSSES[result.loss], result.winning_coef.to(train.device), winner.reg
+    problem = Objective(train, row_weights), LOSSES[result.loss], result.winning_coef.to(train.device), winner.reg
     try:
         shared = preconditioner() if passes > 0 else None
         found = bracket_optimum(*problem, tol=TOL, max_passes=passes, preconditioner=shared, report=report)

@@ -215,7 +215,7 @@ def check_values(settings: Any) -> None:
         if value is None and option.initial is None:
             continue
         option.kind.check(option.flag, value)
-        for other in option.forbids:
+        for other in () if value is False else option.forbids:
             if getattr(settings, other) != options[other].initial:
                 flag = options[other].flag
                 raise InputError(f"{option.because.format(value=value, other=flag)}. Leave {flag} out.")

@@ -15,7 +15,7 @@ from colinear.solvers.sgd import SGDState
 from colinear.solvers.solution import Status
 
 STATE = ("coef", "learning_rates", "regs", "history", "velocity", "average")  # tensors of SGD's state; some may be None
-RECORD = ("alive", "coef", "history", "accuracies", "train_accuracies", "stopped")
+RECORD = ("alive", "coef", "history", "accuracies", "train_accuracies", "scores", "train_scores", "stopped")
 
 
 @dataclass
@@ -23,7 +23,8 @@ class SearchPosition:
     """Where a search stands: SGD's state of those still in the matrix, and the record of those who left.
 
     alive : (a,) int64, candidate numbers of the rows of `state`.      coef (k, c, d), history (k, steps):
-    filled in when a candidate leaves.    accuracies, train_accuracies (k,) float64;   stopped (k,) int64.
+    filled in when a candidate leaves.    accuracies, train_accuracies, and the scores that candidates are compared by
+    (k,) float64;   stopped (k,) int64.
     """
 
     state: SGDState
@@ -32,6 +33,8 @@ class SearchPosition:
     history: Tensor
     accuracies: Tensor
     train_accuracies: Tensor
+    scores: Tensor
+    train_scores: Tensor
     stopped: Tensor
     statuses: list[str]
     rungs: list[RungResult]
@@ -56,8 +59,8 @@ class SearchPosition:
             rungs = [
                 RungResult(
                     index(rung["step"]), index(rung["entered"]), index(rung["stayed"]),
-                    tuple(math.nan if a is None else float(a) for a in rung["val_accuracies"]),
-                    tuple(index(number) for number in rung["candidates"]),
+                    _numbers(rung["val_accuracies"]), tuple(index(number) for number in rung["candidates"]),
+                    _numbers(rung["val_scores"]) if "val_scores" in rung else None,
                 )
                 for rung in facts["rungs"]
             ]  # fmt: skip
@@ -92,3 +95,8 @@ class SearchPosition:
             "rungs of candidates": all(set(rung.candidates) <= set(range(count)) for rung in self.rungs),
         }
         return next((f"it lacks {what}" for what, holds in rules.items() if not holds), None)
+
+
+def _numbers(values: list[float | None]) -> tuple[float, ...]:
+    """What a file has null for is NaN."""
+    return tuple(math.nan if value is None else float(value) for value in values)

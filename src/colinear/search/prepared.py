@@ -13,6 +13,8 @@ from colinear.datasets.derived import JoinedDataset
 from colinear.datasets.features import Features, Scaling, fit_scaling
 from colinear.objective import Objective
 from colinear.parallel.group import ALONE, Group
+from colinear.search.classweights import class_weights
+from colinear.search.judging import weigh_rows
 from colinear.search.settings import Settings
 from colinear.solvers.path import fit_preconditioner
 from colinear.solvers.preconditioner import Preconditioner
@@ -25,6 +27,7 @@ class Prepared:
 
     train : what is trained on, with the copies that `augment` asks for;   everything : training and validation
     rows once each;   augmentation : None, or what makes the copies.
+    class_weight : what the rows of each class count in training, by those that are trained on.
     split : all rows;   own : those of this process of the group, ranges of each part, as are all that follow.
     """
 
@@ -34,17 +37,22 @@ class Prepared:
     augmentation: Augmentation | None
     own: Split
     group: Group = ALONE
+    class_weight: tuple[float, ...] | None = None
 
     @classmethod
     def fit(cls, settings: Settings, split: Split, group: Group = ALONE) -> Prepared:
         own = split if group.size == 1 else take_ranges(split, group)
+        trained = own.train if settings.cv is None else JoinedDataset(own.train, own.validation)
+        class_weight = class_weights(settings.class_weight, trained, group)
         scaling = fit_scaling(
-            own.train, standardize=settings.standardize, intercept_scaling=settings.intercept_scaling, group=group
-        )
+            own.train, standardize=settings.standardize, max_abs=settings.max_abs,
+            intercept_scaling=settings.intercept_scaling, group=group,
+            row_weights=weigh_rows(own.train, class_weight),
+        )  # fmt: skip
         # copies are of pictures: those of extracted features are among the rows already
         copies = settings.augment if settings.features is None else None
         augmentation = None if copies is None else parse_augment(copies)
-        return cls(settings, split, scaling, augmentation, own, group)
+        return cls(settings, split, scaling, augmentation, own, group, class_weight)
 
     @cached_property
     def train(self) -> Features:
@@ -67,7 +75,8 @@ class Prepared:
     @cached_property
     def preconditioner(self) -> Preconditioner | None:
         """Of `trained_on`, for all losses."""
-        return fit_preconditioner(Objective(self.trained_on, group=self.group), self.settings.seed)
+        weights = weigh_rows(self.trained_on.dataset, self.class_weight)
+        return fit_preconditioner(Objective(self.trained_on, weights, group=self.group), self.settings.seed)
 
     @cached_property
     def projection(self) -> Projection:

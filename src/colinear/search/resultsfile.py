@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -12,25 +13,35 @@ import torch
 
 from colinear.datasets.base import Split
 from colinear.schemas import plain_number
-from colinear.search.score import TestScore
+from colinear.search.score import NO_SCORE, TestScore
 from colinear.search.settings import Settings
 from colinear.search.trials import SearchResult
 from colinear.search.written import SCHEMA
 
 
-def loss_json(result: SearchResult, test: TestScore | None, seconds: float) -> dict[str, Any]:
+def loss_json(
+    result: SearchResult,
+    test: TestScore | None,
+    seconds: float,
+    metric: str = "accuracy",
+    class_weight: Sequence[float] | None = None,
+    calibration: dict[str, Any] | None = None,
+) -> dict[str, Any]:
     """One entry of `runs` in results.json."""
+    score = None if test is None else test.score
     return {
         "loss": result.loss,
         "solver": result.solver,
+        "metric": metric,
+        **({} if class_weight is None else {"class_weight": list(class_weight)}),
+        **({} if calibration is None else {"calibration": calibration}),
         "trials": [trial.to_json() for trial in result.trials],
         "best": result.best,
         "order": list(result.order),
         "rungs": [rung.to_json() for rung in result.rungs],
         "details": result.details,
-        "test_accuracy": None if test is None else test.accuracy,
-        "test_accuracy_ci95": None if test is None else list(test.interval),
-        "confusion_matrix": None if test is None else test.confusion.tolist(),
+        **(NO_SCORE if test is None else test.to_json()),
+        **({} if score is None else {"test_score": plain_number(score.value), "test_score_ci95": list(score.interval)}),
         "seconds": plain_number(seconds if math.isfinite(seconds) else None),
     }
 

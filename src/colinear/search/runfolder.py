@@ -12,7 +12,7 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -31,10 +31,12 @@ except ImportError:  # no such locks on this platform: runs are not protected fr
 
 CHECKPOINT_FORMAT = "colinear-checkpoint-1"
 NAMES = ("settings.json", "results.json", "report.html", "figures", "report-data", "checkpoints")  # of a run
-DATA = ("training data", "validation data")  # fingerprints in the identity of a run
+DATA = ("training data", "validation data", "sample weights")  # fingerprints in the identity of a run
 PATTERNS = ("model-*.safetensors", "try-*")
 NUMBERS = re.compile(r"\[\n[\w\s.+,-]+\]")  # a list without text, as json indents it; no text has a line's end in JSON
-Parts = tuple[dict[str, Tensor], dict[str, Any]]
+
+if TYPE_CHECKING:
+    from colinear.solvers.journal import Parts
 
 
 class RunFolder:
@@ -221,7 +223,7 @@ def _digest(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
     for key in sorted(tensors):
         tensor = tensors[key].contiguous()
         digest.update(f"{key}{tensor.dtype}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
     for key in sorted(header):
         digest.update(f"{key}={header[key]}".encode())
     return digest.hexdigest()

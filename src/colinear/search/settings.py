@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from colinear.checks import MOST_INTERCEPT_SCALING, InputError, Range, check_choice
+from colinear.search.classweights import ClassWeight, check_class_weight, parse_class_weight, write_class_weight
 from colinear.search.option import (
     SEED,
     Kind,
@@ -23,22 +24,30 @@ from colinear.search.option import (
     strengths,
 )
 
-LOSS_NAMES = ("hinge", "softmax")
+LOSS_NAMES = ("hinge", "softmax", "logistic", "squared-hinge")
+BOTH = LOSS_NAMES[:2]
 RATES = {"least": 1e-20, "most": 1e20}  # of --reg, --regs and --lr: beyond, products with them leave float32
-LOSSES = choice(
-    "both", "softmax", "hinge",
-    parse=lambda flag, given: LOSS_NAMES if given == "both" else (str(given),),
-    check=lambda flag, losses: [check_choice("loss", loss, LOSS_NAMES) for loss in losses],
-    write=lambda losses: losses[0],
-)  # fmt: skip
-COURSE_BATCH = {"hinge": 500, "softmax": 200}  # the course's batch sizes
+# of `colinear.metrics.METRICS`, whose module needs torch; a test holds both to each other
+METRIC_NAMES = ("accuracy", "balanced-accuracy", "macro-f1", "micro-f1", "map", "auc", "log-loss")
+COURSE_BATCH = dict.fromkeys(LOSS_NAMES, 200) | {"hinge": 500}  # the course's batch sizes
+
+
+def check_losses(flag: str, losses: tuple[str, ...]) -> None:
+    """Raise `InputError` for a loss that there is none of, and for one that is named twice."""
+    for place, loss in enumerate(losses):
+        check_choice(flag, loss, LOSS_NAMES)
+        if loss in losses[:place]:
+            raise InputError(f"{flag} must name each loss once; got {','.join(losses)}.")
+
+
+LOSSES = Kind(str, check_losses, lambda flag, text: BOTH if text == "both" else tuple(text.split(",")), write=",".join)
 
 
 @dataclass(frozen=True)
 class Settings:
     """Settings of a tuning run; the defaults are the command line's.
 
-    data .. seed : what is trained on.   candidates .. subspace : the course's search (solver 'sgd').
+    data .. seed : what is trained on, and what selects.   candidates .. subspace : the course's search (solver 'sgd').
     regs .. cv : the exact path (solver 'exact').   shots, tries : few-shot runs, None for all training rows.
     Raises `InputError` for values out of range: strengths and rates lie in [1e-20, 1e20], the constant feature in
     [0, 1e8], tol in (0, 1], seeds in [0, 2^63), candidates in [1, 100,000].
@@ -50,7 +59,15 @@ class Settings:
         None, "--data-dir", Kind(Path), "Where CIFAR-10 lies; else COLINEAR_DATA, else the cache.", "data", "DIR")
     label: str | None = setting(
         None, "--label", Kind(), "Where a feature file has its labels: column, key or file.", "data", "NAME")
-    losses: tuple[str, ...] = setting("both", "--loss", LOSSES, "What is minimised.")
+    sample_weight: str | None = setting(
+        None, "--sample-weight", Kind(),
+        "What each row counts: a column or key of a feature file, or a .npy file of one number a row.", "data", "NAME")
+    losses: tuple[str, ...] = setting(
+        "both", "--loss", LOSSES, "What is minimised: softmax, hinge, logistic, squared-hinge, several of them with a "
+        "comma, or both: hinge and softmax.", metavar="NAMES")
+    metric: str = setting(
+        "accuracy", "--metric", choice(*METRIC_NAMES), "What the best setting has the best of, on validation rows.",
+        search_only=True)
     solver: str = setting(
         "exact", "--solver", choice("exact", "sgd"),
         "exact: every strength to a certificate, no learning rate. sgd: the course's random search.",
@@ -64,9 +81,22 @@ class Settings:
         "EXTRACTOR")
     standardize: bool = setting(
         False, "--standardize", Kind(bool), "Divide each feature by its standard deviation.", "features")
+    max_abs: bool = setting(
+        False, "--max-abs", Kind(bool), "Divide each feature by its largest magnitude.", "features",
+        forbids=("standardize",), because="--max-abs and {other} both divide each feature")
     intercept_scaling: float = setting(
         1.0, "--intercept-scaling", number(least=0, most=MOST_INTERCEPT_SCALING),
         "Value of the constant feature; large: the bias is hardly penalised.", "features", "VALUE")
+    class_weight: ClassWeight | None = setting(
+        None, "--class-weight",
+        Kind(str, check_class_weight, parse_class_weight, write_class_weight),
+        "What the rows of a class count in training: balanced, or a .csv or .json file of classes and weights.",
+        "features", "balanced|FILE")
+    calibrate: str | None = setting(
+        None, "--calibrate", choice("temperature", "thresholds", "both"),
+        "Fit to validation rows, and keep in the model: a temperature of its probabilities, thresholds of its classes.",
+        "features", forbids=("cv", "refit"),
+        because="--calibrate {value} is fitted on validation rows; {other} would train on these too")
     augment: str | None = setting(
         None, "--augment", Kind(check=check_augment), "Train on copies too: mirror, shift:1, or both with a comma.",
         "features", "KINDS")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,9 +18,10 @@ from torch import Tensor
 from colinear.checks import InputError
 from colinear.datasets.features import Features
 from colinear.losses import LOSSES
-from colinear.objective import Objective
+from colinear.metrics import METRICS
 from colinear.search.candidates import Candidate, rank_candidates
 from colinear.search.halving import plan_rungs
+from colinear.search.judging import Judged, judge, metric_is_own, weigh_rows
 from colinear.search.position import SearchPosition
 from colinear.search.trials import Progress, RungResult, SearchResult, Trial
 from colinear.solvers.sgd import SGD, SGDState
@@ -37,11 +38,12 @@ Keeper = Callable[[SearchPosition, bool], None]  # (position, at a rung) -> mayb
 
 @dataclass(frozen=True)
 class SGDSearch:
-    """Train all candidates at once and rank them by validation accuracy.
+    """Train all candidates at once and rank them by a metric on validation rows.
 
     eta : None, or the divisor of successive halving.     subspace : None, or the share of variance to keep: the
     whole search then runs on features projected onto leading eigenvectors, and weights are mapped back.
     All candidates start from the same weights, drawn with `seed` in the original space.
+    metric : a name of `METRICS`, by which they are ranked.     class_weight : as of `PathSearch`.
     """
 
     loss: str
@@ -50,6 +52,8 @@ class SGDSearch:
     seed: int = 0
     eta: int | None = None
     subspace: float | None = None
+    metric: str = "accuracy"
+    class_weight: tuple[float, ...] | None = None
 
     def run(self, train: Features, validation: Features, **options: Any) -> SearchResult:
         """Search on `train`, compare on `validation`; `options` as of `run_on`."""
@@ -76,7 +80,8 @@ class SGDSearch:
         position = position or begun
         self._train(position, rows, report or (lambda _: None), keeper or (lambda *_: None))
         seconds = time.perf_counter() - started
-        return self._result(position, rows.subspace, seconds)
+        own = metric_is_own(METRICS[self.metric], rows.validation.dataset)
+        return self._result(position, rows.subspace, seconds, own)
 
     def _start(self, train: Features, basis: Subspace | None) -> SearchPosition:
         generator = torch.Generator(train.device).manual_seed(self.seed)
@@ -94,6 +99,7 @@ class SGDSearch:
         return SearchPosition(
             state, torch.arange(k), torch.zeros(state.coef.shape, dtype=train.dtype),
             history=torch.full((k, self.sgd.steps), math.nan), accuracies=unknown, train_accuracies=unknown.clone(),
+            scores=unknown.clone(), train_scores=unknown.clone(),
             stopped=torch.zeros(k, dtype=torch.int64), statuses=[Status.COMPLETED.key] * k, rungs=[],
         )  # fmt: skip
 
@@ -101,6 +107,7 @@ class SGDSearch:
         self, position: SearchPosition, rows: Projection, report: Callable[[Progress], None], keeper: Keeper
     ) -> None:
         state, steps, loss = position.state, self.sgd.steps, LOSSES[self.loss]
+        metric, weights = METRICS[self.metric], weigh_rows(rows.train.dataset, self.class_weight)
         rungs = plan_rungs(len(self.candidates), steps, self.eta) if self.eta else []
         at_rung = {rung.step: rung.stayed for rung in rungs}
         every = max(1, min(steps // REPORTS, LONGEST_SILENCE))
@@ -108,14 +115,14 @@ class SGDSearch:
         while state.step < steps:
             ahead = [step for step in at_rung if step > state.step]
             until = min([steps, every * (state.step // every + 1), *ahead])
-            self.sgd.advance(state, rows.train, loss, until)
+            self.sgd.advance(state, rows.train, loss, until, weights)
             if until in at_rung:
                 self._leave(position, rows, at_rung[until])
             if until % (5 * every) < every or until in at_rung:
-                known = [a for a in self._accuracies(state, rows.validation) if not math.isnan(a)]
-                best = max(known, default=math.nan)
+                best = metric.merit(max(self._merits(self._judge(state, rows.validation)), default=math.nan))
             keeper(position, until in at_rung)  # before the report, which may end the run
-            report(Progress(until, steps, _smallest(state.history[:, until - 1]), best, len(position.alive)))
+            smallest = _smallest(state.history[:, until - 1])
+            report(Progress(until, steps, smallest, best, len(position.alive), metric=metric.name))
         if len(position.alive):
             self._leave(position, rows, 0)
 
@@ -123,21 +130,25 @@ class SGDSearch:
         """Score those in the matrix; the best `stay` remain, the record of the others is closed."""
         state = position.state
         coef, statuses = self.sgd.result(state), self.sgd.statuses(state)
-        accuracies = self._accuracies(state, rows.validation)
-        regs = state.regs.tolist()
-        order = rank_candidates(accuracies, regs)
+        judged = self._judge(state, rows.validation)
+        order = rank_candidates([METRICS[self.metric].merit(score) for score in judged.scores], state.regs.tolist())
         stays, leaves = sorted(order[:stay]), torch.tensor(sorted(order[stay:]))
         left = leaves.to(coef.device)
         if stay:
             position.rungs.append(
-                RungResult(state.step, len(accuracies), len(stays), tuple(accuracies), tuple(position.alive.tolist()))
-            )
-        trained = Objective(rows.train).accuracy(coef[left])
+                RungResult(
+                    state.step, len(order), len(stays), tuple(judged.accuracies), tuple(position.alive.tolist()),
+                    tuple(judged.scores) if judged.own else None,
+                )
+            )  # fmt: skip
+        trained = judge(rows.train, coef[left], METRICS[self.metric])
         numbers = position.alive[leaves]
         position.coef[numbers] = coef[left].cpu()
         position.history[numbers] = state.history[left].cpu()
-        position.accuracies[numbers] = torch.tensor(accuracies, dtype=torch.float64)[leaves]
-        position.train_accuracies[numbers] = trained.cpu()
+        for name, found in (("accuracies", judged.accuracies), ("scores", judged.scores)):
+            getattr(position, name)[numbers] = torch.tensor(found, dtype=torch.float64)[leaves]
+        for name, found in (("train_accuracies", trained.accuracies), ("train_scores", trained.scores)):
+            getattr(position, name)[numbers] = torch.tensor(found, dtype=torch.float64)
         position.stopped[numbers] = state.step
         for row, number in zip(leaves.tolist(), numbers.tolist(), strict=True):
             dropped = stay > 0 and statuses[row] is not Status.DIVERGED
@@ -146,27 +157,41 @@ class SGDSearch:
         state.keep(kept)
         position.alive = position.alive[kept]
 
-    def _accuracies(self, state: SGDState, validation: Features) -> list[float]:
-        accuracies: list[float] = Objective(validation).accuracy(self.sgd.result(state)).tolist()
+    def _judge(self, state: SGDState, validation: Features) -> Judged:
+        """Of those in the matrix; NaN where one has diverged."""
+        judged = judge(validation, self.sgd.result(state), METRICS[self.metric])
         fine = [status is not Status.DIVERGED for status in self.sgd.statuses(state)]
-        return [accuracy if well else math.nan for accuracy, well in zip(accuracies, fine, strict=True)]
+        accuracies, scores = (
+            [value if well else math.nan for value, well in zip(values, fine, strict=True)]
+            for values in (judged.accuracies, judged.scores)
+        )
+        return replace(judged, accuracies=accuracies, scores=scores)
 
-    def _result(self, position: SearchPosition, basis: Subspace | None, seconds: float) -> SearchResult:
-        trials = []
+    def _merits(self, judged: Judged) -> list[float]:
+        """Of those that have one."""
+        return [METRICS[self.metric].merit(score) for score in judged.scores if not math.isnan(score)]
+
+    def _result(self, position: SearchPosition, basis: Subspace | None, seconds: float, own: bool) -> SearchResult:
+        """own : whether the metric says anything but the accuracy."""
+        trials, metric = [], METRICS[self.metric]
         for number, candidate in enumerate(self.candidates):
             status = Status[position.statuses[number].upper()]
             stopped = int(position.stopped[number])
             tail = position.history[number, max(0, stopped - 100) : stopped]
-            trained = math.nan if status is Status.DIVERGED else float(position.train_accuracies[number])
+            trained, score = (
+                math.nan if status is Status.DIVERGED else float(values[number])
+                for values in (position.train_accuracies, position.train_scores)
+            )
             trial = Trial(
                 candidate.reg, trained, float(position.accuracies[number]), status, candidate.learning_rate, stopped,
                 loss=float(tail.double().mean()),
+                train_score=score if own else None, val_score=float(position.scores[number]) if own else None,
             )  # fmt: skip
             trials.append(trial)
         # a finalist was trained longer than those who left: it ranks before them, whatever they had at their rung
         order = sorted(
-            rank_candidates([t.val_accuracy for t in trials], [t.reg for t in trials]),
-            key=lambda n: (math.isnan(trials[n].val_accuracy), trials[n].status is Status.DROPPED),
+            rank_candidates([metric.merit(t.score) for t in trials], [t.reg for t in trials]),
+            key=lambda n: (math.isnan(trials[n].score), trials[n].status is Status.DROPPED),
         )
         coef = position.coef if basis is None else basis.lift(position.coef)
         details: dict[str, Any] = {} if basis is None else {"subspace": basis.summary()}

@@ -13,7 +13,8 @@ End = Literal["weakest", "strongest"]
 Rule = Literal["best", "1se"]
 
 # half-decades of reg for CIFAR-10, whose scaled rows have a mean squared distance of 193 from their mean: first, count
-RANGES = {"softmax": (-10, 9), "hinge": (-6, 7)}
+RANGES = {"softmax": (-10, 9), "hinge": (-6, 7), "squared-hinge": (-8, 9)}
+USUAL = RANGES["softmax"]  # of any other loss
 REFERENCE = 193.0
 N_FIRST = 4  # of a range that finds itself, the strongest: weak ones are dear, 42 passes where strong ones take 3
 LEAST, MOST = -40, 40  # half-decades: what --regs takes, 1e-20 to 1e20
@@ -34,7 +35,7 @@ def default_regs(loss: str, mean_square: float = REFERENCE) -> tuple[float, ...]
     >>> [f"{reg:.2g}" for reg in default_regs("hinge", 1.0)]
     ['3.2e-06', '1e-05', '3.2e-05', '0.0001', '0.00032', '0.001', '0.0032']
     """
-    weakest, count = RANGES[loss]
+    weakest, count = RANGES.get(loss, USUAL)
     known = 0 < mean_square < math.inf
     first = weakest + (round(2 * math.log10(mean_square / REFERENCE)) if known else 0)
     first = min(max(first, LEAST), MOST - count + 1)

@@ -21,8 +21,9 @@ class Trial:
     `loss` is the mean loss of its last minibatches (SGD); `passes` belongs to the exact path, `objective` and
     `relative_gap` to the exact path and to SGD's winner, `above_optimum` to SGD's winner: objective / optimum - 1 lies
     between its two numbers, the second of which may be infinite; `spread` is the standard deviation (n - 1) of the
-    validation accuracy over folds, and `val_error` its standard error (exact): spread / sqrt(folds), or that of a share
-    of the validation rows, sqrt(share (1 - share) / rows).
+    validation score over folds, and `val_error` its standard error (exact): spread / sqrt(folds), or that of the metric
+    on the validation rows, which for the accuracy is sqrt(share (1 - share) / rows).
+    train_score, val_score : values of the metric that selects, None where it is the accuracy of rows of one weight.
     """
 
     reg: float
@@ -38,6 +39,13 @@ class Trial:
     passes: int | None = None
     val_error: float | None = None
     spread: float | None = None
+    train_score: float | None = None
+    val_score: float | None = None
+
+    @property
+    def score(self) -> float:
+        """What the trial is selected by."""
+        return self.val_accuracy if self.val_score is None else self.val_score
 
     def to_json(self) -> dict[str, Any]:
         """JSON-able form: what does not apply is left out, NaN becomes null."""
@@ -57,10 +65,13 @@ class RungResult:
     stayed: int
     val_accuracies: tuple[float, ...]  # of those who entered, in the order of `candidates`
     candidates: tuple[int, ...]
+    val_scores: tuple[float, ...] | None = None  # what they were compared by, where that is not the accuracy
 
     def to_json(self) -> dict[str, Any]:
-        accuracies = [plain_number(accuracy) for accuracy in self.val_accuracies]
-        return {**asdict(self), "val_accuracies": accuracies, "candidates": list(self.candidates)}
+        lists = {"val_accuracies": self.val_accuracies, "val_scores": self.val_scores}
+        plain = {name: [plain_number(one) for one in values] for name, values in lists.items() if values is not None}
+        whole = {name: value for name, value in asdict(self).items() if value is not None}
+        return {**whole, **plain, "candidates": list(self.candidates)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,13 +113,15 @@ class SearchResult:
 class Progress:
     """Where a search stands, for whoever shows it: `done` of `total` units (steps or strengths).
 
-    loss, best_accuracy : of SGD;   passes, gap (the largest relative gap still open) : of the exact path.
+    loss, best (value of `metric` so far) : of SGD;   passes, gap (the largest relative gap still open) : of the exact
+    path.
     """
 
     done: int
     total: int
     loss: float = math.nan
-    best_accuracy: float = math.nan
+    best: float = math.nan
     active: int = 0
     passes: int = 0
     gap: float = math.nan
+    metric: str = "accuracy"

@@ -16,6 +16,7 @@ from colinear.checks import InputError
 from colinear.datasets.base import Split
 from colinear.datasets.stratified import draw_shots
 from colinear.search.device import pick_device
+from colinear.search.judging import score_of
 from colinear.search.listener import Listener, Silent
 from colinear.search.resultsfile import results_json
 from colinear.search.runfolder import RunFolder
@@ -79,15 +80,20 @@ def summarize(entries: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
             "folder": try_name(number), "seed": seed + number - 1, "winner": entry["trials"][entry["best"]],
             "winner_at": entry["details"].get("range", {}).get("winner_at"),
             "test_accuracy": entry["test_accuracy"], "seconds": entry["seconds"],
+            **({"test_score": entry["test_score"]} if "test_score" in entry else {}),
         }
         for number, entry in enumerate(entries, 1)
     ]  # fmt: skip
     val_accuracy, val_spread = mean_and_spread([one["winner"]["val_accuracy"] for one in each])
     test_accuracy, test_spread = mean_and_spread([one["test_accuracy"] for one in each])
+    scores: dict[str, float | None] = {}
+    if any("val_score" in one["winner"] for one in each):
+        scores["val_score"], scores["val_score_spread"] = mean_and_spread([score_of(one["winner"]) for one in each])
+        scores["test_score"], scores["test_score_spread"] = mean_and_spread([one.get("test_score") for one in each])
     return {
-        "loss": entries[0]["loss"], "solver": entries[0]["solver"], "count": len(each),
+        "loss": entries[0]["loss"], "solver": entries[0]["solver"], "metric": entries[0]["metric"], "count": len(each),
         "val_accuracy": val_accuracy, "val_spread": val_spread,
-        "test_accuracy": test_accuracy, "test_spread": test_spread, "each": each,
+        "test_accuracy": test_accuracy, "test_spread": test_spread, **scores, "each": each,
     }  # fmt: skip
 
 

@@ -11,11 +11,15 @@ from functools import cached_property
 from typing import Any
 
 from colinear.checks import InputError
-from colinear.datasets.base import Split
+from colinear.datasets.base import Dataset, Split
+from colinear.lossbase import check_takes
+from colinear.losses import LOSSES
 from colinear.parallel.group import ALONE, Group
 from colinear.search.candidates import draw_candidates
-from colinear.search.checkpoints import Checkpoints, note_name, position_name, run_identity
+from colinear.search.checkpoints import Checkpoints, note_name, run_identity
 from colinear.search.device import pick_device
+from colinear.search.journal import journal_of
+from colinear.search.judging import weigh_rows
 from colinear.search.listener import Listener, Silent
 from colinear.search.memory import check_memory
 from colinear.search.optimum import place_winner
@@ -33,6 +37,17 @@ from colinear.solvers.sgd import SGD
 from colinear.solvers.solution import Status
 
 CHECKPOINT_SECONDS = 30.0
+
+
+def check_labels(settings: Settings, train: Dataset) -> None:
+    """Raise `InputError` with the first loss that does not take the labels of the training rows."""
+    for loss in settings.losses:
+        check_takes(LOSSES[loss], train.labels, train.name)
+    for flag, value in (("--class-weight", settings.class_weight), ("--calibrate", settings.calibrate)):
+        if value is not None and train.labels.ndim == 2:
+            raise InputError(
+                f"{flag} takes one class a row; rows of {train.name} have any number of them. Leave it out."
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +72,7 @@ class Run:
     def prepared(self) -> Prepared:
         """The rows on the device that `settings` name. Raises `InputError` where the search cannot fit there."""
         device, train = pick_device(self.settings.device), self.split.train
+        check_labels(self.settings, train)
         check_memory(self.settings, train.n_classes, train.n_features + 1, device)
         return Prepared.fit(self.settings, self.split.to(device), self.group)
 
@@ -105,7 +121,7 @@ class Run:
             runs.append(self._finish(loss) if note is None else LossRun.read(self.place, note, note_name(loss)))
             entries = [run.entry for run in runs]
             self.place.write_json("results.json", results_json(self.settings, self.prepared.split, entries))
-            self.place.remove(position_name(loss))
+            self.checkpoints.clear(loss)
             self.listener.finished(runs[-1])
         for loss in self.settings.losses:
             self.place.remove(note_name(loss))
@@ -143,22 +159,27 @@ class Run:
     def _search_sgd(self, loss: str) -> SearchResult:
         rows, keeper = self.prepared, _Keeper(self, loss)
         self.listener.started(loss, self.settings.steps, "steps")
-        search, position = sgd_search(loss, self.settings), self.checkpoints.load(loss, rows.train.device)
+        search = sgd_search(loss, self.settings, rows.class_weight)
+        position = self.checkpoints.load(loss, rows.train.device)
         result = search.run_on(rows.projection, report=self.listener.progressed, keeper=keeper, position=position)
-        return place_winner(result, rows.train, lambda: rows.preconditioner, keeper.stop_if_wanted)
+        weights = weigh_rows(rows.train.dataset, rows.class_weight)
+        return place_winner(result, rows.train, lambda: rows.preconditioner, keeper.stop_if_wanted, weights)
 
     def _search_exact(self, loss: str) -> SearchResult:
         rows, settings = self.prepared, self.settings
-        search = path_search(loss, settings)
+        search = path_search(loss, settings, rows.class_weight)
         total = search.n_first * (1 + (settings.cv or 0))
         self.listener.started(loss, total, "strengths" if settings.cv is None else "fits")
-        shared: Any = {
-            "preconditioner": rows.preconditioner, "report": self.listener.progressed, "group": self.group
-        }  # fmt: skip
-        if settings.cv is not None:
-            return search.cross_validate(rows.trained_on, rows.see(rows.everything), settings.cv, **shared)
-        refit_on = rows.refit_on if settings.refit else None
-        return search.run(rows.train, rows.validation, refit_on=refit_on, **shared)
+        checkpoints = self.checkpoints if self.group.leads else None
+        with journal_of(checkpoints, loss, self.group, CHECKPOINT_SECONDS, lambda: self.listener.stopping) as journal:
+            shared: Any = {
+                "preconditioner": rows.preconditioner, "report": self.listener.progressed, "group": self.group,
+                "journal": journal,
+            }  # fmt: skip
+            if settings.cv is not None:
+                return search.cross_validate(rows.trained_on, rows.see(rows.everything), settings.cv, **shared)
+            refit_on = rows.refit_on if settings.refit else None
+            return search.run(rows.train, rows.validation, refit_on=refit_on, **shared)
 
 
 class _Keeper:
@@ -211,8 +232,8 @@ def tune(
     return Run(settings, split, folder, listener or Silent(), group).search()
 
 
-def sgd_search(loss: str, settings: Settings) -> SGDSearch:
-    """The course's search as `settings` describe it."""
+def sgd_search(loss: str, settings: Settings, class_weight: tuple[float, ...] | None = None) -> SGDSearch:
+    """The course's search as `settings` describe it, for classes of which one counts so much."""
     sgd = SGD(
         settings.steps,
         settings.batch_size or COURSE_BATCH[loss],
@@ -222,12 +243,17 @@ def sgd_search(loss: str, settings: Settings) -> SGDSearch:
         precision=settings.precision,  # type: ignore[arg-type]
     )
     drawn = draw_candidates(settings.candidates, settings.learning_rates, settings.reg_range, settings.seed)
-    return SGDSearch(loss, tuple(drawn), sgd, settings.seed, settings.eta, settings.subspace)
+    return SGDSearch(
+        loss, tuple(drawn), sgd, settings.seed, settings.eta, settings.subspace, settings.metric, class_weight
+    )
 
 
-def path_search(loss: str, settings: Settings) -> PathSearch:
+def path_search(loss: str, settings: Settings, class_weight: tuple[float, ...] | None = None) -> PathSearch:
     """The exact path as `settings` describe it."""
-    return PathSearch(loss, settings.regs, settings.tol, settings.max_passes, settings.seed, settings.rule)  # type: ignore[arg-type]
+    return PathSearch(
+        loss, settings.regs, settings.tol, settings.max_passes, settings.seed, settings.rule,  # type: ignore[arg-type]
+        settings.metric, class_weight,
+    )  # fmt: skip
 
 
 def _all_diverged(loss: str, settings: Settings) -> str:

@@ -57,8 +57,9 @@ def describe_range(entry: Mapping[str, Any]) -> list[str]:
     """Sentences about the strengths of an entry of `runs`: what was added, which rule chose, what to be warned of.
 
     >>> of = {"started_with": 9, "weaker_added": 2, "stronger_added": 0, "warning": None}
-    >>> describe_range({"solver": "exact", "details": {"range": of, "choice": {"rule": "best"}}})
-    ['9 strengths at first; 2 weaker ones were added, until validation accuracy no longer rose.']
+    >>> entry = {"solver": "exact", "metric": "macro-f1", "details": {"range": of, "choice": {"rule": "best"}}}
+    >>> describe_range(entry)
+    ['9 strengths at first; 2 weaker ones were added, until validation macro-f1 no longer improved.']
     """
     if entry["solver"] != "exact":
         return []
@@ -69,14 +70,38 @@ def describe_range(entry: Mapping[str, Any]) -> list[str]:
         if tried[f"{side}_added"]
     ]
     if added:
-        until = "" if tried["warning"] else ", until validation accuracy no longer rose"
+        until = "" if tried["warning"] else f", until validation {entry['metric']} no longer improved"
         were = "was" if tried["weaker_added"] + tried["stronger_added"] == 1 else "were"
         first = f"{tried['started_with']} strength{'s' * (tried['started_with'] != 1)} at first"
         said.append(f"{first}; {' and '.join(added)} {were} added{until}.")
     if choice["rule"] == "1se":
         best = entry["trials"][choice["best"]]
+        score = best.get("val_score", best["val_accuracy"])
         said.append(
-            f"Chosen as the strongest within one standard error of the best: {best['val_accuracy']:.4f} at "
+            f"Chosen as the strongest within one standard error of the best: {entry['metric']} {score:.4f} at "
             f"reg {best['reg']:.3g}, error {best['val_error']:.4f}."
         )
     return said + ([tried["warning"]] if tried["warning"] else [])
+
+
+def describe_calibration(entry: Mapping[str, Any]) -> list[str]:
+    """What --calibrate has fitted for an entry of `runs`.
+
+    >>> found = {"temperature": 1.25, "thresholds": None, "rows": 90, "log_loss": [0.52, 0.5], "score": [0.8, 0.8]}
+    >>> describe_calibration({"metric": "accuracy", "calibration": found})
+    ['Temperature 1.25, from 90 validation rows: log loss 0.5200 before, 0.5000 after.']
+    """
+    found, said = entry.get("calibration"), []
+    if found is None:
+        return []
+    rows = f"from {found['rows']:,} validation rows"
+    if found["temperature"] is not None:
+        before, after = found["log_loss"]
+        said.append(f"Temperature {found['temperature']:.4g}, {rows}: log loss {before:.4f} before, {after:.4f} after.")
+    if found["thresholds"] is not None:
+        before, after = found["score"]
+        said.append(
+            f"Thresholds of {len(found['thresholds'])} classes, {rows}: {entry['metric']} {before:.4f} before, "
+            f"{after:.4f} after."
+        )
+    return said

@@ -51,32 +51,41 @@ def entry_problem(entry: Any) -> str | None:
     if found is not None:
         return found
     count, counts, best = len(entry["trials"]), entry["confusion_matrix"], entry["best"]
+    answers = entry.get("test_answers")
     rules = {
         "order does not rank the trials": sorted(entry["order"]) == list(range(count)),
         "best is not the first of order": entry["order"][0] == best,
-        "the winner has no accuracy": _has_accuracy(entry["trials"], best),
-        "choice names no trial with an accuracy": entry["solver"] != "exact"
-        or _has_accuracy(entry["trials"], entry["details"]["choice"]["best"]),
+        "the winner has no score": _has_score(entry["trials"], best),
+        "choice names no trial with a score": entry["solver"] != "exact"
+        or _has_score(entry["trials"], entry["details"]["choice"]["best"]),
         "a rung compares candidates that are not there": all(
-            len(rung["candidates"]) == len(rung["val_accuracies"]) and max(rung["candidates"], default=0) < count
+            len(rung["candidates"]) == len(rung["val_accuracies"]) == len(rung.get("val_scores", rung["candidates"]))
+            and max(rung["candidates"], default=0) < count
             for rung in entry["rungs"]
         ),
         "test_accuracy and confusion_matrix do not fit": (entry["test_accuracy"] is None)
-        == (counts is None)
+        == (counts is None and answers is None)
         == (entry["test_accuracy_ci95"] is None),
+        "it has a confusion_matrix and test_answers": counts is None or answers is None,
+        "test_answers do not fit together": answers is None
+        or (0 < answers["rows"] >= answers["correct"] and all(len(row) == 4 for row in answers["counts"])),
         "confusion_matrix is not square, or empty": counts is None
         or (all(len(row) == len(counts) for row in counts) and sum(map(sum, counts)) > 0),
     }  # fmt: skip
     found = next((what for what, holds in rules.items() if not holds), None)
-    if found is None and counts is not None:
-        share = sum(row[place] for place, row in enumerate(counts)) / sum(map(sum, counts))
-        if not math.isclose(entry["test_accuracy"], share, abs_tol=1e-9):
-            found = "test_accuracy is not that of confusion_matrix"
+    if found is None and entry["test_accuracy"] is not None:
+        right, rows = (
+            (sum(row[place] for place, row in enumerate(counts)), sum(map(sum, counts)))
+            if answers is None
+            else (answers["correct"], answers["rows"])
+        )
+        if not math.isclose(entry["test_accuracy"], right / rows, abs_tol=1e-9):
+            found = f"test_accuracy is not that of {'confusion_matrix' if answers is None else 'test_answers'}"
     return None if found is None else f"{entry['loss']}: {found}"
 
 
-def _has_accuracy(trials: list[Json], number: int) -> bool:
-    return number < len(trials) and trials[number]["val_accuracy"] is not None
+def _has_score(trials: list[Json], number: int) -> bool:
+    return number < len(trials) and trials[number].get("val_score", trials[number]["val_accuracy"]) is not None
 
 
 def write_settings(folder: RunFolder, settings: Settings) -> None:

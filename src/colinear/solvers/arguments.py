@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError, check_count, check_number
+from colinear.lossbase import Loss, check_takes
 from colinear.objective import Objective
 
 EPS = torch.finfo(torch.float64).eps
@@ -45,8 +46,11 @@ def check_scale(objective: Objective, reg: float = TINY) -> None:
         )
 
 
-def check_solve(objective: Objective, regs: Tensor, tol: float, max_passes: int, held_out: Tensor | None) -> None:
-    """Raise `InputError` unless every strength is > 0 and every candidate has rows to learn from."""
+def check_solve(
+    objective: Objective, loss: Loss, regs: Tensor, tol: float, max_passes: int, held_out: Tensor | None
+) -> None:
+    """Raise `InputError` unless the loss takes the labels, strengths are > 0, and candidates have rows."""
+    check_takes(loss, objective.features.labels, objective.features.dataset.name)
     check_number("tol", tol, above=0)
     check_count("max_passes", max_passes)
     if regs.ndim != 1 or len(regs) == 0:

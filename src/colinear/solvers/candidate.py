@@ -1,6 +1,6 @@
 """One strength of Newton's method, from a start to its certificate.
 
-The softmax takes Newton's own step where that falls enough, and a search along it elsewhere; its systems are
+A smooth loss takes Newton's own step where that falls enough, and a search along it elsewhere; its systems are
 factorized, or solved by conjugate gradients where these are cheaper. The hinge is minimised at one width of smoothing
 after another.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from colinear.curvature import AllPairs, Curved, Pair, Rows
+from colinear.curvature import AllPairs, ClassBends, Curved, Pair, Rows
 from colinear.losses import Loss
 from colinear.objective import Evaluation
 from colinear.solvers.interior import MOST_STEPS, Interior
@@ -61,7 +61,8 @@ class Candidate:
         share = share if weights is None else weights.to(share)
         if self.held_out is not None and objective.folds is not None:
             share = share * (objective.folds != self.held_out)
-        self.counts = Rows(objective.features.labels.unsqueeze(0), share / share.sum())
+        labels = objective.features.labels
+        self.counts = Rows(labels.unsqueeze(0) if labels.ndim == 1 else labels.mT, share / share.sum())
         self.moments = self.counts.share @ self.rows.square()  # (d,)
         self.by_products = self.newton.factor_cost > USUAL_PRODUCTS * self.newton.product_cost
 
@@ -96,7 +97,13 @@ class Candidate:
     def suits_interior(self) -> bool:
         """Whether the interior point method may begin: its factors are not as exact as Newton's coordinates."""
         several = self.newton.objective.features.n_classes > 1
-        return several and self.basis is None and self.tol >= CLOSE and self.max_passes > MOST_STEPS
+        return (
+            self.newton.loss.has_interior
+            and several
+            and self.basis is None
+            and self.tol >= CLOSE
+            and self.max_passes > MOST_STEPS
+        )
 
     def smooth(self, width: float) -> Loss:
         return self.newton.loss.smooth(torch.tensor([width], dtype=torch.float64, device=self.rows.device))
@@ -158,8 +165,8 @@ class Candidate:
         mean, slopes = loss.value_and_slopes(scores)
         weights = self._weights(coef)
         value, penalty = mean + self.reg * float(weights.square().sum()), 2 * self.reg * weights
-        gradient = _without_common(slopes @ self.rows) + self._gradient(penalty)
-        full = gradient if self.basis is None else _without_common(slopes @ self.newton.rows) + penalty
+        gradient = self._level(slopes @ self.rows) + self._gradient(penalty)
+        full = gradient if self.basis is None else self._level(slopes @ self.newton.rows) + penalty
         return _Look(scores, value, gradient, float(full.square().sum()))
 
     def _weights(self, coordinates: Tensor) -> Tensor:
@@ -171,25 +178,32 @@ class Candidate:
     def _direction(self, coef: Tensor, here: _Look, loss: Curved) -> Tensor:
         """-H^-1 gradient, (c, d): by conjugate gradients where they are cheaper, as long as they get there.
 
-        What all classes have in common is seen by the penalty alone, whose Hessian may be nothing beside the loss's: it
-        is stepped to 0 by itself, and its directions get the curvature of the others, which changes no other step.
+        What all classes have in common, a shift-invariant loss does not see: its Hessian is the penalty's there, which
+        may be nothing beside the loss's. So it is stepped to 0 by itself, and its directions get the curvature of the
+        others, which changes no other step.
         A penalty below the rounding of the loss's curvature counts as that: where no margin lies inside the width, a
         step by the penalty alone would be as many times too long as it is smaller, and in the wrong metric.
         """
         pairs = loss.pairs(here.scores)
         step: Tensor | None = None
-        if isinstance(pairs, AllPairs) and self.basis is None and self.by_products:
+        if isinstance(pairs, AllPairs | ClassBends) and self.basis is None and self.by_products:
             step = self._conjugate(here, pairs)
             self.by_products = step is not None
         if step is None:
             step = self._solve(here.gradient, pairs, loss)
-        return _without_common(coef - step) - coef
+        return self._level(coef - step) - coef
 
-    def _conjugate(self, here: _Look, pairs: AllPairs) -> Tensor | None:
+    def _level(self, gradient: Tensor) -> Tensor:
+        """A gradient of the loss (c, d) without what all classes have in common, if that is rounding."""
+        return _without_common(gradient) if self.newton.loss.shift_invariant else gradient
+
+    def _conjugate(self, here: _Look, pairs: AllPairs | ClassBends) -> Tensor | None:
         newton, regs = self.newton, torch.tensor([self.reg], dtype=torch.float64, device=self.rows.device)
-        inverse = newton.preconditioner.at(pairs.mean().diagonal().unsqueeze(0), regs)
+        inverse = newton.preconditioner.at(
+            pairs.mean_diagonal().unsqueeze(0), regs, shift_invariant=newton.loss.shift_invariant
+        )
         rows, pairs = newton.narrow, pairs.to(newton.narrow.dtype)
-        gradient = _without_common(here.gradient)
+        gradient = self._level(here.gradient)
         aimed = 4 * self.reg * SMOOTH_AIM * self.tol * here.value  # of the squared gradient
 
         def product(along: Tensor) -> Tensor:
@@ -202,7 +216,12 @@ class Candidate:
             int(newton.factor_cost / newton.product_cost),
         )  # fmt: skip
 
-    def _solve(self, gradient: Tensor, pairs: AllPairs | Iterable[Pair], loss: Curved) -> Tensor:
+    def _solve(self, gradient: Tensor, pairs: AllPairs | ClassBends | Iterable[Pair], loss: Curved) -> Tensor:
+        """H^-1 gradient, (c, d), by factors."""
+        if isinstance(pairs, ClassBends):  # a block for each class
+            penalty = self._penalty(loss.steepest).squeeze(2)
+            blocks = ((self.rows.mT * weights) @ self.rows + penalty for weights in pairs.weighted)
+            return torch.cat([_solve_system(block, own) for block, own in zip(blocks, gradient, strict=True)], 1).mT
         c, d = gradient.shape
         if c == 2:  # one direction is all that is left of two classes
             flat, right = 2 * self._one_pair(pairs), (gradient[1] - gradient[0]) / 2**0.5
@@ -213,9 +232,7 @@ class Candidate:
             diagonals += diagonals.diagonal().sum(1) / c**2
             hessian.diagonal(dim1=0, dim2=2).add_(self._penalty(loss.steepest))
             flat = hessian.view(c * d, c * d)
-        scale = flat.diagonal().rsqrt().unsqueeze(1)
-        flat.mul_(scale).mul_(scale.mT)
-        step = scale * torch.cholesky_solve(scale * right.reshape(-1, 1), factor(flat))
+        step = _solve_system(flat, right)
         return torch.cat((-step, step), 1).mT / 2**0.5 if c == 2 else step.view(c, d)
 
     def _one_pair(self, pairs: AllPairs | Iterable[Pair]) -> Tensor:
@@ -278,6 +295,13 @@ class _Look:
     value: float
     gradient: Tensor
     squares: float
+
+
+def _solve_system(matrix: Tensor, right: Tensor) -> Tensor:
+    """The solution (m, 1) of a system (m, m), which is overwritten: it is divided by its diagonal first."""
+    scale = matrix.diagonal().rsqrt().unsqueeze(1)
+    matrix.mul_(scale).mul_(scale.mT)
+    return scale * torch.cholesky_solve(scale * right.reshape(-1, 1), factor(matrix))
 
 
 def _without_common(gradient: Tensor) -> Tensor:

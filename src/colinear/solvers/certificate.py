@@ -9,22 +9,26 @@ import torch
 from torch import Tensor
 
 from colinear.checks import check_number
-from colinear.losses import Loss
+from colinear.lossbase import Loss, check_takes
 from colinear.objective import Objective
 from colinear.solvers.path import solve_path
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import Status
 
-# smoothings whose slopes are tried as the hinge's dual point: by halves where widths end at usual tolerances
+# smoothings whose slopes are tried as the hinge's dual point: by halves where widths end at usual tolerances; then more
+# between the neighbours of the best, which at weak strengths lies in a ditch: 1e-3 of a width away the gap is 100 times
 WIDTHS = (1e-9, 1e-4, 1e-3, 2e-3, 4e-3, 8e-3, 0.016, 0.03, 0.1, 0.3, 1.0, 3.0)
+EACH_SIDE = 6  # of the best
+WORTH_A_PASS = 0.02  # share of the gap that one of two looks has to take off for a still closer one
 
 
 def certify(objective: Objective, loss: Loss, coef: Tensor, reg: float) -> tuple[float, float]:
     """Objective and duality gap of weights (c, d) on the scaled features, in float64: objective - optimum <= gap.
 
     The softmax's probabilities are its dual point. The hinge has many at its kinks: the slopes of twelve smoothings
-    are tried, each of which is feasible, and the smallest gap counts.
-    reg : > 0.     Cost : one pass over the rows in float64.
+    are tried, then of more and more between the neighbours of the best, until two looks take hardly anything off the
+    gap. Each is feasible, and the smallest gap counts.
+    reg : > 0.     Cost : one pass over the rows in float64; three to ten of 12 candidates for the hinge.
 
     >>> from colinear.datasets import Features, fit_scaling, load_digits
     >>> from colinear.losses import Softmax
@@ -34,10 +38,23 @@ def certify(objective: Objective, loss: Loss, coef: Tensor, reg: float) -> tuple
     (2.3026, True)
     """
     check_number("reg", reg, above=0)
+    check_takes(loss, objective.features.labels, objective.features.dataset.name)
     widths = coef.new_tensor(WIDTHS if loss.kinked else WIDTHS[:1], dtype=torch.float64)
-    copies = coef.double().expand(len(widths), *coef.shape)
-    there = objective.evaluate(copies, torch.full_like(widths, reg), loss.smooth(widths) if loss.kinked else loss)
-    return float(there.objective[0]), float(there.gap.min())
+    gaps: list[float] = []
+    while True:
+        copies = coef.double().expand(len(widths), *coef.shape)
+        there = objective.evaluate(copies, torch.full_like(widths, reg), loss.smooth(widths) if loss.kinked else loss)
+        gaps.append(min(float(there.gap.min()), *gaps[-1:], torch.inf))
+        if not loss.kinked or (len(gaps) > 2 and not gaps[-1] < (1 - WORTH_A_PASS) * gaps[-3]):
+            return float(there.objective[0]), gaps[-1]
+        widths = _between(widths, int(there.gap.argmin()))
+
+
+def _between(widths: Tensor, best: int) -> Tensor:
+    """Widths (m,), ascending, from the one before the best to the one after it, and the best itself."""
+    below, here, above = widths.log()[[max(best - 1, 0), best, min(best + 1, len(widths) - 1)]]
+    share = torch.arange(EACH_SIDE + 1).to(widths) / EACH_SIDE
+    return torch.cat((torch.lerp(below, here, share[:-1]), torch.lerp(here, above, share))).exp()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,17 @@ from torch import Tensor
 
 from colinear.losses import Loss
 from colinear.objective import Evaluation, Objective
-from colinear.solvers.lbfgs import SHORTEST_STEP, History, LineSearch, dot
+from colinear.solvers.journal import (
+    FORGETFUL,
+    Journal,
+    Parts,
+    UnreadableError,
+    pack_points,
+    take_count,
+    unpack_points,
+)
+from colinear.solvers.lbfgs import SHORTEST_STEP, dot
+from colinear.solvers.lineup import Entrant, Lineup, pack_entrants, unpack_entrants
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import PathPoint, Status
 from colinear.solvers.tuning import USUAL
@@ -46,49 +56,6 @@ class Finisher(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class Entrant:
-    """A candidate between two precisions: its number, weights (c, d), smoothing, passes so far, any step taken."""
-
-    number: int
-    coef: Tensor
-    width: float
-    passes: int
-    moved: bool = False
-
-
-@dataclass
-class _Lineup:
-    """The candidates still open: their numbers, settings and state of the line search."""
-
-    numbers: Tensor  # (a,) int64
-    regs: Tensor  # (a,) float64
-    held_out: Tensor | None
-    widths: Tensor  # (a,) float64, smoothing
-    search: LineSearch
-    history: History
-    stale: Tensor  # (a,) int64
-    narrowed: Tensor  # (a,) bool: the next pair would mix two smoothings
-    passes: Tensor  # (a,) int64
-    moved: Tensor  # (a,) bool: took a step, in whichever precision
-
-    def entrant(self, row: int) -> Entrant:
-        """What the candidate in this row of the line-up takes along when it leaves."""
-        coef = self.search.coef[row].clone()
-        return Entrant(
-            int(self.numbers[row]), coef, float(self.widths[row]), int(self.passes[row]), bool(self.moved[row])
-        )
-
-    def keep(self, members: Tensor) -> None:
-        self.regs, self.widths, self.stale = self.regs[members], self.widths[members], self.stale[members]
-        self.narrowed, self.moved = self.narrowed[members], self.moved[members]
-        on_host = members.cpu()
-        self.numbers, self.passes = self.numbers[on_host], self.passes[on_host]
-        self.held_out = None if self.held_out is None else self.held_out[members]
-        self.search.keep(members)
-        self.history.keep(members)
-
-
 @dataclass
 class Descent:
     """One batch of strengths, from start to certificate; `found` takes the points, at the strengths' places."""
@@ -104,64 +71,134 @@ class Descent:
     report: Report | None
     finisher: Finisher | None = None
     memory: int = USUAL.memory
+    journal: Journal = FORGETFUL
+    numbers: list[int] = field(default_factory=list)  # of the batch's strengths
     passes: int = 0
+    last: bool = False  # whether the work is in float64
+    lineup: Lineup | None = None
     _waiting: list[Entrant] = field(default_factory=list)  # for float64
     _ready: int = 0  # how many of them reached the tolerance
-    _open: list[tuple[PathPoint, Entrant]] = field(default_factory=list)  # for the finisher
+    _open: dict[int, PathPoint] = field(default_factory=dict)  # for the finisher
 
     @property
     def limit(self) -> int:
         """Passes of L-BFGS."""
         return self.max_passes if self.finisher is None else int(min(2 * self.max_passes // 3, self.finisher.patience))
 
+    def solve(self, numbers: list[int], start: Tensor, width: float) -> Parts:
+        """`run`, or what is left of it where the journal has a position: the points of the batch, and its passes."""
+        position = self.journal.position()
+        if position is None:
+            self.run(numbers, start, width)
+        else:
+            self.unpack(position, numbers)
+            self._go_on()
+        return self._pack_found(), {"passes": self.passes}
+
     def run(self, numbers: list[int], start: Tensor, width: float = FIRST_WIDTH) -> None:
         """Solve in the features' precision, certify in float64 and go on there where needed; then finish."""
-        entrants = [Entrant(n, coef, width, 0) for n, coef in zip(numbers, start, strict=True)]
+        self.numbers = numbers
+        self._waiting = [Entrant(n, coef, width, 0) for n, coef in zip(numbers, start, strict=True)]
         if start.dtype != torch.float64 and self.limit > 2:  # float64 needs two: where it is, and a step
-            fit = [self._fits(start.dtype, float(self.regs[n])) for n in numbers]
-            self._waiting = [entrant for entrant, fine in zip(entrants, fit, strict=True) if not fine]
-            if any(fit):
-                self._descend([entrant for entrant, fine in zip(entrants, fit, strict=True) if fine], last=False)
-            entrants = self._waiting
-        self._descend([replace(entrant, coef=entrant.coef.double()) for entrant in entrants], last=True)
+            fit = {n: self._fits(start.dtype, float(self.regs[n])) for n in numbers}
+            entrants = [entrant for entrant in self._waiting if fit[entrant.number]]
+            self._waiting = [entrant for entrant in self._waiting if not fit[entrant.number]]
+            if entrants:
+                self._enter(entrants)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """From where the batch stands to its end."""
+        self._descend()
+        if not self.last:
+            entrants, self._waiting, self.last = self._waiting, [], True
+            self._enter([replace(entrant, coef=entrant.coef.double()) for entrant in entrants])
+            self._descend()
         while self.finisher and self._open:
-            self._finish(self.finisher, *self._open.pop(0))
+            number = next(iter(self._open))
+            self._finish(self.finisher, number, self._open.pop(number))
+
+    def pack(self) -> Parts:
+        """Where the batch stands, as what `unpack` goes on from with the same bytes."""
+        lineup, pairs = ({}, 0) if self.lineup is None else self.lineup.pack()
+        tables = {
+            "found": self._pack_found(), "open": pack_points(self._open, self._shape),
+            "waiting": pack_entrants(self._waiting), "lineup": lineup,
+        }  # fmt: skip
+        facts = {"pairs": pairs, "last": self.last, "ready": self._ready, "passes": self.passes}
+        return {f"{table}.{name}": part for table, parts in tables.items() for name, part in parts.items()}, facts
+
+    def unpack(self, parts: Parts, numbers: list[int]) -> None:
+        """Stand where a batch of these strengths stood. Raises `UnreadableError` for parts that none has packed."""
+        tensors, facts = parts
+        tables: dict[str, dict[str, Tensor]] = {"found": {}, "open": {}, "waiting": {}, "lineup": {}}
+        for name, tensor in tensors.items():
+            table, _, column = name.partition(".")
+            tables.setdefault(table, {})[column] = tensor
+        self.numbers, self.last = numbers, facts.get("last") is True
+        self.passes, self._ready = take_count(facts, "passes"), take_count(facts, "ready")
+        k, features = len(self.regs), self.objective.features
+        like = torch.zeros(
+            self._shape, dtype=torch.float64 if self.last else features.dtype, device=features.device
+        )  # fmt: skip
+        found, self._open = (
+            unpack_points(tables[table], self.regs, self._shape, features.device) for table in ("found", "open")
+        )
+        self._waiting = unpack_entrants(tables["waiting"], k, like)
+        if tables["lineup"]:
+            pairs = take_count(facts, "pairs")
+            self.lineup = Lineup.unpack(tables["lineup"], pairs, self.regs, self.held_out, self.memory, like)
+        lined_up = [] if self.lineup is None else self.lineup.numbers.tolist()
+        everyone = [*found, *self._open, *lined_up, *(entrant.number for entrant in self._waiting)]
+        if sorted(everyone) != sorted(numbers) or (self._waiting if self.last else [*found, *self._open]):
+            raise UnreadableError("it is not of these strengths")
+        for number, point in found.items():
+            self.found[number] = point
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return self.objective.features.n_classes, self.objective.features.n_features
+
+    def _pack_found(self) -> dict[str, Tensor]:
+        return pack_points({n: point for n in self.numbers if (point := self.found[n]) is not None}, self._shape)
 
     def _fits(self, dtype: torch.dtype, reg: float) -> bool:
         """Whether the rounding of a gradient in this precision, squared over 4 reg, is a gap within the tolerance."""
         largest = float(self.preconditioner.spectrum.values[0])
         return torch.finfo(dtype).eps ** 2 * largest / (4 * reg) <= self.tol
 
-    def _descend(self, entrants: list[Entrant], *, last: bool) -> None:
-        """Take steps until every candidate has left."""
+    def _enter(self, entrants: list[Entrant]) -> None:
+        """Let candidates begin, each at its weights."""
         lineup = self._line_up(entrants)
-        self._release(lineup, last)
-        while len(lineup.numbers):
+        self._release(lineup)
+        self._note(lineup)
+
+    def _descend(self) -> None:
+        """Take steps until every candidate has left."""
+        while (lineup := self.lineup) is not None:
             there = self._evaluate(lineup, lineup.search.trial())
             self._move(lineup, there)
             self._narrow(lineup)
-            self._release(lineup, last)
+            self._release(lineup)
             if len(lineup.numbers):
                 self._aim(lineup, lineup.search.turned)
+            self._note(lineup)
 
-    def _line_up(self, entrants: list[Entrant]) -> _Lineup:
-        coef = torch.stack([entrant.coef for entrant in entrants])
-        numbers = torch.tensor([entrant.number for entrant in entrants])
-        device, k = coef.device, len(entrants)
-        held_out = None if self.held_out is None else self.held_out.cpu()[numbers].to(device)
-        widths = torch.tensor([entrant.width for entrant in entrants], dtype=torch.float64, device=device)
-        lineup = _Lineup(
-            numbers, self.regs[numbers].to(device), held_out, widths, LineSearch.at(coef), History(self.memory),
-            torch.zeros(k, dtype=torch.int64, device=device), torch.zeros(k, dtype=torch.bool, device=device),
-            torch.tensor([entrant.passes for entrant in entrants]),
-            torch.tensor([entrant.moved for entrant in entrants], device=device),
-        )  # fmt: skip
-        lineup.search.here = self._evaluate(lineup, coef)
+    def _note(self, lineup: Lineup) -> None:
+        """Between two passes: what the batch could go on from, and how far it is."""
+        self.lineup = lineup if len(lineup.numbers) else None
+        self.journal.keep(self.pack)
+        gaps = lineup.search.here.relative_gap
+        self._tell(0 if self.last else self._ready, float(gaps.max()) if len(gaps) else 0.0)
+
+    def _line_up(self, entrants: list[Entrant]) -> Lineup:
+        lineup = Lineup.of(entrants, self.regs, self.held_out, self.memory)
+        lineup.search.here = self._evaluate(lineup, lineup.search.coef)
         self._narrow(lineup)
         self._aim(lineup, ~(lineup.search.here.relative_gap <= self.tol))
         return lineup
 
-    def _evaluate(self, lineup: _Lineup, coef: Tensor) -> Evaluation:
+    def _evaluate(self, lineup: Lineup, coef: Tensor) -> Evaluation:
         self.passes += 1
         lineup.passes += 1
         if self.passes % CHECKED == 1:
@@ -169,13 +206,13 @@ class Descent:
         loss = self.loss.smooth(lineup.widths)
         return self.objective.evaluate(coef, lineup.regs, loss, lineup.held_out, curvature=True)
 
-    def _aim(self, lineup: _Lineup, turning: Tensor) -> None:
+    def _aim(self, lineup: Lineup, turning: Tensor) -> None:
         """New directions, full steps, for those that moved; steepest descent where L-BFGS points uphill."""
         if not bool(turning.any()):
             return
         search, here = lineup.search, lineup.search.here
         # of all: a part of a batch lies elsewhere in memory, and its products have other last bits
-        precondition = self.preconditioner.at(here.curvature, lineup.regs)
+        precondition = self.preconditioner.at(here.curvature, lineup.regs, shift_invariant=self.loss.shift_invariant)
         direction = lineup.history.direction(here.gradient, precondition)
         slope = dot(here.gradient, direction)
         uphill = ~(slope < 0) & turning
@@ -185,7 +222,7 @@ class Descent:
             slope = dot(here.gradient, direction)
         search.turn(direction, slope, turning)
 
-    def _move(self, lineup: _Lineup, there: Evaluation) -> None:
+    def _move(self, lineup: Lineup, there: Evaluation) -> None:
         """Accept or shorten each candidate's step; remember the pairs of those that moved."""
         search, here = lineup.search, lineup.search.here
         accepted = search.accepts(there)
@@ -198,7 +235,7 @@ class Descent:
         search.shorten(there, ~accepted)
         search.advance(there, accepted)
 
-    def _narrow(self, lineup: _Lineup) -> None:
+    def _narrow(self, lineup: Lineup) -> None:
         """Shrink the smoothing where the smoothed problem is solved well enough for its width.
 
         The value at hand belongs to the old width; the original objective bounds the new one from above and
@@ -213,9 +250,9 @@ class Descent:
         lineup.narrowed |= settled
         lineup.search.here = replace(here, value=torch.where(settled, here.objective, here.value))
 
-    def _release(self, lineup: _Lineup, last: bool) -> None:
+    def _release(self, lineup: Lineup) -> None:
         """Let go of candidates that are certified, out of passes, or at the end of this precision."""
-        here, search = lineup.search.here, lineup.search
+        here, search, last = lineup.search.here, lineup.search, self.last
         converged = here.relative_gap <= self.tol * (1 if last else 0.95)
         stalled = (search.step < SHORTEST_STEP) | (lineup.stale >= STALE_STEPS) | ~(search.slope < 0)
         spent = self.passes >= self.limit - (0 if last else 1)  # one is kept for the certificate
@@ -232,8 +269,6 @@ class Descent:
                 self._ready += bool(converged[row])
         if bool(leaving.any()):
             lineup.keep((~leaving).nonzero().squeeze(1))
-        open_gaps = lineup.search.here.relative_gap
-        self._tell(0 if last else self._ready, float(open_gaps.max()) if len(open_gaps) else 0.0)
 
     def _end(self, entrant: Entrant, status: Status, objective: float, gap: float) -> None:
         """Record a point that L-BFGS ended at, or keep it for the finisher."""
@@ -242,18 +277,19 @@ class Descent:
         if self.finisher is None or status is Status.CONVERGED:
             self.found[number] = point
         else:
-            self._open.append((point, entrant))
+            self._open[number] = point
 
-    def _finish(self, finisher: Finisher, point: PathPoint, entrant: Entrant) -> None:
+    def _finish(self, finisher: Finisher, number: int, point: PathPoint) -> None:
         """Go on from where L-BFGS ended; the better of both points is the result."""
-        held_out = None if self.held_out is None else self.held_out[entrant.number]
+        held_out = None if self.held_out is None else self.held_out[number]
         end = finisher.solve(
             point.reg, point.coef, tol=self.tol, max_passes=self.max_passes - point.passes, held_out=held_out,
-            width=entrant.width,
+            width=point.width,
         )  # fmt: skip
         self.passes += end.passes
-        self.found[entrant.number] = replace(end.better(point), passes=point.passes + end.passes, status=end.status)
-        self._tell(0, max((waiting.relative_gap for waiting, _ in self._open), default=0.0))
+        self.found[number] = replace(end.better(point), passes=point.passes + end.passes, status=end.status)
+        self.journal.keep(self.pack)
+        self._tell(0, max((waiting.relative_gap for waiting in self._open.values()), default=0.0))
 
     def _tell(self, ready: int, worst: float) -> None:
         if self.report is not None:

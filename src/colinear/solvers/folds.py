@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,11 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.datasets.answers import is_right
 from colinear.objective import Objective
 from colinear.solvers.descent import Report
+from colinear.solvers.journal import FORGETFUL, Journal, Parts, UnreadableError, take
 from colinear.solvers.solution import Path
 
 Rows = tuple[NDArray[np.int64], NDArray[np.int64]]  # training and test rows of one split
+Score = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # weights and folds -> values and the weights of folds
 HELD_BYTES = 2**29  # weights of folds that wait, in float64, for the judgement of their strengths
 
 
@@ -75,6 +79,7 @@ class CrossValidation:
 
     path : every strength on all rows; its passes and seconds are those of the solve it was part of.
     correct (k, splits) float64 : weight of held-out rows labelled right;   weights (splits,) float64 : of them all.
+    scored (k, splits), scored_weights (splits,) : what `score` found, None without one.
     solves : the path of every solve, in order, its points as [strength][fold, then all rows], without their weights.
     """
 
@@ -82,6 +87,20 @@ class CrossValidation:
     correct: Tensor
     weights: Tensor
     solves: tuple[Path, ...]
+    scored: Tensor | None = None
+    scored_weights: Tensor | None = None
+
+    @property
+    def scores(self) -> Tensor:
+        """What each split is compared by, (k, splits) float64: the score, or without one the accuracy."""
+        return self.accuracies if self.scored is None else self.scored
+
+    @property
+    def mean_scores(self) -> Tensor:
+        """The mean of the scores, each split by its held-out weight, (k,) float64."""
+        if self.scored is None or self.scored_weights is None:
+            return self.means
+        return self.scored @ self.scored_weights / self.scored_weights.sum()
 
     @property
     def accuracies(self) -> Tensor:
@@ -95,9 +114,9 @@ class CrossValidation:
 
     @property
     def spreads(self) -> Tensor:
-        """Standard deviation (n - 1) of the accuracies over splits, (k,) float64; NaN of one split."""
+        """Standard deviation (n - 1) of the scores over splits, (k,) float64; NaN of one split."""
         several = len(self.weights) > 1
-        return self.accuracies.std(1, correction=1) if several else torch.full_like(self.correct[:, 0], torch.nan)
+        return self.scores.std(1, correction=1) if several else torch.full_like(self.correct[:, 0], torch.nan)
 
 
 def cross_validate(
@@ -110,6 +129,8 @@ def cross_validate(
     all_rows_first: bool = False,
     start: Tensor | None = None,
     relay: Callable[[int], Report] | None = None,
+    journal: Journal = FORGETFUL,
+    score: Score | None = None,
 ) -> CrossValidation:
     """Solve k strengths on all rows and without each split's test rows, and judge by these.
 
@@ -123,6 +144,9 @@ def cross_validate(
     HELD_BYTES, all rows come first too, and the folds of some strengths are solved and judged before the next.
     start : (k, c, d) weights from which the first solve starts; zeros by default.
     relay : given the number of fits done, what the next solve reports to.
+    journal : where judgements are noted; that of the solves, too.
+    score : given weights (k, f, c, d) and the fold of each row, values (k, f) on the rows of fold 0, ..., f - 1, and
+    the weights (f,) by which the mean counts them.
     Raises   `InputError` if a split holds out no weight, and what `solve_path` raises.
     """
     solves: list[Path] = []
@@ -139,7 +163,7 @@ def cross_validate(
         path = solve(
             over, regs=strengths, held_out=None if over.folds is None else held_out,
             start=None if start is None else start.repeat_interleave(len(held), 0),
-            report=None if relay is None else relay(sum(len(path.points) for path in solves)),
+            report=None if relay is None else relay(sum(len(path.points) for path in solves)), journal=journal,
         )  # fmt: skip
         solves.append(replace(path, points=tuple(replace(point, coef=point.coef[:0].clone()) for point in path.points)))
         return path
@@ -148,6 +172,7 @@ def cross_validate(
     begin = start if whole is None else [point.coef for point in whole.points]
     correct = torch.empty(len(regs), sum(len(batch.splits) for batch in batches), dtype=torch.float64)
     weights = correct.new_empty(correct.shape[1])
+    scored, scored_weights = (None, None) if score is None else (torch.empty_like(correct), torch.empty_like(weights))
     for batch in batches:
         members, over = list(batch.splits), batch.mask(objective)
         beside = [-1] if whole is None and batch.trained is None else []
@@ -156,15 +181,24 @@ def cross_validate(
             if beside:
                 whole = replace(path, points=path.points[len(members) :: len(members) + 1])
             coef = path.coef.view(len(regs[few]), -1, *path.coef.shape[1:])[:, : len(members)]
-            correct[few, members], weights[members] = (sums.cpu() for sums in _judge(judged, batch.folds, coef))
+            found, _ = journal.step(partial(_judge, judged, batch.folds, coef, score))
+            each, m = tuple(coef.shape[:2]), (len(members),)
+            right, counted = take(found, "correct", torch.float64, each), take(found, "weights", torch.float64, m)
+            if not bool(((right >= 0) & (right <= counted) & (counted > 0)).all()):
+                raise UnreadableError("it has more rows labelled right than there are")
+            correct[few, members], weights[members] = right, counted
+            if scored is not None and scored_weights is not None:
+                scored[few, members] = take(found, "scores", torch.float64, each)
+                scored_weights[members] = take(found, "score_weights", torch.float64, m)
     whole = whole or run(objective, [-1])  # no split trains on all other rows
-    return CrossValidation(whole, correct, weights, tuple(solves))
+    return CrossValidation(whole, correct, weights, tuple(solves), scored, scored_weights)
 
 
-def _judge(judged: Objective, folds: Tensor, coef: Tensor) -> tuple[Tensor, Tensor]:
+def _judge(judged: Objective, folds: Tensor, coef: Tensor, score: Score | None) -> Parts:
     """Weight of each fold's rows that the weights (k, f, c, d) which have not seen them label right, and of them all.
 
-    Returns (k, f) and (f,), float64; ties go to the lowest class.
+    Returns `correct` (k, f) and `weights` (f,), float64, and what `score` returns as `scores` and `score_weights`; ties
+    go to the lowest class.
     """
     features, n_folds = judged.features, coef.shape[1]
     folds = folds.to(features.device)
@@ -176,9 +210,12 @@ def _judge(judged: Objective, folds: Tensor, coef: Tensor) -> tuple[Tensor, Tens
         raise InputError("every fold must hold rows of weight > 0; give other sample_weight or cv.")
     correct = counted.new_zeros(coef.shape[:2])
     for rows, scores in judged.scores(coef.flatten(0, 1).to(features.dtype)):
-        # max gives the lowest class among ties, as argmax does, in a tenth of its time along this dimension
-        right = (scores.max(1).indices == features.labels[rows]).view(*coef.shape[:2], -1)
+        right = is_right(scores, features.labels[rows]).view(*coef.shape[:2], -1)
         mine = folds[rows] == torch.arange(n_folds, device=features.device).unsqueeze(1)  # (f, b)
         correct += (right & mine).double() @ weights[rows]
     judged.group.sum_(correct)
-    return correct, counted
+    tensors = {"correct": correct.cpu(), "weights": counted.cpu()}
+    if score is not None:
+        scores, score_weights = score(coef.to(features.dtype), folds)
+        tensors |= {"scores": scores.cpu(), "score_weights": score_weights.cpu()}
+    return tensors, {}

@@ -196,23 +196,23 @@ class Interior:
         common is 0 at the optimum and changes no margin. So the last class stands still in V, and W is V without what
         is common, whose penalty is |W|^2 = |V|^2 - |sum of V over classes|^2 / c.
         """
-        (c, _), d = weights.shape, rows.shape[1]
+        (c, _), d, true = weights.shape, rows.shape[1], self.counted.true
         weights = weights.to(rows.dtype)
-        sums = torch.cat((weights[:-1], weights.sum(0, keepdim=True)))  # (c, n): in place of the last class, of all
-        hessian = rows.new_zeros(c - 1, c - 1, d, d)
-        own = hessian.view(-1, d, d)[::c]  # (c - 1, d, d)
+        # in place of the true class, which has no margin, the sum over all; the last class gets no block
+        sums = weights.scatter(0, true, weights.sum(0, keepdim=True))[:-1].mT.contiguous()  # (n, c - 1)
+        flat = rows.new_zeros((c - 1) * d, (c - 1) * d)
+        hessian = flat.view(c - 1, d, c - 1, d).transpose(1, 2)  # (c - 1, c - 1, d, d)
+        own = hessian.diagonal().permute(2, 0, 1)  # (c - 1, d, d)
         for k, part in enumerate(self.parts):
             mine = rows[part]
-            both = (sums[:, part].mT.unsqueeze(2) * mine.unsqueeze(1)).reshape(-1, c * d)
-            blocks = (both.mT @ mine).view(c, d, d)
-            own += blocks[:-1]
-            if k < c - 1:
-                hessian[k, k] += blocks[-1]
-                hessian[k] -= blocks[:-1]
-                hessian[:, k] -= blocks[:-1]
+            both = (sums[part].unsqueeze(2) * mine.unsqueeze(1)).view(-1, (c - 1) * d)
+            blocks = (both.mT @ mine).view(c - 1, d, d)
+            own += blocks
+            if k < c - 1:  # the lower triangle, which is all that a factor is made of
+                hessian[k, :k] -= blocks[:k]
+                hessian[k + 1 :, k] -= blocks[k + 1 :]
         penalty = hessian.diagonal(dim1=2, dim2=3)  # (c - 1, c - 1, d)
         penalty += 2 * reg * (torch.eye(c - 1).to(penalty) - 1 / c).unsqueeze(2)
-        flat = hessian.transpose(1, 2).reshape((c - 1) * d, (c - 1) * d)
         scale = flat.diagonal().rsqrt().unsqueeze(1)
         flat.mul_(scale).mul_(scale.mT)
         return factor(flat), scale

@@ -23,6 +23,7 @@ from colinear.solvers.arguments import check_solve
 from colinear.solvers.basis import Basis
 from colinear.solvers.candidate import CLOSE, USUAL_PRODUCTS, Candidate
 from colinear.solvers.descent import Report
+from colinear.solvers.journal import FORGETFUL, Journal, Parts, UnreadableError, pack_points, unpack_points
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import Path, PathPoint
 from colinear.solvers.spectrum import Spectrum
@@ -41,11 +42,12 @@ MARGIN_COST = 2e3  # flops of a margin in such a step: a hundred numbers are rea
 
 
 def suits_newton(objective: Objective, loss: Loss | None = None, tuning: Tuning = USUAL) -> bool:
-    """Whether a Hessian of the objective, of the rows of all processes, is cheap enough.   loss : the hinge."""
+    """Whether a Hessian of the objective, of the rows of all processes, is cheap enough.   loss : None is the hinge."""
     loss, features = loss or Hinge(), objective.features
     n, c, d = objective.n_samples, features.n_classes, features.n_features
     work = loss.hessian_products(c) * n * d * d
-    return c * d <= tuning.newton_weights and n * max(c, d) <= tuning.newton_values and work <= tuning.newton_flops
+    weights = d if loss.by_class else c * d  # of one system
+    return weights <= tuning.newton_weights and n * max(c, d) <= tuning.newton_values and work <= tuning.newton_flops
 
 
 def solve_newton(
@@ -60,7 +62,7 @@ def solve_newton(
 ) -> Path:
     """Minimise mean loss + reg sum(W*W) for each strength until relative_gap <= tol, in float64.
 
-    regs : k strengths > 0.   loss : `Hinge()` by default, or `Softmax()`.
+    regs : k strengths > 0.   loss : `Hinge()` by default, or another that has `curved`.
     held_out : (k,) fold that each leaves out, -1 for none.
     start : (c, d) or (k, c, d) weights to start from; zeros by default.
     max_passes : limit for each strength: Newton steps, and one pass for the certificate at each width.
@@ -68,8 +70,8 @@ def solve_newton(
     Returns  a `Path` as `solve_path` does; candidates are solved one after the other.
     Raises   `InputError` for arguments that cannot be, and for features beyond float64's squares.
     Error    steps do not depend on the scales of columns; see `certify` for what float64 can certify.
-    Cost     n c d^2 (softmax: n c^2 d^2 / 2) + (c d)^3 / 3 flops a step, for the hinge fewer as fewer margins lie
-             inside the width; 30 to 150 steps, 5 to 15 of the softmax.
+    Cost     n c d^2 (softmax: n c^2 d^2 / 2) + (c d)^3 / 3 flops a step (class by class: c d^3 / 3), for the hinge
+             fewer as fewer margins lie inside the width; 30 to 150 steps, 5 to 15 of a smooth loss.
 
     >>> from colinear.datasets import Features, fit_scaling, load_digits
     >>> data = load_digits()
@@ -79,8 +81,9 @@ def solve_newton(
     'CONVERGED'
     """
     strengths = torch.as_tensor(regs, dtype=torch.float64).cpu()
-    check_solve(objective, strengths, tol, max_passes, held_out)
-    newton = Newton(objective, loss or Hinge())
+    loss = loss or Hinge()
+    check_solve(objective, loss, strengths, tol, max_passes, held_out)
+    newton = Newton(objective, loss)
     return newton.path(strengths, start, tol=tol, max_passes=max_passes, held_out=held_out)
 
 
@@ -96,10 +99,12 @@ class Newton:
     def comes_first(self, candidates: int, tol: float) -> bool:
         """Whether the problem is so small that there is no use in L-BFGS before: its operators would take longer.
 
-        The softmax takes about six steps whatever the features are, the hinge twenty of the interior point method.
+        A smooth loss takes about six steps whatever the features are, the hinge twenty of the interior point method.
         """
         features = self.objective.features
         if self.loss.kinked:
+            if not self.loss.has_interior:
+                return False
             step = INTERIOR_COST + MARGIN_COST * features.n_samples * features.n_classes + 2 * self.step_flops
             return tol >= CLOSE and candidates * INTERIOR_STEPS * step <= self.tuning.interior_first
         step = STEP_COST + min(self.factor_cost, USUAL_PRODUCTS * self.product_cost)
@@ -107,11 +112,12 @@ class Newton:
 
     @property
     def factor_cost(self) -> float:
-        """Time of a Hessian of the softmax and its factor, in flops."""
+        """Time of a Hessian of a smooth loss and its factor, in flops."""
         features = self.objective.features
-        classes = features.n_classes if features.n_classes > 2 else 1
+        c = features.n_classes
+        blocks, classes = (c, 1) if self.loss.by_class else (1, c if c > 2 else 1)
         weights = float(classes * features.n_features)
-        return COSTS[0] + features.n_samples * weights**2 + weights**3 / 3
+        return COSTS[0] + blocks * (features.n_samples * weights**2 + weights**3 / 3)
 
     @property
     def product_cost(self) -> float:
@@ -162,21 +168,37 @@ class Newton:
         max_passes: int,
         held_out: Tensor | None,
         report: Report | None = None,
+        journal: Journal = FORGETFUL,
     ) -> Path:
-        """One strength after the other; arguments as of `solve_newton`."""
+        """One strength after the other; arguments as of `solve_path`."""
         began = time.perf_counter()
         k, c, d = len(regs), self.objective.features.n_classes, self.rows.shape[1]
-        starts, points = self.rows.new_zeros(k, c, d), []
+        starts, device = self.rows.new_zeros(k, c, d), self.rows.device
         if start is not None:
             starts.copy_(start)
         setup = time.perf_counter() - began
         first = start is None or not self.loss.kinked
-        for number, reg in enumerate(regs.tolist()):
-            held = None if held_out is None else held_out[number]
-            points.append(self.solve(reg, starts[number], tol=tol, max_passes=max_passes, held_out=held, first=first))
-            if report is not None:
-                report(number + 1, k, sum(point.passes for point in points), 0.0)
-        return Path(tuple(points), sum(point.passes for point in points), setup, time.perf_counter() - began)
+
+        def take_steps() -> Parts:
+            position = journal.position()
+            points = {} if position is None else unpack_points(position[0], regs, (c, d), device)
+            for number, reg in enumerate(regs.tolist()):
+                if number in points:
+                    continue
+                held = None if held_out is None else held_out[number]
+                points[number] = self.solve(
+                    reg, starts[number], tol=tol, max_passes=max_passes, held_out=held, first=first
+                )
+                journal.keep(lambda: (pack_points(points, (c, d)), {}))
+                if report is not None:
+                    report(len(points), k, sum(point.passes for point in points.values()), 0.0)
+            return pack_points(points, (c, d)), {}
+
+        found = unpack_points(journal.step(take_steps)[0], regs, (c, d), device)
+        if len(found) < k:
+            raise UnreadableError("it lacks strengths")
+        points = tuple(found[number] for number in range(k))
+        return Path(points, sum(point.passes for point in points), setup, time.perf_counter() - began)
 
     def solve(
         self,

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -24,11 +25,12 @@ from colinear.losses import LOSSES, Loss
 from colinear.objective import Objective
 from colinear.solvers.arguments import check_scale, check_solve
 from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Report
+from colinear.solvers.diagonal import make_preconditioner
+from colinear.solvers.journal import FORGETFUL, Journal, UnreadableError, take_count, unpack_points
 from colinear.solvers.newton import Newton, suits_newton
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.rowspace import RowSpace, suits_row_space
 from colinear.solvers.solution import Path, PathPoint, Status
-from colinear.solvers.spectrum import Spectrum
 from colinear.solvers.threads import one_thread_if
 from colinear.solvers.tuning import USUAL, Tuning
 
@@ -51,6 +53,7 @@ def solve_path(
     preconditioner: Preconditioner | None = None,
     seed: int = 0,
     report: Report | None = None,
+    journal: Journal = FORGETFUL,
     tuning: Tuning = USUAL,
 ) -> Path:
     """Minimise mean loss + reg sum(W*W) for every strength in `regs` until relative_gap <= tol.
@@ -67,6 +70,8 @@ def solve_path(
     Small problems (see `Tuning`) begin there: a softmax with Newton steps, a hinge with the interior point method.
     report : called after every pass, there after every strength, with (strengths finished, strengths, passes, largest
     relative gap still open).
+    journal : where each group of strengths is noted, and between two passes where it stands; one that has notes of the
+    same call goes on from them, with the same bytes.
     tuning : limits and sizes, see `Tuning`.
 
     Returns a `Path`. A point that did not reach tol says so in its status, with the gap it has.
@@ -92,7 +97,7 @@ def solve_path(
         loss=repr(loss), strengths=strengths, tol=tol, max_passes=max_passes, seed=seed, tuning=tuning, start=start,
         **{"held-out folds": held_out},
     )  # fmt: skip
-    check_solve(objective, strengths, tol, max_passes, held_out)
+    check_solve(objective, loss, strengths, tol, max_passes, held_out)
     objective = _gather_few(objective, tuning)
     space = RowSpace.of(objective) if suits_row_space(objective, tuning) else None
     if space is not None:
@@ -103,11 +108,14 @@ def solve_path(
     if newton is not None and sound and newton.comes_first(len(strengths), tol):
         start = None if loss.kinked else start  # what is inside the bounds of one problem is not inside another's
         with one_thread_if(objective.features.device.type == "cpu"):
-            path = newton.path(strengths, start, tol=tol, max_passes=max_passes, held_out=held_out, report=report)
+            path = newton.path(
+                strengths, start, tol=tol, max_passes=max_passes, held_out=held_out, report=report,
+                journal=journal,
+            )  # fmt: skip
         if space is None:
             return path
         return replace(_lift(path, space, whole, loss, held_out, tol), seconds=time.perf_counter() - started)
-    preconditioner = preconditioner or Preconditioner(Spectrum.fit(objective, seed, tuning))
+    preconditioner = preconditioner or make_preconditioner(objective, seed, tuning)
     setup = time.perf_counter() - started
     features = objective.features
     k, shape = len(strengths), (features.n_classes, features.n_features)
@@ -118,7 +126,8 @@ def solve_path(
         for group in _groups(strengths, shape, product, start is not None, tuning):
             descent = Descent(
                 objective, loss, strengths, held_out, tol, max_passes, preconditioner, found, report, newton,
-                _pairs(len(group) * shape[0] * shape[1], objective.n_samples, tuning),
+                _pairs(len(group) * shape[0] * shape[1], objective.n_stored // features.dataset.n_features, tuning),
+                journal,
             )  # fmt: skip
             if start is None:
                 known = [_extrapolate(number, strengths, held_out, found) for number in group]
@@ -126,10 +135,21 @@ def solve_path(
             else:
                 begin = start.expand(k, *shape)[group]
             cold = start is None and not any(found)
-            descent.run(group, begin.to(features.device, features.dtype), FIRST_WIDTH if cold else WARM_WIDTH)
-            passes += descent.passes
-    points = tuple(point for point in found if point is not None)
-    path = Path(points, passes, setup, 0.0, {"spectrum": preconditioner.spectrum.summary()})
+            begin = begin.to(features.device, features.dtype)
+            tensors, facts = journal.step(partial(descent.solve, group, begin, FIRST_WIDTH if cold else WARM_WIDTH))
+            points = unpack_points(tensors, strengths, shape, features.device)
+            if points.keys() != set(group):
+                raise UnreadableError("it is not of these strengths")
+            for number, point in points.items():
+                found[number] = point
+            passes += take_count(facts, "passes")
+    path = Path(
+        tuple(point for point in found if point is not None),
+        passes,
+        setup,
+        0.0,
+        {"spectrum": preconditioner.spectrum.summary()},
+    )
     if space is not None:
         path = _lift(path, space, whole, loss, held_out, tol)
     processes.check_weights(path.coef)
@@ -159,7 +179,7 @@ def _lift(path: Path, space: RowSpace, objective: Objective, loss: Loss, held_ou
     for number, (point, value, gap) in enumerate(
         zip(path.points, there.objective.tolist(), gaps.tolist(), strict=True)
     ):
-        moved = replace(point, coef=coef[number], objective=value, gap=gap)
+        moved = replace(point, coef=coef[number].clone(), objective=value, gap=gap)
         fine, was_fine = moved.relative_gap <= tol, point.status is Status.CONVERGED
         status = Status.CONVERGED if fine else Status.STALLED if was_fine else point.status
         lifted.append(replace(moved, status=status))
@@ -180,7 +200,7 @@ def fit_preconditioner(objective: Objective, seed: int = 0, tuning: Tuning = USU
     check_scale(objective)
     objective = _gather_few(objective, tuning)
     few = suits_row_space(objective, tuning)
-    return None if few else Preconditioner(Spectrum.fit(objective, seed, tuning))
+    return None if few else make_preconditioner(objective, seed, tuning)
 
 
 def _gather_few(objective: Objective, tuning: Tuning) -> Objective:
@@ -227,25 +247,36 @@ def _groups(regs: Tensor, shape: tuple[int, int], product: float, started: bool,
 
 
 def _pairs(n_weights: int, n_samples: int, tuning: Tuning) -> int:
-    """Pairs that L-BFGS keeps: up to four times tuning.memory where they cost nothing beside the rows, and fit."""
+    """Pairs that L-BFGS keeps: up to four times tuning.memory where they cost nothing beside the rows, and fit.
+
+    n_samples : as many dense rows as take the time of those that there are.
+    """
     room = tuning.batch_bytes // (16 * n_weights) - 4
     return max(tuning.memory, min(4 * tuning.memory, n_samples // ROWS_OF_A_PAIR, room))
 
 
 def _extrapolate(number: int, regs: Tensor, held_out: Tensor | None, found: list[PathPoint | None]) -> Tensor | None:
-    """Weights (c, d) to start a strength from: the line, in log reg, through the two weakest finished before it.
+    """Weights (c, d) to start a strength from, by those of the finished, of the same fold or else of any; None without.
 
-    Of the same fold, or else of any, FARTHEST times their distance at most; those of the one that there is; None
-    without any.
+    See `extrapolate`.
     """
     done = [(index, point) for index, point in enumerate(found) if point and point.status is not Status.DIVERGED]
     if held_out is not None:
         done = [pair for pair in done if held_out[pair[0]] == held_out[number]] or done
     ends = {point.reg: point.coef for _, point in done}
-    if not ends:
-        return None
+    return extrapolate(float(regs[number]), ends) if ends else None
+
+
+def extrapolate(reg: float, ends: Mapping[float, Tensor]) -> Tensor:
+    """Weights (c, d) to start a strength from: the line, in log reg, through the two weakest whose weights are known.
+
+    FARTHEST times their distance at most; those of the one that there is.
+
+    >>> extrapolate(1e-3, {1e-1: torch.zeros(1, 1), 1e-2: torch.ones(1, 1)})
+    tensor([[2.]])
+    """
     near, *far = sorted(ends)[:2]
     if not far:
         return ends[near]
-    reach = math.log(float(regs[number]) / near) / math.log(near / far[0])
+    reach = math.log(reg / near) / math.log(near / far[0])
     return torch.lerp(ends[near], ends[far[0]], -min(reach, FARTHEST))

@@ -18,12 +18,14 @@ from colinear.objective import Objective
 from colinear.solvers.tuning import USUAL, Tuning
 
 MOST_BYTES = 1 << 30  # of basis and projected rows
+SPARSE_SHARE = 1 / 16  # of that, at most, for rows that are nearly all zeros and would be made dense for it
 
 
 def suits_row_space(objective: Objective, tuning: Tuning = USUAL) -> bool:
     """Whether the path is to be solved there: few rows in all processes, and a basis that fits into memory."""
     n, d = objective.n_samples, objective.features.n_features
-    return tuning.columns_per_row * n <= d and 8 * n * (n + d) <= MOST_BYTES
+    room = MOST_BYTES * max(SPARSE_SHARE, min(1.0, objective.n_stored / (n * d) if n else 1.0))
+    return tuning.columns_per_row * n <= d and 8 * n * (n + d) <= room
 
 
 @dataclass(frozen=True, eq=False)

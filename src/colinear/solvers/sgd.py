@@ -16,7 +16,7 @@ from torch import Tensor
 
 from colinear.checks import InputError, check_choice, check_count, check_number
 from colinear.datasets.features import Features
-from colinear.losses import Loss
+from colinear.lossbase import Loss, check_takes
 from colinear.products import step_products
 from colinear.solvers.precision import PRECISIONS, MatmulPrecision, matmul_precision
 from colinear.solvers.solution import Status
@@ -107,9 +107,13 @@ class SGD:
             average=torch.zeros_like(coef) if self.averaging else None,
         )
 
-    def advance(self, state: SGDState, features: Features, loss: Loss, until: int) -> SGDState:
+    def advance(
+        self, state: SGDState, features: Features, loss: Loss, until: int, row_weights: Tensor | None = None
+    ) -> SGDState:
         """Take steps up to number `until`, in place; the same state comes back.
 
+        row_weights : None, or (n,) >= 0: rows are drawn evenly, and each counts by its weight over the mean of all, so
+        that a step is one for the weighted mean. Pass the same tensor to every call.
         Rows are drawn one step at a time from state.generator, so stopping and going on changes nothing. Buffers, and
         on a CUDA device the recorded step, stay with the state until it is compacted.
         """
@@ -117,16 +121,17 @@ class SGD:
         if state.step >= until:
             return state
         with matmul_precision(self.precision):
-            stepper = self._stepper(state, features, loss)
+            stepper = self._stepper(state, features, loss, row_weights)
             while state.step < until:
                 stepper.take(state)
         return state
 
-    def _stepper(self, state: SGDState, features: Features, loss: Loss) -> _Stepper:
+    def _stepper(self, state: SGDState, features: Features, loss: Loss, row_weights: Tensor | None) -> _Stepper:
         """The one that made the last steps, if nothing it was made for has changed since."""
         stepper = state._stepper
-        if stepper is None or not stepper.fits(self, state, features, loss):
-            stepper = state._stepper = _Stepper(self, state, features, loss)
+        if stepper is None or not stepper.fits(self, state, features, loss, row_weights):
+            check_takes(loss, features.labels, features.dataset.name)
+            stepper = state._stepper = _Stepper(self, state, features, loss, row_weights)
             if suits_graph(state, features) and self.steps - state.step >= GRAPH_STEPS:
                 stepper.record(state)
         return stepper
@@ -166,8 +171,10 @@ class _Stepper:
     view of their own: the buffer of `features` moves when somebody asks it for more rows.
     """
 
-    def __init__(self, sgd: SGD, state: SGDState, features: Features, loss: Loss) -> None:
-        self._made_for = (sgd, features, loss, *_tensors(state))
+    def __init__(
+        self, sgd: SGD, state: SGDState, features: Features, loss: Loss, row_weights: Tensor | None = None
+    ) -> None:
+        self._made_for = (sgd, features, loss, row_weights, *_tensors(state))
         self.sgd, self.features, self.loss = sgd, replace(features), loss
         coef, batch = state.coef, sgd.batch_size
         k, c, _ = coef.shape
@@ -182,13 +189,19 @@ class _Stepper:
         self.mixing = coef.new_zeros(())
         self._rates, self._regs = state.learning_rates.view(column), state.regs.view(column)
         self._penalty = state.regs.to(coef.dtype)
-        self._products = step_products(self.features, loss, batch, block=BLOCK_ROWS)
+        self._weights = None
+        if row_weights is not None:
+            self._weights = (row_weights.double() / row_weights.double().mean()).to(coef.device, coef.dtype)
+        whole = row_weights is None
+        self._products = step_products(self.features, loss, batch, block=BLOCK_ROWS, unweighted=whole)
         self._graph: torch.cuda.CUDAGraph | None = None
         self._set_rates(state.step)
 
-    def fits(self, sgd: SGD, state: SGDState, features: Features, loss: Loss) -> bool:
+    def fits(
+        self, sgd: SGD, state: SGDState, features: Features, loss: Loss, row_weights: Tensor | None = None
+    ) -> bool:
         """Whether it was made for these: equal settings, and the very same rows, loss and tensors."""
-        mine, (asked, *others) = self._made_for, (sgd, features, loss, *_tensors(state))
+        mine, (asked, *others) = self._made_for, (sgd, features, loss, row_weights, *_tensors(state))
         return mine[0] == asked and all(a is b for a, b in zip(mine[1:], others, strict=True))
 
     def record(self, state: SGDState) -> None:
@@ -247,7 +260,8 @@ class _Stepper:
         self._products.hold(flat)
         self._products.load(self.rows)
         self._products.scores_into(scores)
-        data = self.loss.value_and_gradient_(self.scores, self.features.labels[self.rows])  # (k,) float64
+        weights = None if self._weights is None else self._weights[self.rows]
+        data = self.loss.value_and_gradient_(self.scores, self.features.labels[self.rows], weights)  # (k,) float64
         norms = torch.linalg.vector_norm(coef.view(k, c * d), dim=1)
         self.losses.copy_(data / batch + self._penalty * norms * norms)
         if state.velocity is None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError, check_number
-from colinear.datasets.base import ArrayDataset
+from colinear.datasets.base import ArrayDataset, sample_weights
 from colinear.datasets.features import Features, Scaling
 from colinear.objective import Objective
 from colinear.solvers.arguments import check_scale
@@ -195,7 +195,8 @@ class Subspace:
         for rows, block in Objective(features).scores(self.vectors.mT.unsqueeze(0)):
             projected[rows] = block[0].mT
         data = features.dataset
-        held = ArrayDataset(projected, data.labels, data.class_names, name=data.name)
+        weights = sample_weights(data)
+        held = ArrayDataset(projected, data.labels, data.class_names, name=data.name, sample_weight=weights)
         unit = torch.ones((), dtype=torch.float64)
         return Features(held, Scaling(unit, torch.zeros(self.n_outputs, dtype=torch.float64), 0.0), features.dtype)
 

@@ -33,7 +33,10 @@ def gram(weights: Tensor, rows: Tensor) -> Tensor:
 
 
 def factor(matrix: Tensor) -> Tensor:
-    """Cholesky factor of a matrix with a diagonal of 1; where rounding left it indefinite, with a small ridge."""
+    """Cholesky factor of a matrix with a diagonal of 1, of which the lower triangle is read.
+
+    Where rounding left it indefinite it gets a small ridge.
+    """
     for ridge in (0.0, *(ridge for ridge in RIDGES if ridge > torch.finfo(matrix.dtype).eps)):
         ridged = matrix.clone() if ridge else matrix
         ridged.diagonal().add_(ridge)

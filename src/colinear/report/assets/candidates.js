@@ -49,6 +49,9 @@
     const trial = (number) => panel.trials[number];
     const rank = new Map(panel.order.map((number, place) => [number, place + 1]));
     const number = (name, key, show, more = {}) => ({ name, read: (n) => trial(n)[key], show: (n) => show(trial(n)[key]), ...more });
+    const score = (name, part) => ({
+      name, read: (n) => C.scored(trial(n), part), show: (n) => C.value(panel, C.scored(trial(n), part)), down: panel.metric.higher,
+    });
     const has = (key) => panel.trials.some((one) => C.known(one[key]));
     // SGD certifies its winner only, whose numbers stand beside the search
     const several = (key) => has(key) && (panel.trials.length === 1 || panel.trials.filter((one) => C.known(one[key])).length > 1);
@@ -56,9 +59,9 @@
       { name: "rank", read: (n) => rank.get(n), show: (n) => rank.get(n) },
       has("learning_rate") && number("learn. rate", "learning_rate", C.even),
       number("reg", "reg", C.even),
-      number("train", "train_accuracy", (v) => C.percent(v), { down: true }),
-      number("val", "val_accuracy", (v) => C.percent(v), { down: true }),
-      has("spread") && number("± folds", "spread", (v) => C.percent(v), { wide: true }),
+      score("train", "train"),
+      score("val", "val"),
+      has("spread") && number("± folds", "spread", (v) => C.value(panel, v), { wide: true }),
       several("objective") && number("objective", "objective", (v) => C.fixed(v, 4), { wide: true }),
       several("relative_gap") && number("gap", "relative_gap", (v) => C.even(v, 2)),
       has("passes") && number("passes", "passes", C.count, { wide: true }),
@@ -72,6 +75,6 @@
       line.setAttribute("aria-current", String(row === now));
     }));
     node.classList.add("candidates");
-    return C.section("all", "All candidates", "Choose a column's name to sort by it, a row to see that candidate above.", node);
+    return C.section("all", "All candidates", `Choose a column's name to sort by it, a row to see that candidate above. train, val: ${panel.metric.name}.`, node);
   };
 }

@@ -7,6 +7,8 @@
 
   const winners = (panels, choose) => {
     const best = (panel) => panel.trials[panel.best];
+    const same = panels.every((panel) => panel.metric.name === panels[0].metric.name);
+    const tested = (p) => p.test && (p.test.score !== undefined ? p.test.score : p.test.accuracy);
     const has = (key) => panels.some((panel) => C.known(best(panel)[key]));
     const columns = [
       { name: "run", read: nameOf, show: (p) => C.el("span", { class: "clip", title: nameOf(p) }, nameOf(p)), text: true },
@@ -14,12 +16,15 @@
       { name: "solver", read: (p) => p.solver, show: (p) => p.solver, text: true, wide: true },
       has("learning_rate") && { name: "learn. rate", read: (p) => best(p).learning_rate, show: (p) => C.even(best(p).learning_rate), wide: true },
       { name: "reg", read: (p) => best(p).reg, show: (p) => C.even(best(p).reg), wide: true },
-      { name: "val", read: (p) => best(p).val_accuracy, show: (p) => C.percent(best(p).val_accuracy), down: true },
-      { name: "test", read: (p) => p.test && p.test.accuracy, show: (p) => (p.test ? C.percent(p.test.accuracy, 2) : "–"), down: true },
+      !same && { name: "metric", read: (p) => p.metric.name, show: (p) => p.metric.name, text: true },
+      { name: same ? `val ${panels[0].metric.name}` : "val", read: (p) => C.scored(best(p)), show: (p) => C.value(p, C.scored(best(p))), down: panels[0].metric.higher },
+      panels.some((p) => p.test && p.test.score !== undefined) &&
+        { name: same ? `test ${panels[0].metric.name}` : "test of it", read: tested, show: (p) => C.value(p, tested(p), 2), down: panels[0].metric.higher },
+      { name: "test accuracy", read: (p) => p.test && p.test.accuracy, show: (p) => (p.test ? C.percent(p.test.accuracy, 2) : "–"), down: true },
       has("relative_gap") && { name: "optimum", read: (p) => best(p).relative_gap, show: (p) => C.certificate(p) || "–", text: true, wide: true },
       { name: "time", read: (p) => p.seconds, show: (p) => C.duration(p.seconds) },
     ].filter(Boolean);
-    return C.table(columns, panels, { start: columns.findIndex((column) => column.name === "test"), down: true, choose: (p) => choose(panels.indexOf(p)), label: "Winners" }).node;
+    return C.table(columns, panels, { start: columns.findIndex((column) => column.name === "test accuracy"), down: true, choose: (p) => choose(panels.indexOf(p)), label: "Winners" }).node;
   };
 
   const intervals = (panels) => {
@@ -59,14 +64,16 @@
   };
 
   const accuracies = (panels) => {
-    const series = panels.map((panel, number) => panel.trials.filter((trial) => C.known(trial.val_accuracy))
-      .map((trial) => ({ panel, number, trial, x: Math.log10(trial.reg), y: trial.val_accuracy })).sort((a, b) => a.x - b.x));
+    const series = panels.map((panel, number) => panel.trials.filter((trial) => C.known(C.scored(trial)))
+      .map((trial) => ({ panel, number, trial, x: Math.log10(trial.reg), y: C.scored(trial) })).sort((a, b) => a.x - b.x));
     const points = series.flat();
+    const names = [...new Set(panels.map((panel) => panel.metric.name))];
+    const shares = panels.every((panel) => panel.metric.share);
     const chart = C.chart({
       x: { range: C.range(points.map((p) => p.x)), label: "reg", log: true },
-      y: { range: C.range(points.map((p) => p.y)), label: "validation accuracy", format: (share) => C.percent(share, 0) },
-      points, height: 320, label: "Validation accuracy of every candidate over its strength of regularization",
-      tip: (p) => [nameOf(p.panel), C.setting(p.trial), `validation ${C.percent(p.y)}`],
+      y: { range: C.range(points.map((p) => p.y)), label: `validation ${names.length === 1 ? names[0] : "score"}`, format: shares ? (share) => C.percent(share, 0) : undefined },
+      points, height: 320, label: "Validation score of every candidate over its strength of regularization",
+      tip: (p) => [nameOf(p.panel), C.setting(p.trial), `validation ${p.panel.metric.name} ${C.value(p.panel, p.y)}`],
       draw: (pen) => series.forEach((row, number) => {
         const colour = C.colour(COLOURS[number % COLOURS.length]);
         if (row.length && row[0].panel.solver === "exact") pen.line(row.map((p) => [p.x, p.y]), colour, 1.75, number >= COLOURS.length ? [5, 4] : []);
@@ -74,7 +81,7 @@
       }),
     });
     const key = C.key(panels.map((panel, number) => [COLOURS[number % COLOURS.length], nameOf(panel)]));
-    return C.figure("together", "All candidates together", "Point at a mark for its settings.", chart, key);
+    return C.figure("together", "All candidates together", `Point at a mark for its settings.${names.length > 1 ? ` Each by its own metric: ${names.join(", ")}.` : ""}`, chart, key);
   };
 
   const templates = (panels) => {

@@ -37,6 +37,10 @@ C.signed = (text) => text.replace(/-/g, MINUS);
 C.percent = (share, digits = 1) => (known(share) ? C.signed(`${(100 * share).toFixed(digits)} %`) : NONE);
 C.count = (value) => (known(value) ? value.toLocaleString("en-US").replace(/,/g, " ") : NONE);
 C.fixed = (value, digits = 3) => (known(value) ? C.signed(value.toFixed(digits)) : NONE);
+/** What a trial has of the metric it was selected by, on 'val' or 'train' rows. */
+C.scored = (trial, part = "val") => (trial[`${part}_score`] !== undefined ? trial[`${part}_score`] : trial[`${part}_accuracy`]);
+/** A value of the panel's metric: a share as a percentage. */
+C.value = (panel, value, digits = 1) => (panel.metric.share ? C.percent(value, digits) : C.fixed(value, digits + 2));
 /** Three digits, as 0.0123, or as 1.23e−5 where that is shorter. */
 C.short = (value, digits = 3) => {
   if (!known(value)) return NONE;

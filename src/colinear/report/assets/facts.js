@@ -7,11 +7,10 @@
 
   const formula = (panel) => {
     const n = C.count(panel.dataset.n_train);
-    const loss = panel.loss === "softmax"
-      ? ["log Σ", sub("j"), " exp(", it("s"), sub("ij"), ") − ", it("s"), sub("i,yᵢ")]
-      : ["Σ", sub("j≠yᵢ"), " max(0, ", it("s"), sub("ij"), " − ", it("s"), sub("i,yᵢ"), " + 1)"];
-    return C.el("p", { class: "formula" }, it("f"), "(", it("W"), ") = ", C.el("span", { class: "fraction" }, C.el("span", {}, "1"), C.el("span", {}, n)),
-      " Σ", sub("i"), " [ ", loss, " ] + ", C.short(panel.trials[panel.best].reg), " · Σ ", it("W"), "²,  ", it("s"), " = ", it("W x"));
+    const weighted = panel.settings.class_weight !== null || panel.settings.sample_weight !== null;
+    const loss = panel.formula.split(/(_\{[^}]*\}|[st](?=_))/).map((part) => (part.startsWith("_") ? sub(part.slice(2, -1)) : part === "s" || part === "t" ? it(part) : part));
+    return C.el("p", { class: "formula" }, it("f"), "(", it("W"), ") = ", C.el("span", { class: "fraction" }, C.el("span", {}, "1"), C.el("span", {}, ...(weighted ? ["Σ", sub("i"), " ", it("w"), sub("i")] : [n]))),
+      " Σ", sub("i"), " ", ...(weighted ? [it("w"), sub("i")] : []), " [ ", loss, " ] + ", C.short(panel.trials[panel.best].reg), " · Σ ", it("W"), "²,  ", it("s"), " = ", it("W x"));
   };
 
   const objective = (panel) => {
@@ -28,6 +27,7 @@
       C.known(details.passes) && ["passes, all strengths", C.count(details.passes)],
       C.known(trial.steps) && ["steps of the winner", C.count(trial.steps)],
       details.refit && ["refitted on", `${C.count(details.refit.n_train)} rows, ${C.certificate(panel)}`],
+      panel.calibration.length > 0 && ["calibration", panel.calibration.join(" ")],
       details.subspace && ["subspace", Object.entries(details.subspace).map(([key, value]) => `${key} ${typeof value === "number" ? C.short(value, 4) : value}`).join(", ")],
       panel.rungs.length > 0 && ["halving", panel.rungs.map((rung) => `${rung.stayed} of ${rung.entered} stayed at step ${rung.step}`).join("; ")],
       ["time", C.duration(panel.seconds)],

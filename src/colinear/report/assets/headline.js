@@ -54,15 +54,18 @@
     const trial = panel.trials[panel.best];
     const { range, choice } = panel.details;
     const among = choice && choice.rule === "1se" ? "chosen from" : "best of";
-    const share = panel.test ? panel.test.accuracy : trial.val_accuracy;
+    const own = panel.test && panel.test.score !== undefined;
+    const value = own ? panel.test.score : panel.test ? panel.test.accuracy : C.scored(trial);
+    const interval = own ? panel.test.score_interval : panel.test && panel.test.interval;
+    const metric = panel.metric.name;
     const under = panel.test
-      ? [`95 % interval ${C.percent(panel.test.interval[0])} to ${C.percent(panel.test.interval[1])}`]
-      : ["no test rows: this is the validation accuracy it was picked by"];
+      ? [`95 % interval ${C.value(panel, interval[0])} to ${C.value(panel, interval[1])}`, own && `test accuracy ${C.percent(panel.test.accuracy, 2)}`]
+      : [`no test rows: this is the validation ${metric} it was picked by`];
     return C.el("button", { class: "card", type: "button", "data-panel": number, on: { click: () => choose(number) } },
       C.el("span", { class: "cardname" }, comparison ? `${panel.run} · ${panel.loss}` : C.capital(panel.loss)),
-      C.el("span", { class: "big" }, C.percent(share, 2)),
-      C.el("span", { class: "cardline" }, panel.test ? "test accuracy" : "validation accuracy"),
-      under.map((text) => C.el("span", { class: "cardnote" }, text)),
+      C.el("span", { class: "big" }, C.value(panel, value, 2)),
+      C.el("span", { class: "cardline" }, `${panel.test ? "test" : "validation"} ${metric}${own && metric === "accuracy" ? " of weighted rows" : ""}`),
+      under.filter(Boolean).map((text) => C.el("span", { class: "cardnote" }, text)),
       C.el("span", { class: "cardnote strong" }, C.certificate(panel) || "no certificate of optimality"),
       range && range.warning && C.el("span", { class: "cardnote warning" }, range.warning),
       C.el("span", { class: "cardnote" }, `${C.setting(trial)} · ${among} ${panel.trials.length} in ${C.duration(panel.seconds)}`));

@@ -3,36 +3,37 @@
 
 {
   const log10 = Math.log10;
-  const lost = (trial) => !C.known(trial.val_accuracy);
+  const lost = (trial) => !C.known(C.scored(trial));
 
   const tipOf = (panel) => (point) => {
     const trial = panel.trials[point.number];
     return [
       `${point.number === panel.best ? "winner" : `candidate ${point.number + 1}`}`,
       C.setting(trial),
-      `validation ${C.percent(trial.val_accuracy)}, training ${C.percent(trial.train_accuracy)}`,
+      `${panel.metric.name}: validation ${C.value(panel, C.scored(trial))}, training ${C.value(panel, C.scored(trial, "train"))}`,
       C.known(trial.relative_gap) && `relative gap ${C.short(trial.relative_gap, 2)}`,
       trial.status !== "completed" && trial.status !== "converged" && C.status[trial.status],
     ].filter(Boolean);
   };
 
-  /** Share of the way from the worst to the best validation accuracy, for colours. */
+  /** Share of the way from the worst to the best value of the metric, for colours. */
   const shareOf = (panel) => {
-    const values = panel.trials.map((trial) => trial.val_accuracy).filter(C.known);
-    const [low, high] = [Math.min(...values), Math.max(...values)];
-    return { low, high, of: (trial) => (high > low ? (trial.val_accuracy - low) / (high - low) : 1) };
+    const values = panel.trials.map((trial) => C.scored(trial)).filter(C.known);
+    const ends = [Math.min(...values), Math.max(...values)];
+    const [worst, best] = panel.metric.higher ? ends : ends.reverse();
+    return { worst, best, of: (trial) => (best === worst ? 1 : (C.scored(trial) - worst) / (best - worst)) };
   };
 
-  const ramp = (share) =>
-    C.el("div", { class: "ramp" }, C.el("span", {}, C.percent(share.low)),
+  const ramp = (panel, share) =>
+    C.el("div", { class: "ramp" }, C.el("span", {}, C.value(panel, share.worst)),
       C.el("span", { class: "bar", css: { background: `linear-gradient(90deg, ${[0, 0.25, 0.5, 0.75, 1].map(C.viridis).join(", ")})` } }),
-      C.el("span", {}, C.percent(share.high)), C.el("span", { class: "what" }, "validation accuracy"));
+      C.el("span", {}, C.value(panel, share.best)), C.el("span", { class: "what" }, `validation ${panel.metric.name}`));
 
   const scatter = (panel, chosen) => {
     const share = shareOf(panel);
     const points = panel.trials.map((trial, number) => ({ number, x: log10(trial.learning_rate), y: log10(trial.reg) }));
     const draw = ({ colours, dot, cross }) => {
-      const order = points.slice().sort((a, b) => (panel.trials[a.number].val_accuracy || -1) - (panel.trials[b.number].val_accuracy || -1));
+      const order = points.slice().sort((a, b) => (share.of(panel.trials[a.number]) || 0) - (share.of(panel.trials[b.number]) || 0));
       for (const { number, x, y } of order) {
         const trial = panel.trials[number];
         if (lost(trial)) cross(x, y, 4, colours.faint);
@@ -44,10 +45,10 @@
       x: { range: C.range(points.map((p) => p.x)), label: "learning rate", log: true },
       y: { range: C.range(points.map((p) => p.y)), label: "reg", log: true },
       points, draw, tip: tipOf(panel), pick: (point) => chosen.set(point.number), height: 340,
-      label: "Every candidate by learning rate and strength of regularization; colour: validation accuracy. The table below has the same numbers.",
+      label: "Every candidate by learning rate and strength of regularization; colour: the metric on validation rows. The table below has the same numbers.",
     });
     const marks = [panel.trials.some(lost) && "× diverged", panel.rungs.length > 0 && "small: dropped at a rung"].filter(Boolean);
-    return { charts: [chart], node: C.el("div", {}, chart, ramp(share), marks.length > 0 && C.el("p", { class: "note key" }, marks.join("; "))) };
+    return { charts: [chart], node: C.el("div", {}, chart, ramp(panel, share), marks.length > 0 && C.el("p", { class: "note key" }, marks.join("; "))) };
   };
 
   const path = (panel, chosen) => {
@@ -59,17 +60,17 @@
       const at = points.find((p) => p.number === chosen.number);
       if (at && C.known(read(at.trial))) pen.dot(at.x, read(at.trial), 10, null, pen.colours.accent, 2);
     };
-    const ends = (trial) => [-1, 1].map((side) => trial.val_accuracy + side * (trial.val_error || 0));
-    const accuracies = points.flatMap((p) => [p.trial.train_accuracy, ...ends(p.trial)]).filter(C.known);
-    const val = (trial) => trial.val_accuracy;
+    const ends = (trial) => [-1, 1].map((side) => C.scored(trial) + side * (trial.val_error || 0));
+    const scores = points.flatMap((p) => [C.scored(p.trial, "train"), ...ends(p.trial)]).filter(C.known);
+    const val = (trial) => C.scored(trial);
     const top = C.chart({
       ...shared,
       x: { range, label: "", log: true },
-      y: { range: C.range(accuracies), label: "accuracy", format: (share) => C.percent(share, 0) },
-      points: points.map((p) => ({ ...p, y: p.trial.val_accuracy })).filter((p) => C.known(p.y)),
-      height: 240, label: "Training and validation accuracy over the strength of regularization",
+      y: { range: C.range(scores), label: panel.metric.name, format: panel.metric.share ? (share) => C.percent(share, 0) : undefined },
+      points: points.map((p) => ({ ...p, y: val(p.trial) })).filter((p) => C.known(p.y)),
+      height: 240, label: "The metric on training and validation rows over the strength of regularization",
       draw: (pen) => {
-        pen.line(line((trial) => trial.train_accuracy), pen.colours.second, 1.75, [5, 4]);
+        pen.line(line((trial) => C.scored(trial, "train")), pen.colours.second, 1.75, [5, 4]);
         pen.line(line(val), pen.colours.accent, 2);
         for (const p of points) {
           if (C.known(p.trial.val_error)) pen.line([[p.x, val(p.trial) - p.trial.val_error], [p.x, val(p.trial) + p.trial.val_error]], pen.colours.accent, 1);
@@ -122,8 +123,8 @@
     const rows = [
       C.known(trial.learning_rate) && ["learning rate", C.short(trial.learning_rate)],
       ["reg", C.short(trial.reg)],
-      ["validation", C.percent(trial.val_accuracy, 2) + (C.known(trial.spread) ? ` ± ${C.percent(trial.spread)}` : "")],
-      ["training", C.percent(trial.train_accuracy, 2)],
+      [`validation ${panel.metric.name}`, C.value(panel, C.scored(trial), 2) + (C.known(trial.spread) ? ` ± ${C.value(panel, trial.spread)}` : "")],
+      [`training ${panel.metric.name}`, C.value(panel, C.scored(trial, "train"), 2)],
       C.known(trial.objective) && ["objective", C.short(trial.objective, 5)],
       C.known(trial.relative_gap) && ["relative gap", C.short(trial.relative_gap, 2)],
       C.known(trial.passes) && ["passes", C.count(trial.passes)],

@@ -25,6 +25,13 @@
     return powers.map((one) => one / sum);
   };
 
+  const sigmoid = (score) => 1 / (1 + Math.exp(-score));
+  // of one class a row, sigmoids over their sum: by their logarithms, for a row that no class claims
+  const probabilities = (panel, scores) => {
+    if (panel.link === "softmax") return softmax(scores);
+    return panel.many ? scores.map(sigmoid) : softmax(scores.map((score) => Math.min(score, 0) - Math.log1p(Math.exp(-Math.abs(score)))));
+  };
+
   const paint = (width, height, colourOf, label) => {
     const canvas = C.el("canvas", { class: "tile", width, height, role: "img", "aria-label": label });
     const pen = canvas.getContext("2d");
@@ -45,8 +52,10 @@
     const sum = parts.reduce((a, b) => a + b, 0);
     const bias = model.bias[chosen];
 
-    const shares = panel.loss === "softmax" ? softmax(scores) : null;
-    const order = scores.map((_, k) => k).sort((a, b) => scores[b] - scores[a] || a - b).slice(0, SHOWN);
+    const { temperature, thresholds } = panel.weights;
+    const shares = panel.link ? probabilities(panel, scores.map((one) => one / (temperature || 1))) : null;
+    const decides = scores.map((one, k) => one - (thresholds ? thresholds[k] : 0));
+    const order = scores.map((_, k) => k).sort((a, b) => decides[b] - decides[a] || a - b).slice(0, SHOWN);
     const [low, high] = [Math.min(...scores), Math.max(...scores)];
     const bars = order.map((k) => C.el("button", {
       type: "button", class: `scorebar${k === chosen ? " chosen" : ""}`, "aria-pressed": String(k === chosen),
@@ -58,7 +67,7 @@
     shares && C.el("span", { class: "value faint" }, C.fixed(scores[k], 3))));
     const name = panel.classes[chosen];
     return [
-      C.el("p", { class: "verdict" }, "Label: ", C.el("strong", { class: "label" }, panel.classes[order[0]])),
+      C.el("p", { class: "verdict" }, panel.many ? "Classes: " : "Label: ", C.el("strong", { class: "label" }, panel.many ? order.filter((k) => decides[k] > 0).map((k) => panel.classes[k]).join(", ") || "none" : panel.classes[order[0]])),
       C.el("div", { class: "pictures" },
         C.el("span", {}, given, C.el("small", {}, `as the model sees it, ${width} × ${height}`)),
         C.el("span", {}, heat, C.el("small", {}, "red: for ", C.el("b", {}, name), ", blue: against"))),
@@ -84,7 +93,9 @@
       try {
         const row = C.rawRow(await C.decode(file), panel.weights.shape, panel.weights.range);
         const scores = score(model, row);
-        show(row, scores, scores.indexOf(Math.max(...scores)));
+        const { thresholds } = panel.weights;
+        const decides = scores.map((one, k) => one - (thresholds ? thresholds[k] : 0));
+        show(row, scores, decides.indexOf(Math.max(...decides)));
       } catch (error) {
         answer.replaceChildren(C.el("p", { class: "trouble" }, `${file.name} cannot be read as an image here. Give a PNG or JPEG file.`));
       }

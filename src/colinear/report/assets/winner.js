@@ -65,13 +65,13 @@
       { name: "precision", read: ([, one]) => one.precision, show: ([, one]) => bar(one.precision), down: true },
       { name: "F1", read: ([, one]) => one.f1, show: ([, one]) => C.percent(one.f1), down: true },
       { name: "rows", read: ([, one]) => one.rows, show: ([, one]) => C.count(one.rows), down: true, wide: true },
-      !panel.confusion && {
+      !panel.confusion && panel.pairs && {
         name: "mostly taken for", text: true, wide: true,
         read: ([, one]) => (one.taken_for === null ? null : panel.classes[one.taken_for]),
         show: ([, one]) => (one.taken_for === null ? "–" : [C.el("span", { class: "clip", title: panel.classes[one.taken_for] }, panel.classes[one.taken_for]), ` (${one.taken_count})`]),
       },
     ].filter(Boolean), panel.classes.map((name, i) => [name, panel.per_class[i]]), { start: 1, down: true, label: "Every class on test rows" });
-    return C.figure("perclass", "Class by class", "Recall: how many of its rows were found. Precision: how many of those named so are.", node);
+    return C.figure("perclass", "Class by class", `Recall: how many of its rows were found. Precision: how many of those named so are.${panel.many ? " The accuracy counts rows whose known answers are all right." : ""}`, node);
   };
 
   const reliability = (panel) => {
@@ -79,6 +79,8 @@
     const bins = panel.reliability.bins.filter(([n]) => n > 0);
     const most = Math.max(...bins.map(([n]) => n));
     const points = bins.map(([n, sure, right]) => ({ n, x: sure, y: right }));
+    const { before } = panel.reliability;
+    const earlier = before ? before.bins.filter(([n]) => n > 0).map(([, sure, right]) => [sure, right]) : [];
     const share = (value) => C.percent(value, 0);
     const chart = C.chart({
       x: { range: [0, 1], label: "confidence", format: share }, y: { range: [0, 1], label: "accuracy", format: share },
@@ -86,11 +88,13 @@
       tip: (p) => [`${C.count(p.n)} rows`, `confidence ${C.percent(p.x)}`, `accuracy ${C.percent(p.y)}`],
       draw: (pen) => {
         pen.line([[0, 0], [1, 1]], pen.colours.faint, 1, [4, 4]);
+        if (before) pen.line(earlier, pen.colours.second, 1.5, [5, 4]);
         pen.line(points.map((p) => [p.x, p.y]), pen.colours.accent, 1.75);
         for (const p of points) pen.dot(p.x, p.y, 2.5 + 6.5 * Math.sqrt(p.n / most), pen.colours.accent, pen.colours.paper, 1.5);
       },
     });
-    return C.figure("reliability", "Reliability", `Of rows labelled with a certain confidence, how many were right; on the dashed line the two agree. Area: rows. Expected calibration error ${C.percent(panel.reliability.ece)}.`, chart);
+    return C.figure("reliability", "Reliability", `Of rows labelled with a certain confidence, how many were right; on the dashed line the two agree. Area: rows. Expected calibration error ${C.percent(panel.reliability.ece)}${before ? `, before calibration ${C.percent(before.ece)}` : ""}.`,
+      chart, before && C.key([["accent", "calibrated"], ["second", "before calibration"]]));
   };
 
   const mistakes = (panel) => {
