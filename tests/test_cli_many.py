@@ -170,6 +170,19 @@ def test_what_takes_one_class_a_row_says_so_before_a_folder_is_made(
     assert_refused(colinear("tune", matrix, "--loss", "logistic", "--shots", "2"), "--shots draws rows of one class")
 
 
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--class-weight", "balanced"), ("--calibrate", "temperature"), ("--calibrate", "thresholds")]
+)
+def test_class_weights_and_calibration_take_one_class_a_row(
+    flag: str, value: str, matrix: Path, tmp_path: Path, colinear: Program
+) -> None:
+    out = tmp_path / "out"
+    for command in (("tune",), ("fit", "--reg", "1")):
+        said = colinear(*command, matrix, "--loss", "logistic", flag, value, "--out", out)
+        assert_refused(said, f"{flag} takes one class a row; rows of X have any number of them. Leave it out.")
+        assert not out.exists()
+
+
 def test_a_loss_is_named_once_and_is_one_of_those_there_are(colinear: Program) -> None:
     said = colinear("tune", "digits", "--loss", "logistic,hinge,logistic")
     assert_refused(said, "--loss must name each loss once; got logistic,hinge,logistic.")

@@ -14,7 +14,7 @@ import colinear
 # Lowest first. A new top-level module or package has to be put on a floor here.
 FLOORS = (
     ("checks", "outputs", "parallel", "schemas", "texts"),
-    ("datasets", "metrics", "model", "modelfile"),
+    ("datasets", "extractors", "metrics", "model", "modelfile"),
     (
         "byteproducts",
         "classwise",

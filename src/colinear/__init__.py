@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from colinear.checks import InputError
     from colinear.estimators import (
+        FeatureExtractor,
         HingeClassifier,
         HingeClassifierCV,
         LogisticClassifier,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __version__ = version("colinear")
 __all__ = [
+    "FeatureExtractor",
     "HingeClassifier",
     "HingeClassifierCV",
     "InputError",
@@ -37,6 +39,7 @@ __all__ = [
 __dir__ = __all__.copy  # public names, loaded or not, and nothing else: so in every package here
 
 _HOMES = {
+    "FeatureExtractor": "colinear.estimators",
     "HingeClassifier": "colinear.estimators",
     "HingeClassifierCV": "colinear.estimators",
     "InputError": "colinear.checks",

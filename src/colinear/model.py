@@ -1,7 +1,8 @@
 """A trained linear classifier: weights on raw features, names, provenance; one safetensors file.
 
 Preprocessing is affine, so it is folded into the weights: a model takes raw features or raw uint8 pixels, and
-its file (see `modelfile`) holds two tensors and a JSON header. Loading runs no code.
+its file (see `modelfile`) holds two tensors and a JSON header. A model of extracted features keeps the extractor too.
+Loading runs no code and imports nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from colinear.datasets.answers import decide
 from colinear.datasets.base import LABEL_KINDS, Dataset, ImageShape
 from colinear.datasets.features import Scaling
 from colinear.datasets.sparse import SparseMatrix
+from colinear.extractors import Fitted, restore
 from colinear.metrics.metric import Sees
-from colinear.modelfile import encode, read
+from colinear.modelfile import LEARNED, encode, read
 from colinear.outputs import save_whole
 from colinear.texts import shown
 
@@ -51,6 +53,8 @@ class LinearModel:
     temperature : None, or a number > 0.     thresholds : None, or c finite numbers, in scores' units.
     link : what makes probabilities of scores; None is 'softmax' of a model of that loss, and nothing of others.
     many : whether a row may have any number of classes.
+    extractor : what makes features of raw rows, or None where raw rows are the features. `scores` and `predict` take
+        features in any case: `model.predict(model.extractor.transform(pictures))` labels pictures.
     Raises   `InputError` for parts that do not fit together and for weights that are not finite.
 
     >>> model = LinearModel(torch.eye(2), torch.zeros(2), ("no", "yes"))
@@ -69,6 +73,7 @@ class LinearModel:
     thresholds: tuple[float, ...] | None = None
     link: Link | None = None
     many: bool = False
+    extractor: Fitted | None = None
 
     def __post_init__(self) -> None:
         _check_names(self.class_names)
@@ -102,6 +107,11 @@ class LinearModel:
             check_choice("link", self.link, LINKS)
         if not isinstance(self.many, bool):
             raise InputError(f"many must be true or false; got {shown(self.many)}.")
+        if self.extractor is not None and self.extractor.n_features != self.n_features:
+            raise InputError(
+                f"the extractor must make {self.n_features} features, the number of weights of a class; it makes "
+                f"{self.extractor.n_features}."
+            )
 
     @classmethod
     def from_coef(
@@ -117,6 +127,7 @@ class LinearModel:
         label_kind: str | None = None,
         link: Link | None = None,
         many: bool = False,
+        extractor: Fitted | None = None,
     ) -> LinearModel:
         """Fold `scaling` into `coef` (c, d [+ 1]) in float64, and store float32 where that is as good.
 
@@ -130,7 +141,10 @@ class LinearModel:
         if kept != torch.float64 and not (rows is not None and rounding_shows(weight, bias, rows)):
             weight, bias = weight.float(), bias.float()
         facts = dict(provenance or {})
-        return cls(weight, bias, class_names, image_shape, value_range, facts, label_kind, link=link, many=many)
+        return cls(
+            weight, bias, class_names, image_shape, value_range, facts, label_kind, link=link, many=many,
+            extractor=extractor,
+        )  # fmt: skip
 
     @property
     def n_classes(self) -> int:
@@ -226,10 +240,15 @@ class LinearModel:
         return self.to_probabilities(self.scores(features))
 
     def to_bytes(self) -> bytes:
-        """The content of a model file: two tensors, a JSON header and a digest; the same bytes for the same model."""
+        """The content of a model file: tensors, a JSON header and a digest; the same bytes for the same model."""
         calibration = {name: getattr(self, name) for name in CALIBRATION if getattr(self, name) is not None}
         further = {name: value for name, value in (("link", self.link), ("many", self.many)) if value} | calibration
-        return encode({name: getattr(self, name) for name in HEADER} | further, self.weight, self.bias)
+        header = {name: getattr(self, name) for name in HEADER} | further
+        tensors = {"weight": self.weight, "bias": self.bias}
+        if self.extractor is not None:
+            header["extractor"] = self.extractor.facts()
+            tensors |= {f"{LEARNED}{name}": tensor for name, tensor in self.extractor.tensors.items()}
+        return encode(header, tensors)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one .safetensors file: beside `path` first, then renamed, so a file is whole or absent."""
@@ -238,11 +257,13 @@ class LinearModel:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> LinearModel:
         """Read a model file; raises `InputError` if it is missing, cut short, changed or no model of this package."""
-        header, weight, bias = read(Path(path))
+        header, tensors = read(Path(path))
+        learned = {name.removeprefix(LEARNED): one for name, one in tensors.items() if name.startswith(LEARNED)}
+        extractor = header.get("extractor")
         try:
             return cls(
-                weight,
-                bias,
+                tensors["weight"],
+                tensors["bias"],
                 _as_tuple("class_names", header["class_names"]),
                 None if header["image_shape"] is None else _as_tuple("image_shape", header["image_shape"]),
                 check_number("value_range", header["value_range"], above=0),
@@ -252,6 +273,7 @@ class LinearModel:
                 None if header.get("thresholds") is None else _as_tuple("thresholds", header["thresholds"]),
                 header.get("link"),
                 header.get("many", False),
+                None if extractor is None else restore(extractor, learned),
             )
         except KeyError as error:
             raise InputError(f"model {path} has a damaged header: {error} is missing. Copy it again.") from None

@@ -1,10 +1,11 @@
-"""The file of a model: two tensors and a JSON header in safetensors, and a digest of both. Reading runs no code.
+"""The file of a model: tensors and a JSON header in safetensors, and a digest of both. Reading runs no code.
 
-    digest = SHA-256 of the header's canonical JSON (keys sorted, without the digest), then for weight and bias the
-    name, dtype, shape and bytes
+    digest = SHA-256 of the header's canonical JSON (keys sorted, without the digest), then for weight, bias and the
+    tensors of an extractor, in the order of names, the name, dtype, shape and bytes
 
 It finds damage and edits; it is no signature: whoever can write the file can write its digest. Files of the first
-format have none and are read as they are.
+format have none and are read as they are. A model with an extractor has the third format and, beside the facts of it in
+its header, what it has learned as tensors `extractor.NAME`; all others have the second.
 """
 
 from __future__ import annotations
@@ -25,31 +26,36 @@ from colinear.texts import shorten, shown_path
 
 FORMAT = "colinear-linear-model-2"
 WITHOUT_DIGEST = "colinear-linear-model-1"
+WITH_EXTRACTOR = "colinear-linear-model-3"
+LEARNED = "extractor."  # begins the names of an extractor's tensors
 TENSORS = ("weight", "bias")
 DTYPES = ("F32", "F64")  # safetensors' names
 MOST_DEPTH = 16  # lists in lists in a header; what we write has 3, and printing must not run out of stack
 
 Header = dict[str, Any]
+Tensors = dict[str, Tensor]
 
 
-def encode(header: Header, weight: Tensor, bias: Tensor) -> bytes:
+def encode(header: Header, tensors: Tensors) -> bytes:
     """The content of a model file, the same bytes for the same model in every process.
 
-    header : JSON-able; NaN and infinities become null, and what UTF-8 cannot write is written as \\\\udc80.
+    header : JSON-able; NaN and infinities become null, and what UTF-8 cannot write is written as \\udc80.
+    tensors : weight, bias, and those of the extractor, if `header` has one.
     Raises   `InputError` for what JSON cannot hold.
     """
+    kind = FORMAT if header.get("extractor") is None else WITH_EXTRACTOR
     try:
-        header = json.loads(json.dumps(_plain({"format": FORMAT, **header}), allow_nan=False))
+        header = json.loads(json.dumps(_plain({"format": kind, **header}), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"provenance must hold what JSON can hold: {error}. Leave the rest out.") from None
-    tensors = {"weight": weight.cpu().contiguous(), "bias": bias.cpu().contiguous()}
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
     header["digest"] = digest(header, tensors)
     # one entry: safetensors writes several in an order that changes from process to process
     return save(tensors, {"colinear": _canonical(header)})
 
 
-def read(path: Path) -> tuple[Header, Tensor, Tensor]:
-    """Header, weight and bias of a file, which is checked against its digest.
+def read(path: Path) -> tuple[Header, Tensors]:
+    """Header and tensors of a file, which is checked against its digest.
 
     Raises   `InputError` for a file that is missing, damaged, cut short, changed, or no model of this package.
     """
@@ -59,28 +65,35 @@ def read(path: Path) -> tuple[Header, Tensor, Tensor]:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get("colinear", "{}")
             names = sorted(file.keys())
-            kinds = {file.get_slice(name).get_dtype() for name in names} if names == sorted(TENSORS) else set()
+            ours = set(TENSORS) <= set(names) and all(name in TENSORS or name.startswith(LEARNED) for name in names)
+            kinds = {file.get_slice(name).get_dtype() for name in names} if ours else set()
             # tensors of any other type are not even opened: not all have arithmetic
-            tensors = {name: file.get_tensor(name) for name in TENSORS} if kinds and kinds <= set(DTYPES) else {}
+            tensors = {name: file.get_tensor(name) for name in names} if kinds and kinds <= set(DTYPES) else {}
     except (SafetensorError, OSError) as error:
         reason = shorten(" ".join(str(error).split()), 120)  # it quotes the file
         raise InputError(f"model {path} cannot be read ({reason}). It may be cut short: copy it again.") from None
     header = _parse(path, text)
-    if header.get("format") not in (FORMAT, WITHOUT_DIGEST) or names != sorted(TENSORS):
+    kind = header.get("format")
+    extracted = kind == WITH_EXTRACTOR and isinstance(header.get("extractor"), dict)
+    if (
+        not ours
+        or (kind not in (FORMAT, WITHOUT_DIGEST) and not extracted)
+        or (len(names) > len(TENSORS) and not extracted)
+    ):
         raise InputError(f"{path} is a safetensors file but no colinear model; expected format {FORMAT}.")
     if not tensors:
         raise InputError(f"model {path} is inconsistent: weight and bias must be float32 or float64. Copy it again.")
-    if header["format"] == FORMAT:
+    if kind != WITHOUT_DIGEST:
         said = header.pop("digest", None)
         if said != digest(header, tensors):
             raise InputError(f"model {path} was changed after it was saved: its digest is another. Copy it again.")
-    return header, tensors["weight"], tensors["bias"]
+    return header, tensors
 
 
-def digest(header: Header, tensors: dict[str, Tensor]) -> str:
+def digest(header: Header, tensors: Tensors) -> str:
     """64 hex digits of SHA-256 over header and tensors, as the module says."""
     found = hashlib.sha256(_canonical(header).encode())
-    for name in TENSORS:
+    for name in (*TENSORS, *sorted(tensors.keys() - set(TENSORS))):
         values = tensors[name]
         found.update(f"\n{name} {values.dtype} {tuple(values.shape)}\n".encode())
         found.update(values.numpy().tobytes())

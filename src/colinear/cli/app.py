@@ -83,7 +83,7 @@ def start(
 
 
 for panel, names in {
-    "Train": ("tune", "fit"),
+    "Train": ("tune", "fit", "features"),
     "Use a model": ("evaluate", "predict", "export"),
     "Look closer": ("info", "check", "report", "compare"),
 }.items():

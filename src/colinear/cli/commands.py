@@ -84,6 +84,32 @@ def fit(
     run_fit(context.params, given_options(context))
 
 
+def features(
+    data: o.Data,
+    extractor: Annotated[
+        str,
+        typer.Option(
+            "--with",
+            metavar="EXTRACTOR",
+            help="hog, hog+color, patches:K (a dictionary of K patches), kernel:D (D random Fourier features), or "
+            "MODULE:FUNCTION (your own: a batch of pictures to rows).",
+        ),
+    ],
+    out: Annotated[Path, o.place("FOLDER", "The folder to write; what is missing in it, if it was stopped.")],
+    dtype: Annotated[o.Dtype, typer.Option(help="How features are stored.")] = o.Dtype.FLOAT32,
+    augment: Annotated[str | None, o.describe_option(o.SETTINGS["augment"])] = None,
+    data_dir: o.DataDir = None,
+    label: o.Label = None,
+    seed: Annotated[int, o.describe_option(o.SETTINGS["seed"])] = 0,
+    quiet: o.Quiet = False,
+    json: o.Json = False,
+) -> None:
+    """Turn pictures, or rows of a table, into features that `tune FOLDER` learns from."""
+    from colinear.cli.extracting import run_features
+
+    run_features(data, extractor, out, dtype.value, augment, data_dir, label, seed, quiet, json)
+
+
 def evaluate(
     model: o.ModelFile,
     data: o.Data,
@@ -112,13 +138,15 @@ def evaluate(
         typer.Option(help="Print it too, with its interval; may be given several times.", show_default="none"),
     ] = None,
     sample_weight: o.SampleWeight = None,
+    extractor: o.With = None,
     json: o.Json = False,
 ) -> None:
     """Score a model on labelled rows: accuracy with its 95 % interval, and each class."""
     from colinear.cli.models import run_evaluate
 
     names = [one.value for one in metric or []]
-    run_evaluate(model, data, None if part is None else part.value, data_dir, label, seed, json, names, sample_weight)
+    chosen = None if part is None else part.value
+    run_evaluate(model, data, chosen, data_dir, label, seed, extractor, json, names, sample_weight)
 
 
 def predict(
@@ -128,12 +156,13 @@ def predict(
         o.argument("IMAGE...", "PNG, JPEG, BMP or WEBP of any size, or .npy of raw rows, or a folder of these."),
     ],
     top: Annotated[int, typer.Option(min=1, max=MOST_COUNT, help="How many classes are shown.")] = 3,
+    extractor: o.With = None,
     json: o.Json = False,
 ) -> None:
     """Label images or rows: the class and the largest scores (probabilities from a softmax model)."""
     from colinear.cli.models import run_predict
 
-    run_predict(model, inputs, top, json)
+    run_predict(model, inputs, top, extractor, json)
 
 
 def export(

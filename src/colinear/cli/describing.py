@@ -52,6 +52,9 @@ def model_facts(path: Path) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "class_names": list(model.class_names),
     }
+    if model.extractor is not None:
+        raw = model.extractor.rows
+        facts |= {"extractor": model.extractor.name, "n_inputs": raw.n_inputs, "image_shape": raw.image_shape}
     return facts | {name: value for name, value in model.provenance.items() if name not in facts}
 
 

@@ -12,17 +12,22 @@ from torch import Tensor
 
 from colinear.checks import MOST_SEED, InputError
 from colinear.cli.console import CLASS_WIDTH, Output
+from colinear.cli.extracting import name_extractor
 from colinear.cli.progress import Transfer
 from colinear.cli.tables import as_accuracy, new_table, score_sentence
 from colinear.datasets import ArrayDataset, Dataset, match_classes, open_dataset, read_image
 from colinear.datasets.blocks import in_memory
+from colinear.datasets.doors import as_path
 from colinear.datasets.features import CHUNK_ROWS
 from colinear.datasets.shards import open_shard_features
+from colinear.datasets.sources import NAMED
 from colinear.datasets.sparse import SparseMatrix
 from colinear.datasets.splits import open_unseen
 from colinear.datasets.tables import SPARSE, open_features
 from colinear.export import FORMATS, export_model
 from colinear.export.graph import PIXEL_RANGE
+from colinear.extractors import ExtractedDataset, RowKind
+from colinear.extractors.folder import holds_features
 from colinear.metrics import METRICS
 from colinear.metrics.ranked import Ranked
 from colinear.model import LinearModel
@@ -43,6 +48,7 @@ def run_evaluate(
     data_dir: Path | None,
     label: str | None,
     seed: int | None,
+    extractor: str | None,
     as_json: bool,
     metrics: Sequence[str] = (),
     weight: str | None = None,
@@ -53,18 +59,19 @@ def run_evaluate(
     weight : where rows have the weights by which these count them, see `open_split`.
     """
     output = Output(as_json=as_json)
-    model = LinearModel.load(model_file)
+    model = name_extractor(LinearModel.load(model_file), extractor, output)
     known = model.provenance.get("seed")
     dealt = seed if seed is not None else known if type(known) is int and 0 <= known <= MOST_SEED else 0
     with Transfer(output) as transfer:
         if part is None:
-            trained_on = model.provenance.get("data_fingerprint")
+            trained_on = [model.provenance.get("data_fingerprint"), model.extractor and model.extractor.trained_on]
             part, dataset = open_unseen(
                 data, data_dir, trained_on=trained_on, label=label, seed=dealt, progress=transfer, weight=weight
             )
         else:
             dataset = open_dataset(data, data_dir, part=part, label=label, seed=dealt, progress=transfer, weight=weight)
-    dataset = _fitting(dataset, model)
+    extracted = data not in NAMED and holds_features(as_path(data))
+    dataset = _fitting(dataset, model, extracted)
     score = score_test(model, dataset)
     classes = name_classes(score.class_table(), model.class_names)
     redealt = seed is not None and type(known) is int and seed != known
@@ -139,9 +146,9 @@ def name_classes(table: list[dict[str, Any]], names: tuple[str, ...]) -> list[di
     ]
 
 
-def run_predict(model_file: Path, inputs: list[Path], top: int, as_json: bool) -> None:
+def run_predict(model_file: Path, inputs: list[Path], top: int, extractor: str | None, as_json: bool) -> None:
     """Print the label, or every class with a score above 0, and the `top` largest scores of each row, as they come."""
-    model = LinearModel.load(model_file)
+    model = name_extractor(LinearModel.load(model_file), extractor, Output(as_json=as_json))
     if not as_json:
         for record in _predictions(model, inputs, top):
             where = record["input"] if record["row"] is None else f"{record['input']}[{record['row']}]"
@@ -173,30 +180,48 @@ def _predictions(model: LinearModel, inputs: list[Path], top: int) -> Iterator[d
 
 
 def _chunks(model: LinearModel, path: Path) -> Iterator[tuple[int, Tensor | SparseMatrix, bool]]:
-    """(number of the first row, raw rows, whether they are rows of a table)."""
+    """(number of the first row, rows as the model takes them, whether they are rows of a table)."""
+    raw = RowKind(model.n_features, model.image_shape, model.value_range)
+    raw = raw if model.extractor is None else model.extractor.rows
     if path.suffix.lower() in (".npy", *SPARSE) or path.is_dir():
         features = open_shard_features(path) if path.is_dir() else open_features(path)
-        if features.shape[1] != model.n_features:
-            raise InputError(f"{path} must have {model.n_features} columns, as the model; it has {features.shape[1]}.")
+        if features.shape[1] not in (model.n_features, raw.n_inputs):
+            or_raw = "" if model.extractor is None else f", or {raw.n_inputs} raw ones"
+            raise InputError(
+                f"{path} must have {model.n_features} columns, as the model{or_raw}; it has {features.shape[1]}."
+            )
         for start in range(0, len(features), CHUNK_ROWS):
             part = features[start : start + CHUNK_ROWS]
-            yield start, part if isinstance(part, SparseMatrix) else in_memory(part), True
+            if isinstance(part, SparseMatrix):
+                yield start, part, True
+                continue
+            rows = in_memory(part)
+            yield start, _extracted(model, rows) if rows.shape[1] == raw.n_inputs else rows, True
         return
-    if model.image_shape is None:
+    if raw.image_shape is None:
+        raise InputError(f"this model takes rows of {raw.n_inputs} features, no images; got {path}. Give a .npy file.")
+    if raw.value_range > PIXEL_RANGE:
         raise InputError(
-            f"this model takes rows of {model.n_features} features, no images; got {path}. Give a .npy file, or a "
-            "sparse .npz or .svm."
-        )
-    if model.value_range > PIXEL_RANGE:
-        raise InputError(
-            f"this model's images reach {model.value_range:g}, and pictures are read with 8 bits; got {path}. Give raw "
+            f"this model's images reach {raw.value_range:g}, and pictures are read with 8 bits; got {path}. Give raw "
             "rows as .npy."
         )
-    yield 0, read_image(path, model.image_shape, value_range=model.value_range).unsqueeze(0), False
+    row = read_image(path, raw.image_shape, value_range=raw.value_range).unsqueeze(0)
+    yield 0, _extracted(model, row), False
 
 
-def _fitting(dataset: Dataset, model: LinearModel) -> Dataset:
-    """`dataset` with its labels numbered as the model's, if its rows fit the model."""
+def _extracted(model: LinearModel, rows: Tensor) -> Tensor:
+    """What the model takes, of raw rows."""
+    return rows if model.extractor is None else model.extractor.transform(rows)
+
+
+def _fitting(dataset: Dataset, model: LinearModel, extracted: bool) -> Dataset:
+    """`dataset` with its labels numbered as the model's, if its rows fit the model.
+
+    Rows with as many columns as the model's raw rows are such, unless they are known to be features, `extracted`.
+    """
+    made_by = None if extracted else model.extractor
+    if made_by is not None and dataset.n_features == made_by.rows.n_inputs and isinstance(dataset, ArrayDataset):
+        return ExtractedDataset(match_classes(dataset, model.class_names), made_by)
     if dataset.n_features != model.n_features:
         raise InputError(
             f"{dataset.name} has {dataset.n_features} features; the model takes {model.n_features}. "
@@ -237,6 +262,8 @@ def run_export(
         rows = dataset.take(slice(0, _most_checked(dataset)))
     exported = export_model(model, target, to, rows=rows)
     output.say_path(f"Wrote {exported.path} ({exported.path.stat().st_size:,} bytes).")
+    if model.extractor is not None:
+        output.say(f"It takes features: making them ({model.extractor.name}) is not part of the file.")
     if exported.checked:
         ties = f", {exported.near_ties} near-ties aside" if exported.near_ties else ""
         what = "random rows" if data is None else f"rows of {data}"

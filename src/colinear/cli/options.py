@@ -60,6 +60,7 @@ Loss = enum.StrEnum(  # of `fit --loss`
     "Loss", {"SOFTMAX": "softmax", "HINGE": "hinge", "LOGISTIC": "logistic", "SQUARED_HINGE": "squared-hinge"}
 )
 Format = enum.StrEnum("Format", ["ONNX", "SKLEARN", "NUMPY", "CSV"])  # of `export --to`
+Dtype = enum.StrEnum("Dtype", ["FLOAT32", "FLOAT16"])  # of `features --dtype`
 Part = enum.StrEnum("Part", ["TRAIN", "VALIDATION", "TEST", "ALL"])  # of `evaluate --part`
 
 
@@ -122,6 +123,15 @@ Force = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=PANELS["output"])]
 Json = Annotated[
     bool, typer.Option("--json", help="Print JSON and nothing else on stdout.", rich_help_panel=PANELS["output"])
+]
+With = Annotated[
+    str | None,
+    typer.Option(
+        "--with",
+        metavar="MODULE:FUNCTION",
+        help="Makes features of pictures, for a model that was trained on those of a function of your own.",
+        rich_help_panel=PANELS["features"],
+    ),
 ]
 DataDir = Annotated[Path | None, describe_option(SETTINGS["data_dir"])]
 Label = Annotated[str | None, describe_option(SETTINGS["label"])]

@@ -12,11 +12,12 @@ from typing import Any
 
 from colinear.checks import InputError, check_number
 from colinear.cli.console import Output
-from colinear.cli.progress import Transfer, Watcher, heard, open_log, stop
+from colinear.cli.extracting import open_rows
+from colinear.cli.progress import Watcher, heard, open_log, stop
 from colinear.cli.signals import Stopped
 from colinear.cli.together import together
 from colinear.cli.tries import refuse_try, run_tries
-from colinear.datasets import draw_shots, open_split
+from colinear.datasets import draw_shots
 from colinear.datasets.base import Split
 from colinear.datasets.shardfiles import EMBEDDINGS
 from colinear.datasets.sources import NAMED
@@ -60,7 +61,7 @@ def _begin(values: Values, given: Mapping[str, str], output: Output, group: Grou
     if values["resume"] is not None:
         settings = _settings_of(Path(values["resume"]), given)
         check_processes(settings, group.size)
-        return settings, _open(settings, output)
+        return settings, open_rows(settings, output)
     settings = tune_settings(values, given)
     check_processes(settings, group.size)
     if values["auto_resume"] and values["out"] is None:
@@ -68,7 +69,7 @@ def _begin(values: Values, given: Mapping[str, str], output: Output, group: Grou
     goes_on = group.leads and _goes_on(values)
     if values["out"] is not None and group.leads and not goes_on:
         refuse_used(Path(values["out"]))
-    split = _open(settings, output)
+    split = open_rows(settings, output)
     check_labels(settings, split.train)
     rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
     if settings.regs is not None:
@@ -142,7 +143,7 @@ def run_fit(values: Values, given: Mapping[str, str]) -> None:
     target = Path(values["out"])
     inputs = [*_inputs(settings), Path(values["class_weight"] or settings.data)]
     check_output(target, MODEL, inputs=inputs, force=values["force"])
-    split = _open(settings, output)
+    split = open_rows(settings, output)
     with (
         tempfile.TemporaryDirectory(prefix="colinear-") as place,
         RunFolder(place) as folder,
@@ -204,14 +205,6 @@ def _read_settings(values: Values, **others: Any) -> Settings:
     for loss in settings.losses if settings.solver == "sgd" else ():
         sgd_search(loss, settings)
     return settings
-
-
-def _open(settings: Settings, output: Output) -> Split:
-    with Transfer(output) as transfer:
-        return open_split(
-            settings.data, settings.data_dir, label=settings.label, seed=settings.seed, progress=transfer,
-            weight=settings.sample_weight,
-        )  # fmt: skip
 
 
 def _tune(

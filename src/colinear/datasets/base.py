@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -113,6 +113,7 @@ class ArrayDataset(Counted):
     rows : None, or the int64 row numbers of `features` that belong (a view: features are never copied).
     label_kind : what the class names were as labels: 'int', 'bool' or 'text'.
     sample_weight : None, or (n,) float64 >= 0: what each row counts.
+    extractor : the `extractors.Fitted` that made these rows of raw ones, which a model of them keeps, or None.
 
     >>> data = ArrayDataset(torch.eye(3), torch.tensor([0, 1, 1]), ("a", "b"))
     >>> data.n_samples, data.n_features, data.n_classes
@@ -130,6 +131,7 @@ class ArrayDataset(Counted):
     rows: Tensor | None = field(default=None, repr=False)
     label_kind: str = "text"
     sample_weight: Tensor | None = None
+    extractor: Any = field(default=None, repr=False)
     # taking rows never waits for the device: a CUDA graph may do it; a dataset that does not say so may not
     capturable: ClassVar[bool] = True
 

@@ -13,6 +13,7 @@ one folder a class in each.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def open_unseen(
     data: str | Path,
     data_dir: str | Path | None = None,
     *,
-    trained_on: object,
+    trained_on: Collection[object],
     label: str | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -109,7 +110,8 @@ def open_unseen(
     Test rows are those of digits, cifar10 and whatever has its own, and of any other source the ones that `seed` deals
     beside the training rows of that model. All rows are returned where it deals others: the model may have seen some.
 
-    trained_on : the fingerprint of the model's training rows; the other arguments are those of `open_split`.
+    trained_on : fingerprints of the model's training rows, raw and as features; the other arguments are those of
+        `open_split`.
     """
     parts = open_parts(data, data_dir, label, progress=progress, weight=weight)
     if parts.test is not None:
@@ -118,7 +120,7 @@ def open_unseen(
         split = _split(parts, None, None, seed)
     except InputError:  # rows of one class, or too few to be dealt: none were trained on
         return "all", _join(parts)
-    if split.test is not None and (parts.scored_on == "test" or split.train.fingerprint == trained_on):
+    if split.test is not None and (parts.scored_on == "test" or split.train.fingerprint in trained_on):
         return "test", split.test
     return "all", _join(parts)
 

@@ -9,9 +9,11 @@ from colinear.estimators.classwise import (
     SquaredHingeClassifierCV,
 )
 from colinear.estimators.cv import HingeClassifierCV, SoftmaxClassifierCV, StrengthWarning
+from colinear.estimators.extracting import FeatureExtractor
 
 __all__ = [
     "CertificateWarning",
+    "FeatureExtractor",
     "HingeClassifier",
     "HingeClassifierCV",
     "LogisticClassifier",

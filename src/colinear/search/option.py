@@ -122,6 +122,13 @@ def check_augment(flag: str, text: str) -> None:
     parse_augment(text)
 
 
+def check_extractor(flag: str, text: str) -> None:
+    """Raise `InputError` if `parse_extractor` cannot read `text`."""
+    from colinear.extractors import parse_extractor  # needs torch
+
+    parse_extractor(text)
+
+
 def _check_ends(flag: str, ends: Range, **limits: float) -> None:
     check_range(flag, *ends, **limits)
 

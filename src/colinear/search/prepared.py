@@ -49,7 +49,9 @@ class Prepared:
             intercept_scaling=settings.intercept_scaling, group=group,
             row_weights=weigh_rows(own.train, class_weight),
         )  # fmt: skip
-        augmentation = None if settings.augment is None else parse_augment(settings.augment)
+        # copies are of pictures: those of extracted features are among the rows already
+        copies = settings.augment if settings.features is None else None
+        augmentation = None if copies is None else parse_augment(copies)
         return cls(settings, split, scaling, augmentation, own, group, class_weight)
 
     @cached_property

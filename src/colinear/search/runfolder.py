@@ -43,11 +43,14 @@ class RunFolder:
     """A run's folder, held by this process while the context is open.
 
     Entering makes the folder if need be; files of an earlier run stay. Raises `InputError` if another process holds
-    it, with that process's id, or if it cannot be made.
+    it, with that process's id, or if it cannot be made; `what` and `remedy` are words of these messages.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], what: str = "run folder", remedy: str = "pass another --out"
+    ) -> None:
         self.path = Path(path)
+        self.what, self.remedy = what, remedy
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> RunFolder:
@@ -57,7 +60,9 @@ class RunFolder:
             self._lock = open(self.path / ".lock", "a+", encoding="utf-8")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise InputError(f"run folder {self.path} cannot be made: {reason}. Pass another --out.") from None
+            raise InputError(
+                f"{self.what} {self.path} cannot be made: {reason}. {self.remedy[0].upper()}{self.remedy[1:]}."
+            ) from None
         if fcntl is not None:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -66,7 +71,7 @@ class RunFolder:
                 holder = self._lock.read().strip() or "unknown"
                 self._lock.close()
                 raise InputError(
-                    f"run folder {self.path} is in use by process {holder}. Wait for it, or pass another --out."
+                    f"{self.what} {self.path} is in use by process {holder}. Wait for it, or {self.remedy}."
                 ) from None
         with contextlib.suppress(OSError):  # our id, for whoever is refused; a full disk has no room even for that
             self._lock.truncate(0)

@@ -14,6 +14,7 @@ from colinear.search.option import (
     SEED,
     Kind,
     check_augment,
+    check_extractor,
     check_values,
     choice,
     count,
@@ -74,6 +75,10 @@ class Settings:
     seed: int = setting(0, "--seed", SEED, "Draws rows, settings and first weights.", "run", "N", repeated=True)
     device: str = setting(
         "auto", "--device", Kind(), "cpu, cuda, cuda:1 ..., or auto: a GPU if there is one.", "run", "NAME")
+    features: str | None = setting(
+        None, "--features", Kind(check=check_extractor),
+        "Learn from features of the rows: hog, hog+color, patches:K, kernel:D or MODULE:FUNCTION.", "features",
+        "EXTRACTOR")
     standardize: bool = setting(
         False, "--standardize", Kind(bool), "Divide each feature by its standard deviation.", "features")
     max_abs: bool = setting(

@@ -210,7 +210,7 @@ def check_processes(settings: Settings, size: int) -> None:
         return
     alone = {
         "--solver sgd": settings.solver == "sgd", "--shots": settings.shots is not None,
-        "--augment": settings.augment is not None,
+        "--augment": settings.augment is not None, "--features": settings.features is not None,
         "a GPU": pick_device(settings.device).type != "cpu",
     }  # fmt: skip
     for what in (name for name, wanted in alone.items() if wanted):

@@ -87,6 +87,6 @@ def _fold(result: SearchResult, prepared: Prepared) -> LinearModel:
     }
     return LinearModel.from_coef(
         result.winning_coef, prepared.scaling, train.class_names, train.image_shape, train.value_range, provenance,
-        rows=some_rows(train), label_kind=getattr(train, "label_kind", None), link=LOSSES[result.loss].link,
-        many=train.labels.ndim == 2,
+        rows=some_rows(train), label_kind=getattr(train, "label_kind", None),
+        extractor=getattr(train, "extractor", None), link=LOSSES[result.loss].link, many=train.labels.ndim == 2,
     )  # fmt: skip

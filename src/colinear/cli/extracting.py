@@ -1,0 +1,145 @@
+"""`colinear features`, and the features that other commands ask for: extracted once, kept, and found again."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from colinear.checks import InputError
+from colinear.cli.console import Output
+from colinear.cli.progress import Transfer
+from colinear.cli.signals import Stopped, exit_status
+from colinear.datasets import open_split
+from colinear.datasets.base import Split
+from colinear.datasets.doors import as_path
+from colinear.datasets.fetch import user_cache
+from colinear.datasets.sources import NAMED
+from colinear.extractors import Custom, open_extractor
+from colinear.extractors.folder import Extraction, open_extraction
+from colinear.model import LinearModel
+from colinear.search.runfolder import RunFolder
+from colinear.search.settings import Settings
+from colinear.texts import shown
+
+Json = dict[str, Any]
+
+
+def run_features(
+    data: str,
+    extractor: str,
+    out: Path,
+    dtype: str,
+    augment: str | None,
+    data_dir: Path | None,
+    label: str | None,
+    seed: int,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Write the features of every part of `data` into the folder `out`, or what is missing there."""
+    output = Output(quiet=quiet, as_json=as_json)
+    opened = open_extractor(extractor)
+    with Transfer(output) as transfer:
+        split = open_split(data, data_dir, label=label, seed=seed, progress=transfer)
+    extraction = Extraction(split, opened, seed, dtype, augment)
+    with RunFolder(out, "folder of features", "pass another --out") as folder:
+        facts = _extract(extraction, folder.path, output, f"the same command goes on in {out}")
+    output.say_path(f"Written to {out}: {_describe(facts)}")
+    output.say_path(f"Learn from it: colinear tune {out} --standardize")
+    output.emit({"folder": str(out), **facts})
+
+
+def open_rows(settings: Settings, output: Output) -> Split:
+    """The parts that `settings` name: of a dataset, of a folder of features, or of features that are extracted now.
+
+    Extracted ones are kept in the user's cache, where the same extractor, options, seed and data find them again.
+    Raises `InputError` for copies of pictures among rows that folds or shots would have to keep together.
+    """
+    if settings.features is None:
+        found = None if settings.data in NAMED else open_extraction(as_path(settings.data))
+        if found is None:
+            return _open(settings, output)
+        split, facts = found
+        _check_copies(settings, facts["augment"])
+        return split
+    _check_copies(settings, settings.augment)
+    return _open_cached(settings, output)
+
+
+def _check_copies(settings: Settings, augment: str | None) -> None:
+    for flag, value in (("--cv", settings.cv), ("--shots", settings.shots)):
+        if augment is not None and value is not None:
+            raise InputError(
+                f"{flag} would part pictures from their copies: these features are of --augment {augment}. Leave one "
+                "of them out."
+            )
+
+
+def _open(settings: Settings, output: Output) -> Split:
+    with Transfer(output) as transfer:
+        return open_split(
+            settings.data, settings.data_dir, label=settings.label, seed=settings.seed, progress=transfer,
+            weight=settings.sample_weight,
+        )  # fmt: skip
+
+
+def _open_cached(settings: Settings, output: Output) -> Split:
+    if settings.sample_weight is not None:
+        raise InputError("--sample-weight is of no use to --features, whose files hold no weights. Leave one out.")
+    raw = _open(settings, output)
+    extraction = Extraction(raw, open_extractor(str(settings.features)), settings.seed, augment=settings.augment)
+    name = re.sub(r"[^\w.+-]+", "-", f"{raw.name[:60]}-{settings.features}")
+    path = user_cache() / "features" / f"{name}-{extraction.key}"
+    remedy = "extract with `colinear features` and tune its folder"
+    with RunFolder(path, "folder of features", remedy) as folder:
+        facts = _extract(extraction, folder.path, output, "the same command goes on")
+    output.note(f"Features: {_describe(facts)}, in {path}")
+    found = open_extraction(path)
+    if found is None:
+        raise InputError(f"{path} has been emptied. Run again.")
+    split = found[0]
+    parts = {"train": split.train, "validation": split.validation, "test": split.test}
+    return Split(**{part: rows and replace(rows, name=raw.name) for part, rows in parts.items()})  # type: ignore[arg-type,type-var]
+
+
+def _extract(extraction: Extraction, path: Path, output: Output, advice: str) -> Json:
+    """Run an extraction; a signal says what is kept."""
+    with Transfer(output) as transfer:
+        try:
+            return extraction.run(path, transfer)
+        except (KeyboardInterrupt, Stopped) as error:
+            transfer.__exit__(None, None, None)
+            with suppress(OSError):  # the terminal may be what has gone
+                output.note(f"Stopped. Finished blocks are kept: {advice}.")
+            raise typer.Exit(exit_status(error)) from None
+
+
+def _describe(facts: Json) -> str:
+    fitted, rows = facts["fitted"], facts["data"]["rows"]
+    count = sum(rows.values())
+    size = count * fitted["n_features"] * (2 if facts["dtype"] == "float16" else 4)
+    return f"{fitted['name']}, {count:,} rows of {fitted['n_features']:,} features, {max(1, round(size / 1e6)):,} MB"
+
+
+def name_extractor(model: LinearModel, given: str | None, output: Output) -> LinearModel:
+    """`model` with the extractor that --with names, if it names one: the function that its file does not have.
+
+    Raises `InputError` where the model's features are made by another.
+    """
+    if given is None:
+        return model
+    if model.extractor is None:
+        raise InputError("this model takes rows as they are, and no features of them. Leave --with out.")
+    known, named = model.extractor.extractor, open_extractor(given)
+    if not isinstance(known, Custom) or not isinstance(named, Custom):
+        if known != named:
+            raise InputError(f"this model's features are of {known.name}; got --with {shown(given)}. Leave it out.")
+        return model
+    if known.digest != named.digest:
+        output.note(f"{given} is not the source that the model's features were made with: they may differ.")
+    return replace(model, extractor=replace(model.extractor, extractor=named))
