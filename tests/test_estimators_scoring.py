@@ -218,3 +218,10 @@ def test_with_routing_weights_train_and_are_not_scored_unless_requested() -> Non
     loud = SoftmaxClassifierCV(regs=GRID, scoring=asked).fit(X, Y, sample_weight=weights)
     np.testing.assert_allclose(silent.coefs_paths_, loud.coefs_paths_)
     assert not np.allclose(silent.scores_, loud.scores_)
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_float32_rows_have_float32_weights_whatever_was_scored(refit: bool) -> None:
+    model = SoftmaxClassifierCV(regs=GRID, scoring="neg_log_loss", refit=refit).fit(X.astype(np.float32), Y)
+    assert model.coef_.dtype == model.intercept_.dtype == np.float32
+    assert model.coefs_paths_.dtype == np.float64

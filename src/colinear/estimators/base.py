@@ -172,17 +172,16 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.objective_, self.gap_, self.relative_gap_ = point.objective, point.gap, point.relative_gap
         self._path = pack_path(path)
 
-    def _take(self, fit: Fit, coef: Tensor) -> NDArray[Any]:
-        """Set what weights (c, d [+ 1]) on scaled rows are for raw ones; return that, intercepts in a last column.
+    def _take(self, fit: Fit, coef: Tensor) -> None:
+        """Take over weights (c, d [+ 1]) on scaled rows."""
+        self._hold(fit, *fit.fold(coef))
 
-        float32 for float32 rows, unless its rounding would show in their scores.
-        """
-        weight, intercept = fit.fold(coef)
+    def _hold(self, fit: Fit, weight: Tensor, intercept: Tensor) -> None:
+        """Set float64 weights for raw rows: as float32 for float32 rows, unless rounding shows in their scores."""
         self._wide = fit.needs_float64(weight, intercept)
         narrow = fit.objective.features.dataset.dtype == torch.float32 and not self._wide
         dtype = np.float32 if narrow else np.float64
         self.coef_, self.intercept_ = weight.numpy().astype(dtype), intercept.numpy().astype(dtype)
-        return np.column_stack([self.coef_, self.intercept_]) if self.fit_intercept else self.coef_
 
     @property
     def path_(self) -> Path:

@@ -133,8 +133,8 @@ class LinearClassifierCV(Scored):
         y = labels if self.multilabel_ else self.classes_[labels]
         if scorer is not None and not self.multilabel_:
             scorer = with_labels(scorer, self.classes_)
-        take = partial(model._take, fit)
-        return HeldOut(model, take, splits, n_strengths, X, y, scorer, params, keep=not self.refit)
+        take, fold = partial(model._take, fit), partial(fit.fold_together, with_intercept=bool(self.fit_intercept))
+        return HeldOut(model, take, fold, splits, n_strengths, X, y, scorer, params, keep=not self.refit)
 
     def _check_familiar(self) -> None:
         check_solver(self.solver)
@@ -153,12 +153,14 @@ class LinearClassifierCV(Scored):
         best = [rank_candidates(column.tolist(), regs)[0] for column in scores.T]
         mean = np.mean([held_out.coefs[split, strength] for split, strength in enumerate(best)], axis=0)
         d = self.n_features_in_
-        self.coef_, self.C_ = np.ascontiguousarray(mean[:, :d]), float(np.mean([costs[strength] for strength in best]))
-        self.intercept_ = mean[:, d].copy() if self.fit_intercept else np.zeros_like(mean[:, 0])
+        weight, intercept = torch.from_numpy(mean[:, :d].copy()), torch.zeros(len(mean), dtype=torch.float64)
+        if self.fit_intercept:
+            intercept = torch.from_numpy(mean[:, d].copy())
+        self._hold(fit, weight, intercept)
+        self.C_ = float(np.mean([costs[strength] for strength in best]))
         self.reg_ = fit.convert_strength(self.C_)
-        parts = (torch.as_tensor(part, dtype=torch.float64) for part in (self.coef_, self.intercept_))
         with torch.inference_mode():
-            [point] = fit.look(self.reg_, fit.unfold(*parts)).points
+            [point] = fit.look(self.reg_, fit.unfold(weight, intercept)).points
         self.objective_, self.gap_, self.relative_gap_ = point.objective, point.gap, point.relative_gap
 
     def _strengths(self, fit: Fit) -> tuple[tuple[float, ...], tuple[float, ...]]:

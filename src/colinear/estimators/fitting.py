@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from colinear.checks import InputError, check_number, open_device
@@ -106,6 +107,11 @@ class Fit:
         if not self.opposite:
             return self.scaling.fold(coef)
         return self.scaling.fold((coef[1:] - coef[:1]) / (2 * self.halves))
+
+    def fold_together(self, coef: Tensor, *, with_intercept: bool) -> NDArray[np.float64]:
+        """What `fold` returns as one array (c, d [+ 1]), the intercepts last."""
+        weight, intercept = (part.numpy() for part in self.fold(coef))
+        return np.column_stack([weight, intercept]) if with_intercept else weight
 
     def unfold(self, weight: Tensor, intercept: Tensor) -> Tensor:
         """Weights on scaled rows, (c, d [+ 1]), from weights and intercepts for raw rows: the inverse of `fold`."""

@@ -21,9 +21,6 @@ from colinear.checks import InputError
 from colinear.solvers.folds import HELD_BYTES, Rows
 from colinear.solvers.solution import PathPoint
 
-# gives an estimator weights on scaled rows; returns what they are for raw ones, the intercept last
-Take = Callable[[Tensor], NDArray[Any]]
-
 
 def rows_of(values: Any, rows: NDArray[np.int64]) -> Any:
     """The given rows of what holds rows, in the same kind of container where that can be indexed."""
@@ -68,13 +65,15 @@ def with_labels(scorer: Any, classes: NDArray[Any]) -> Any:
 class HeldOut:
     """Takes each strength on each split as it is solved, and has a scorer judge it on the split's test rows.
 
-    model : what the scorer is given, fitted but for its weights;  take : gives it those of a point.
+    model : what the scorer is given, fitted but for its weights;  take : gives it those of a point, on scaled rows.
+    fold : of these, what they are for raw rows, (c or 1, d [+ 1]) float64.
     scorer : None to leave scores to the solver, which counts labels;  params : what the scorer is given beside rows.
     keep : whether weights are kept beyond HELD_BYTES, too.
     """
 
     model: Any
-    take: Take
+    take: Callable[[Tensor], None]
+    fold: Callable[[Tensor], NDArray[Any]]
     splits: Sequence[Rows]
     n_strengths: int
     X: Any
@@ -94,10 +93,9 @@ class HeldOut:
     def __call__(self, strength: int, split: int, point: PathPoint) -> None:
         self.passes[split, strength] = point.passes
         if self.keep or self.fits(point):
-            self.coefs[split, strength] = self.take(point.coef)
-        elif self.scorer is not None:
-            self.take(point.coef)
+            self.coefs[split, strength] = self.fold(point.coef)
         if self.scorer is not None:
+            self.take(point.coef)
             test = self.splits[split][1]
             params = part_of(self.params, test, len(self.y))
             score = self.scorer(self.model, rows_of(self.X, test), self.y[test], **params)

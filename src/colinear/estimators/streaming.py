@@ -24,7 +24,8 @@ OF_A_FIT = ("objective_", "gap_", "relative_gap_", "C_", "_path")  # what nobody
 
 def _streams(estimator: Any) -> bool:
     if estimator.solver != "sgd":
-        raise AttributeError(f"partial_fit needs solver='sgd'; got solver={estimator.solver!r}.")
+        named = f"{type(estimator).__name__!r} object has no attribute 'partial_fit'"
+        raise AttributeError(f"{named}: it needs solver='sgd'; got solver={estimator.solver!r}.")
     return True
 
 
