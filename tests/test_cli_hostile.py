@@ -174,7 +174,7 @@ def test_a_read_only_folder_is_told_before_any_work(
 
     monkeypatch.setattr(Path, "touch", refuse_to_write)
     monkeypatch.setattr(Path, "unlink", refuse_to_write)
-    monkeypatch.setattr("colinear.cli.tuning.open_split", work)
+    monkeypatch.setattr("colinear.cli.extracting.open_split", work)
     monkeypatch.setattr("colinear.cli.models.export_model", work)
     assert_refused(colinear(*words), "Read-only file system")
 

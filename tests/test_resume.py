@@ -308,7 +308,7 @@ def test_torchrun_starts_it_again(table: Path, tmp_path: Path) -> None:
             timeout=SECONDS, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        assert "Go on with" in done.stderr  # it did die
+        assert "(exitcode: -9) local_rank: 1" in done.stderr  # it did die; whether the other says so first is a race
     assert content(tmp_path / "b/run") == content(tmp_path / "a/run")
 
 
