@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from tests.program import SMALL, Program, Said
@@ -108,3 +109,14 @@ def rows(split: Split) -> tuple[Features, Features]:
 @pytest.fixture
 def model_file(run_folder: Path) -> Path:
     return run_folder / "model-softmax.safetensors"
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows too many for Newton's method: 10 classes of 200 columns."""
+    path = tmp_path_factory.mktemp("table") / "rows.npz"
+    rng = np.random.default_rng(0)
+    labels = rng.integers(10, size=1500)
+    features = rng.normal(size=(1500, 200)) + 0.4 * rng.normal(size=(10, 200))[labels] + 3
+    np.savez(path, features=features.astype(np.float32), labels=labels)
+    return path

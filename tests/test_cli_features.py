@@ -154,6 +154,7 @@ def test_a_function_runs_only_where_it_is_named(
         (("--features", "no_such_module:f"), "no_such_module:f cannot be imported (ModuleNotFoundError"),
         (("--features", "hog", "--augment", "mirror", "--cv", "3"), "--cv would part pictures from their copies"),
         (("--features", "hog", "--augment", "mirror", "--shots", "3"), "--shots would part pictures from their copies"),
+        (("--features", "hog", "--sample-weight", "w.npy"), "--sample-weight is not for features"),
     ],
 )
 def test_what_cannot_be_extracted_is_refused_before_anything_is_made(
@@ -172,6 +173,24 @@ def test_copies_are_rows_that_only_plain_runs_take(colinear: Program, tmp_path: 
         "tune", "digits", "--features", "hog", "--augment", "mirror", *TUNE, "--out", tmp_path / "run", "--json"
     )
     assert said.json["dataset"]["n_train"] == 2 * 1258
+
+
+def test_weights_are_not_passed_over(colinear: Program, tmp_path: Path) -> None:
+    rows = tmp_path / "rows"
+    assert colinear("features", "digits", "--with", "kernel:5", "--out", rows).status == 0
+    words = ("--sample-weight", "w.npy", "--out", tmp_path / "run")
+    assert_refused(colinear("tune", rows, *words), "--sample-weight is not for features")
+
+
+def test_rows_of_many_labels_are_refused(colinear: Program, tmp_path: Path) -> None:
+    """Their answers are numbers, which would be taken for those of class names."""
+    answers = np.arange(24).reshape(12, 2) % 3 % 2
+    np.savez(tmp_path / "many.npz", features=np.eye(12, dtype=np.float32), labels=answers)
+    refused = "features are made of rows of one class; rows of many have any number of them"
+    for words in (("features", "--with", "kernel:5"), ("tune", "--features", "kernel:5", "--loss", "logistic")):
+        said = colinear(words[0], tmp_path / "many.npz", *words[1:], "--out", tmp_path / words[0])
+        assert_refused(said, refused)
+        assert not (tmp_path / words[0]).exists()
 
 
 def test_folders_that_cannot_be_written_are_refused(colinear: Program, tmp_path: Path, places: Path) -> None:

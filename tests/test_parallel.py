@@ -246,17 +246,6 @@ except GroupError as error:
 PROGRAM = ("-m", "colinear", "tune")
 
 
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Rows too many for Newton's method: 10 classes of 200 columns."""
-    path = tmp_path_factory.mktemp("table") / "rows.npz"
-    rng = np.random.default_rng(0)
-    labels = rng.integers(10, size=1500)
-    features = rng.normal(size=(1500, 200)) + 0.4 * rng.normal(size=(10, 200))[labels] + 3
-    np.savez(path, features=features.astype(np.float32), labels=labels)
-    return path
-
-
 def results(folder: Path) -> Any:
     return json.loads((folder / "results.json").read_text())
 

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from tests.problems import draw_rows
@@ -236,17 +235,6 @@ def test_other_settings_and_data_are_refused(stopped: Path, split: Split) -> Non
 # Killed
 
 
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Rows too many for Newton's method: 10 classes of 200 columns."""
-    path = tmp_path_factory.mktemp("table") / "rows.npz"
-    rng = np.random.default_rng(0)
-    labels = rng.integers(10, size=1500)
-    features = rng.normal(size=(1500, 200)) + 0.4 * rng.normal(size=(10, 200))[labels] + 3
-    np.savez(path, features=features.astype(np.float32), labels=labels)
-    return path
-
-
 def asked(table: Path, folder: Path) -> list[str]:
     options = ["--loss", "softmax", "--regs", "1e-2:1:3", "--tol", "1e-7", "--refit", "--quiet", "--timeout", "30"]
     return ["tune", str(table), *options, "--auto-resume", "--out", str(folder)]
@@ -279,8 +267,10 @@ def test_a_killed_run_goes_on_by_the_same_command(table: Path, tmp_path: Path, s
     print("seed", seed)  # noqa: T201
     rng = random.Random(seed)
     assert {one.status for one in end(start(["-c", PLAIN, *asked(table, tmp_path / "a/run")], size))} == {0}
-    for _ in range(2):
-        victim, passes = rng.randrange(size), rng.randrange(2, 9)
+    # 14 passes, and 4 of the refit, which alone are left where a process that solves its copy of so small a problem was
+    # ahead of the one that died
+    for most in (8, 4):
+        victim, passes = rng.randrange(size), rng.randrange(2, most + 1)
         began = time.monotonic()
         said = end(start(["-c", killed_in(passes, victim), *asked(table, tmp_path / "b/run")], size))
         assert said[victim].status == -signal.SIGKILL, said

@@ -58,20 +58,23 @@ def open_rows(settings: Settings, output: Output) -> Split:
     """The parts that `settings` name: of a dataset, of a folder of features, or of features that are extracted now.
 
     Extracted ones are kept in the user's cache, where the same extractor, options, seed and data find them again.
-    Raises `InputError` for copies of pictures among rows that folds or shots would have to keep together.
+    Raises `InputError` for copies of pictures among rows that folds or shots would have to keep together, and for
+    weights of rows, which no file of features holds.
     """
     if settings.features is None:
         found = None if settings.data in NAMED else open_extraction(as_path(settings.data))
         if found is None:
             return _open(settings, output)
         split, facts = found
-        _check_copies(settings, facts["augment"])
+        _check_rows(settings, facts["augment"])
         return split
-    _check_copies(settings, settings.augment)
+    _check_rows(settings, settings.augment)
     return _open_cached(settings, output)
 
 
-def _check_copies(settings: Settings, augment: str | None) -> None:
+def _check_rows(settings: Settings, augment: str | None) -> None:
+    if settings.sample_weight is not None:
+        raise InputError("--sample-weight is not for features, whose files hold no weights. Leave it out.")
     for flag, value in (("--cv", settings.cv), ("--shots", settings.shots)):
         if augment is not None and value is not None:
             raise InputError(
@@ -89,8 +92,6 @@ def _open(settings: Settings, output: Output) -> Split:
 
 
 def _open_cached(settings: Settings, output: Output) -> Split:
-    if settings.sample_weight is not None:
-        raise InputError("--sample-weight is of no use to --features, whose files hold no weights. Leave one out.")
     raw = _open(settings, output)
     extraction = Extraction(raw, open_extractor(str(settings.features)), settings.seed, augment=settings.augment)
     name = re.sub(r"[^\w.+-]+", "-", f"{raw.name[:60]}-{settings.features}")

@@ -199,7 +199,10 @@ def _chunks(model: LinearModel, path: Path) -> Iterator[tuple[int, Tensor | Spar
             yield start, _extracted(model, rows) if rows.shape[1] == raw.n_inputs else rows, True
         return
     if raw.image_shape is None:
-        raise InputError(f"this model takes rows of {raw.n_inputs} features, no images; got {path}. Give a .npy file.")
+        raise InputError(
+            f"this model takes rows of {raw.n_inputs} features, no images; got {path}. Give a .npy file, or a "
+            "sparse .npz or .svm."
+        )
     if raw.value_range > PIXEL_RANGE:
         raise InputError(
             f"this model's images reach {raw.value_range:g}, and pictures are read with 8 bits; got {path}. Give raw "
@@ -221,7 +224,7 @@ def _fitting(dataset: Dataset, model: LinearModel, extracted: bool) -> Dataset:
     """
     made_by = None if extracted else model.extractor
     if made_by is not None and dataset.n_features == made_by.rows.n_inputs and isinstance(dataset, ArrayDataset):
-        return ExtractedDataset(match_classes(dataset, model.class_names), made_by)
+        return ExtractedDataset(match_classes(dataset, model.class_names, many=model.many), made_by)
     if dataset.n_features != model.n_features:
         raise InputError(
             f"{dataset.name} has {dataset.n_features} features; the model takes {model.n_features}. "

@@ -41,7 +41,7 @@ from colinear.extractors.base import Extractor, Fitted, RowKind, Told
 from colinear.extractors.names import restore
 from colinear.outputs import write_whole
 from colinear.schemas import parse_json
-from colinear.texts import shown, shown_path
+from colinear.texts import shorten, shown, shown_path
 
 FORMAT = "colinear-features-1"
 FACTS, ARRAYS = "features.json", "extractor.safetensors"
@@ -67,6 +67,11 @@ class Extraction:
 
     def __post_init__(self) -> None:
         check_choice("dtype", self.dtype, DTYPES)
+        if self.split.train.labels.ndim == 2:
+            raise InputError(
+                f"features are made of rows of one class; rows of {shorten(self.split.name)} have any number of them. "
+                "Leave --features out, or give one label a row."
+            )
         self.extractor.check(RowKind.of(self.split.train))
 
     @property

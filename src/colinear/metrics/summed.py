@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from colinear.datasets.answers import is_right
 from colinear.metrics.metric import Measured, Metric, Rows, Sees
 
 
@@ -68,14 +69,14 @@ class Accuracy(Summed):
         return (2,)
 
     def adds(self, scores: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-        right = _is_right(scores, labels)
+        right = is_right(scores, labels)
         return torch.stack(((right * weights).sum(1), weights.sum(-1).expand(len(scores))), 1)
 
     def value_of(self, sums: Tensor) -> Tensor:
         return sums[:, 0] / sums[:, 1]
 
     def influence(self, scores: Tensor, labels: Tensor, sums: Tensor) -> Tensor:
-        return (_is_right(scores, labels).double() - self.value_of(sums).unsqueeze(1)) / sums[:, 1:]
+        return (is_right(scores, labels).double() - self.value_of(sums).unsqueeze(1)) / sums[:, 1:]
 
     def _error(
         self, rows: Rows, coef: Tensor, held: Tensor | None, sums: Tensor, value: Tensor, count: Tensor
@@ -215,14 +216,6 @@ class LogLoss(Summed):
 
     def influence(self, scores: Tensor, labels: Tensor, sums: Tensor) -> Tensor:
         return (_log_losses(scores, labels) - self.value_of(sums).unsqueeze(1)) / sums[:, 1:]
-
-
-def _is_right(scores: Tensor, labels: Tensor) -> Tensor:
-    """Whether each row (k, b) gets its label, or all its known answers."""
-    if labels.ndim == 1:
-        return scores.max(1).indices == labels
-    called, own, known = _answers(scores, labels)
-    return ((called == own) | ~known).all(1)
 
 
 def _answers(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
