@@ -85,7 +85,7 @@ def start(
 for panel, names in {
     "Train": ("tune", "fit", "features"),
     "Use a model": ("evaluate", "predict", "export"),
-    "Look closer": ("info", "check", "report", "compare"),
+    "Look closer": ("info", "check", "report", "compare", "table"),
 }.items():
     for name in names:
         app.command(name, rich_help_panel=panel, cls=_plain(TyperCommand))(getattr(commands, name))

@@ -238,3 +238,30 @@ def compare(
     path = write_comparison(runs, out, force=force)
     output.say_path(f"Written: {path}")
     output.emit({"report": str(path), "runs": [str(run) for run in runs]})
+
+
+def table(
+    runs: Annotated[list[Path], o.argument("RUN...", "Folders of runs, or of sweeps, which stand for their runs.")],
+    rows: Annotated[
+        str, typer.Option(metavar="NAMES", help="What tells rows apart: data, loss, an option, a field.")
+    ] = "data",
+    columns: Annotated[str, typer.Option(metavar="NAMES", help="The same of columns; several with a comma.")] = "loss",
+    to: Annotated[o.TableFormat, typer.Option(help="What is printed.")] = o.TableFormat.MD,
+    value: Annotated[o.TableValue, typer.Option(help="On which rows winners are scored.")] = o.TableValue.TEST,
+    best: Annotated[o.Side, typer.Option(help="In which side the best is looked for.")] = o.Side.ROW,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Only results that have it; several times.", show_default="all"),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(metavar="PATTERN", help="Reads fields from DATA, as '{dataset}/layer-{layer}.npz'."),
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Without intervals and spreads.")] = False,
+    json: o.Json = False,
+) -> None:
+    """Print the results of several runs as a table: the best bold, and what the paired test cannot tell from it."""
+    from colinear.cli.tabling import run_table
+
+    form = "json" if json else to.value
+    run_table(runs, rows, columns, form, value.value, best.value, where or [], pattern, not plain)

@@ -60,6 +60,9 @@ Loss = enum.StrEnum(  # of `fit --loss`
     "Loss", {"SOFTMAX": "softmax", "HINGE": "hinge", "LOGISTIC": "logistic", "SQUARED_HINGE": "squared-hinge"}
 )
 Format = enum.StrEnum("Format", ["ONNX", "SKLEARN", "NUMPY", "CSV"])  # of `export --to`
+TableFormat = enum.StrEnum("TableFormat", ["MD", "CSV", "LATEX", "JSON"])  # of `table --to`
+TableValue = enum.StrEnum("TableValue", ["TEST", "VALIDATION"])
+Side = enum.StrEnum("Side", ["ROW", "COLUMN"])
 Dtype = enum.StrEnum("Dtype", ["FLOAT32", "FLOAT16"])  # of `features --dtype`
 Part = enum.StrEnum("Part", ["TRAIN", "VALIDATION", "TEST", "ALL"])  # of `evaluate --part`
 

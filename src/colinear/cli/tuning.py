@@ -279,7 +279,7 @@ def _write_report(runs: list[LossRun], split: Split, folder: RunFolder) -> Path:
 def _write_figures(runs: list[LossRun], split: Split, folder: RunFolder, log: TensorBoardLog | None) -> list[str]:
     """Draw what there is to draw; the loss curves of a loss that was finished before are those of its record."""
     from colinear.report.figures import write_figures  # matplotlib takes half a second to import
-    from colinear.report.record import load_record
+    from colinear.search.records import load_record
 
     def write(name: str, png: bytes) -> None:
         folder.write(name, png)

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from colinear.checks import InputError
 from colinear.losses import LOSSES
-from colinear.metrics import METRICS, answer_table, calibration_error, class_table, mcnemar
+from colinear.metrics import METRICS, answer_table, calibration_error, class_table
 from colinear.model import LinearModel
 from colinear.report.images import TEMPLATES, is_picture
-from colinear.report.record import Record, load_record, model_digest, record_name
+from colinear.report.record import model_digest
 from colinear.report.sprites import MOST_CLASSES, make_sprite, shrink_templates
 from colinear.search.option import write_options
+from colinear.search.records import Record, load_record, paired_test, record_name
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.wording import describe_above, describe_calibration, describe_range
@@ -163,7 +164,7 @@ def _recorded(record: Record, loss: str, folder: RunFolder, trials: int, classes
             f"{folder.path / record_name(loss)} does not fit results.json. Delete it: the report then leaves its "
             "charts out."
         )
-    panel: Json = {"test_fingerprint": record.facts.get("test")}
+    panel: Json = {}
     if templates is not None:
         signed = templates.shape[2] == 1
         panel["candidates"] = [make_sprite(one, signed=signed, levels=CANDIDATE_LEVELS) for one in templates]
@@ -206,35 +207,29 @@ def repeat_command(settings: Settings) -> str:
 
 
 def compare_winners(runs: Sequence[tuple[Path, list[Json]]]) -> Json:
-    """The paired test of every two winners that were scored on the same test rows.
+    """The paired test of every two winners that were scored on the same test rows, or on features of the same rows.
 
     runs : folders and what `read_panels` makes of them.
     Returns pairs [{first, second, only_first, only_second, difference, p_value}], first < second numbers of panels
     counted through all runs, and untested, how many pairs share no test rows.
     """
     panels = [panel for _, those in runs for panel in those]
-    correct = [_correct(path, panel) for path, those in runs for panel in those]
+    records = [load_record(RunFolder(path), panel["loss"]) for path, those in runs for panel in those]
     pairs, untested = [], 0
-    for second, theirs in enumerate(correct):
-        for first, mine in enumerate(correct[:second]):
-            same = panels[first].get("test_fingerprint") == panels[second].get("test_fingerprint")
-            if mine is None or theirs is None or not same or len(mine) != len(theirs):
+    for second, theirs in enumerate(records):
+        for first, mine in enumerate(records[:second]):
+            test = paired_test(mine, theirs)
+            if test is None:
                 untested += 1
                 continue
-            test = mcnemar(torch.ones_like(mine), mine, theirs)
             pairs.append(
                 {
                     "first": first,
                     "second": second,
                     "only_first": test.only_first,
                     "only_second": test.only_second,
-                    "difference": (test.only_first - test.only_second) / len(mine),
+                    "difference": (test.only_first - test.only_second) / panels[first]["test"]["rows"],
                     "p_value": test.p_value,
                 }
             )
     return {"pairs": pairs, "untested": untested}
-
-
-def _correct(path: Path, panel: Json) -> Tensor | None:
-    record = load_record(RunFolder(path), panel["loss"])
-    return None if record is None or panel.get("test_fingerprint") is None else record.get("correct")
