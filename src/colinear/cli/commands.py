@@ -62,6 +62,33 @@ def tune(
     run_tune(context.params, given_options(context))
 
 
+@o.takes(Settings, search=True)
+def sweep(
+    context: typer.Context,
+    *,
+    data: Annotated[
+        list[str],
+        o.argument("FILE...", "What tune takes, or a pattern as 'features/layer-{layer}.npz'; or one sweep.toml."),
+    ],
+    out: Annotated[
+        Path | None,
+        o.place(
+            "SWEEP",
+            "Folder of the sweep; what is missing in it, if there is one.",
+            "run",
+            show_default="sweep, or the name of the TOML file",
+        ),
+    ] = None,
+    quiet: o.Quiet = False,
+    json: o.Json = False,
+    **settings: Any,
+) -> None:
+    """Tune on many files, each in a folder of its own, with one summary; stopped, the same command goes on."""
+    from colinear.cli.sweeping import run_sweep
+
+    run_sweep(context.params, given_options(context), out)
+
+
 @o.takes(Settings, search=False)
 def fit(
     context: typer.Context,
@@ -211,6 +238,17 @@ def info(
     from colinear.cli.describing import run_info
 
     run_info(thing, data_dir, label, json)
+
+
+def card(
+    model: o.ModelFile,
+    to: Annotated[o.CardFormat, typer.Option(help="What is printed.")] = o.CardFormat.MD,
+    json: o.Json = False,
+) -> None:
+    """Print the card of a model: data, settings, accuracy with interval of each class, certificate, limits."""
+    from colinear.cli.tabling import run_card
+
+    run_card(model, "json" if json else to.value)
 
 
 def report(run: Annotated[Path, o.argument("RUN", o.RUN_HELP)], force: o.Force = False, json: o.Json = False) -> None:

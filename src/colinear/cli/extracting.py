@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from colinear.search.settings import Settings
 from colinear.texts import shown
 
 Json = dict[str, Any]
+Opened = Callable[[Settings, Output], Split]
 
 
 def run_features(
@@ -54,8 +56,19 @@ def run_features(
     output.emit({"folder": str(out), **facts})
 
 
-def open_rows(settings: Settings, output: Output) -> Split:
+def open_raw(settings: Settings, output: Output) -> Split:
+    """The parts of a dataset as it stores them."""
+    with Transfer(output) as transfer:
+        return open_split(
+            settings.data, settings.data_dir, label=settings.label, seed=settings.seed, progress=transfer,
+            weight=settings.sample_weight,
+        )  # fmt: skip
+
+
+def open_rows(settings: Settings, output: Output, opened: Opened = open_raw) -> Split:
     """The parts that `settings` name: of a dataset, of a folder of features, or of features that are extracted now.
+
+    opened : gives the parts of a dataset.
 
     Extracted ones are kept in the user's cache, where the same extractor, options, seed and data find them again.
     Raises `InputError` for copies of pictures among rows that folds or shots would have to keep together, and for
@@ -64,12 +77,12 @@ def open_rows(settings: Settings, output: Output) -> Split:
     if settings.features is None:
         found = None if settings.data in NAMED else open_extraction(as_path(settings.data))
         if found is None:
-            return _open(settings, output)
+            return opened(settings, output)
         split, facts = found
         _check_rows(settings, facts["augment"])
         return split
     _check_rows(settings, settings.augment)
-    return _open_cached(settings, output)
+    return _open_cached(settings, output, opened)
 
 
 def _check_rows(settings: Settings, augment: str | None) -> None:
@@ -83,16 +96,8 @@ def _check_rows(settings: Settings, augment: str | None) -> None:
             )
 
 
-def _open(settings: Settings, output: Output) -> Split:
-    with Transfer(output) as transfer:
-        return open_split(
-            settings.data, settings.data_dir, label=settings.label, seed=settings.seed, progress=transfer,
-            weight=settings.sample_weight,
-        )  # fmt: skip
-
-
-def _open_cached(settings: Settings, output: Output) -> Split:
-    raw = _open(settings, output)
+def _open_cached(settings: Settings, output: Output, opened: Opened) -> Split:
+    raw = opened(settings, output)
     extraction = Extraction(raw, open_extractor(str(settings.features)), settings.seed, augment=settings.augment)
     name = re.sub(r"[^\w.+-]+", "-", f"{raw.name[:60]}-{settings.features}")
     path = user_cache() / "features" / f"{name}-{extraction.key}"

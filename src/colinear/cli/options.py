@@ -61,6 +61,7 @@ Loss = enum.StrEnum(  # of `fit --loss`
 )
 Format = enum.StrEnum("Format", ["ONNX", "SKLEARN", "NUMPY", "CSV"])  # of `export --to`
 TableFormat = enum.StrEnum("TableFormat", ["MD", "CSV", "LATEX", "JSON"])  # of `table --to`
+CardFormat = enum.StrEnum("CardFormat", ["MD", "JSON"])  # of `card --to`
 TableValue = enum.StrEnum("TableValue", ["TEST", "VALIDATION"])
 Side = enum.StrEnum("Side", ["ROW", "COLUMN"])
 Dtype = enum.StrEnum("Dtype", ["FLOAT32", "FLOAT16"])  # of `features --dtype`

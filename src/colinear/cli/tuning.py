@@ -70,16 +70,22 @@ def _begin(values: Values, given: Mapping[str, str], output: Output, group: Grou
     if values["out"] is not None and group.leads and not goes_on:
         refuse_used(Path(values["out"]))
     split = open_rows(settings, output)
-    check_labels(settings, split.train)
-    rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
-    if settings.regs is not None:
-        settings = replace(settings, regs=parse_regs(values["regs"], rows.n_samples))
-    class_weights(settings.class_weight, rows)
-    check_memory(settings, split.train.n_classes, split.train.n_features + 1, pick_device(settings.device))
+    settings = settle(settings, values["regs"], split)
     if goes_on:
         theirs = _settings_of(Path(values["out"]), {})
         check_identity(f"{values['out']}", {"settings": theirs.to_json()}, {"settings": settings.to_json()})
     return settings, split
+
+
+def settle(settings: Settings, regs: str | None, split: Split) -> Settings:
+    """`settings` with the strengths that the text `regs` names for these rows, checked as far as they decide."""
+    check_labels(settings, split.train)
+    rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
+    if settings.regs is not None:
+        settings = replace(settings, regs=parse_regs(str(regs), rows.n_samples))
+    class_weights(settings.class_weight, rows)
+    check_memory(settings, split.train.n_classes, split.train.n_features + 1, pick_device(settings.device))
+    return settings
 
 
 def _goes_on(values: Values) -> bool:
@@ -113,8 +119,8 @@ def _lead(values: Values, given: Mapping[str, str], group: Group) -> None:
         runs = runs or _tune(settings, split, folder, output, log, group)
         group.end()
         try:
-            names = _write_figures(runs, split, folder, log)
-            report = _write_report(runs, split, folder)
+            names = draw_figures(runs, split, folder, log)
+            report = make_report(runs, split, folder)
         except (KeyboardInterrupt, Stopped) as error:
             stop(Watcher(output), folder, ", ".join(run.loss for run in runs), error)
         results = folder.read_json("results.json")
@@ -141,7 +147,7 @@ def run_fit(values: Values, given: Mapping[str, str]) -> None:
         regs=(values["reg"],) if solver == "exact" else None,
     )
     target = Path(values["out"])
-    inputs = [*_inputs(settings), Path(values["class_weight"] or settings.data)]
+    inputs = [*list_inputs(settings), Path(values["class_weight"] or settings.data)]
     check_output(target, MODEL, inputs=inputs, force=values["force"])
     split = open_rows(settings, output)
     with (
@@ -156,7 +162,7 @@ def run_fit(values: Values, given: Mapping[str, str]) -> None:
     output.emit({"model": str(target), **run.entry})
 
 
-def _inputs(settings: Settings) -> list[Path]:
+def list_inputs(settings: Settings) -> list[Path]:
     """Files and folders that are read: DATA, --label, --sample-weight, and what may hold labels of .npy or img_emb/."""
     data = Path(settings.data)
     named = [Path(name) for name in (settings.label, settings.sample_weight) if name is not None]
@@ -267,7 +273,8 @@ def _finished_runs(
     return runs
 
 
-def _write_report(runs: list[LossRun], split: Split, folder: RunFolder) -> Path:
+def make_report(runs: list[LossRun], split: Split, folder: RunFolder) -> Path:
+    """Write the page of a finished run, and what it needs where that is gone."""
     from colinear.report import record_run, write_report
 
     for run in runs:
@@ -276,7 +283,7 @@ def _write_report(runs: list[LossRun], split: Split, folder: RunFolder) -> Path:
     return write_report(folder.path)
 
 
-def _write_figures(runs: list[LossRun], split: Split, folder: RunFolder, log: TensorBoardLog | None) -> list[str]:
+def draw_figures(runs: list[LossRun], split: Split, folder: RunFolder, log: TensorBoardLog | None) -> list[str]:
     """Draw what there is to draw; the loss curves of a loss that was finished before are those of its record."""
     from colinear.report.figures import write_figures  # matplotlib takes half a second to import
     from colinear.search.records import load_record

@@ -56,6 +56,15 @@ def write_table(
     return _markdown(body, note) if to == "md" else _latex(body, note)
 
 
+def escape_markdown(text: str) -> str:
+    """Text that Markdown, and HTML in it, take as it stands.
+
+    >>> print(escape_markdown("<b>*a*|b"))
+    \\<b\\>\\*a\\*\\|b
+    """
+    return re.sub(r"([\\`*_\[\]<>|&~$#!])", r"\\\1", text)
+
+
 class _Body:
     """Head and lines of a table, escaped."""
 
@@ -79,7 +88,7 @@ class _Body:
     def escape(self, text: str) -> str:
         if self.to == "latex":
             return "".join(LATEX.get(sign, sign) for sign in text)
-        return re.sub(r"([\\`*_\[\]<>|&~$#!])", r"\\\1", text)
+        return escape_markdown(text)
 
     def value(self, cell: Mapping[str, Any] | None) -> str:
         if cell is None or cell["value"] is None:

@@ -23,7 +23,7 @@ MOST_FILES = 10_000
 # what results have under names of their own; a field called data stands in place of the dataset's name
 RESULTS = (
     "run", "source", "loss", "metric", "validation", "test", "low", "high", "spread", "validation_spread", "count",
-    "gap", "learning_rate", "seconds", "n_train", "n_test", "n_features", "n_classes", "fingerprint", "folder",
+    "gap", "reg", "learning_rate", "seconds", "n_train", "n_test", "n_features", "n_classes", "fingerprint", "folder",
     "value", "best", "tied", "p_value",
 )  # fmt: skip
 TAKEN = {*RESULTS, *(field.name for field in fields(Settings))} - {"data"}

@@ -82,7 +82,8 @@ class Planned:
         """
         options = write_options(settings)
         digest = hashlib.sha256(json.dumps([settings.data, *options]).encode("utf-8", "surrogatepass")).hexdigest()[:10]
-        stem = "-".join(map(str, fields.values())) or Path(settings.data).stem
+        said = [value if isinstance(value, str) else f"{name}-{value}" for name, value in fields.items()]
+        stem = "-".join(said) or Path(settings.data).stem
         plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in stem[:LONGEST_STEM]).lstrip(".") or "run"
         return cls(f"{plain}-{digest}", settings.data, tuple(options), dict(fields))
 

@@ -64,7 +64,7 @@ def results_of(path: Path, fields: Mapping[str, Field], pattern: Pattern | None 
         **{name: value for name, value in settings.items() if name not in OWN}, "folder": str(path),
     }  # fmt: skip
     entries = [*map(_of_loss, results["runs"]), *map(_of_tries, results.get("tries", []))]
-    return [{**facts, **entry, **shared} for entry in entries]
+    return [{**shared, **entry, **facts} for entry in entries]
 
 
 def _of_loss(entry: Json) -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from colinear.checks import InputError, check_choice
 from colinear.metrics import METRICS
 from colinear.search.records import Record, load_record, paired_test
 from colinear.search.runfolder import RunFolder
+from colinear.search.settings import Settings
 from colinear.sweep.pattern import RESULTS, natural
 from colinear.texts import listed, shorten, shown
 
 Json = dict[str, Any]
 VALUES = ("test", "validation")
 SIDES = ("row", "column")
+OPTIONS = {field.name for field in fields(Settings)} - {"data", "metric"}
 LEVEL = 0.05  # of the paired test
 # what two results of one setting may differ in all the same: where they lie, how long they took, what was found
 FOUND = frozenset(RESULTS) - {"source", "loss", "metric", "n_train", "n_test", "n_features", "n_classes"}
@@ -71,7 +74,10 @@ def tabulate(
         raise InputError(f"rows and columns need a name each, and no name twice; got {shown([*rows, *columns])}.")
     metrics = list(dict.fromkeys(one["metric"] for one in results))
     if len(metrics) > 1:
-        raise InputError(f"a table has one metric; these results have {listed(metrics)}. Choose metric={metrics[0]}.")
+        raise InputError(
+            f"a table has one metric; these results have {listed(metrics)}. Choose one: --where metric={metrics[0]}."
+        )
+
     groups: dict[tuple[Any, ...], list[Json]] = {}
     for one in results:
         groups.setdefault(tuple(one.get(name) for name in (*rows, *columns)), []).append(one)
@@ -92,8 +98,8 @@ def tabulate(
 
 def _check_key(name: str, results: Sequence[Json]) -> None:
     if not any(name in one for one in results):
-        known = ", ".join(key for key in results[0] if key not in FOUND) if results else ""
-        raise InputError(f"results have no {shorten(name)}. They have {known}.")
+        own = [key for key in results[0] if key not in FOUND and key not in OPTIONS]
+        raise InputError(f"results have no {shorten(name)}. They have {', '.join(own)} and the options of tune.")
 
 
 def as_text(value: Any) -> str:
@@ -122,8 +128,8 @@ def _cell(group: Sequence[Json], value: str, named: Mapping[str, Any]) -> Json:
         where = ", ".join(f"{name} {as_text(one)}" for name, one in named.items())
         what = listed([key for key in differ if key != "seed"] or ["nothing but the folder"])
         raise InputError(
-            f"{len(group)} results stand at {where}; they differ in {what}. Name that in rows or columns, or choose "
-            "one with where."
+            f"{len(group)} results stand at {where}; they differ in {what}. Name that in --rows or --columns, or "
+            "choose with --where."
         )
     known = [one[value] for one in group if one[value] is not None]
     mean = statistics.fmean(known) if known else None
