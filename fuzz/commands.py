@@ -29,7 +29,10 @@ GOOD: dict[str, tuple[str, ...]] = {
     "model": MODELS,
     "inputs": ("one.png", "one.jpg", "one.webp", "rows.npy", "shards", "coo.npz"),
     "run": ("run", "exact", "few/try-1"),
-    "runs": ("run", "exact"),
+    "runs": ("run", "exact", "swept"),
+    "columns": ("loss", "solver", "reg"),
+    "where": ("loss=softmax", "seed=0"),
+    "pattern": ("{name}", "{kind}.npy"),
     "resume": ("run", "begun", "path", "exact", "few"),
     "regs": ("1e-2", "1e-3:1e-1:3", "0.1,0.2", "dino45", "auto"),
     "lr": ("1e-2", "1e-3:1e-1"),
@@ -120,6 +123,7 @@ BOUNDS = {
     "rows": "10",
     "tries": "2",
 }
+SEARCHES = ("tune", "sweep")
 EXACT, SGD = ("max_passes", "regs"), ("steps", "candidates")
 FALSE_PICTURE = base64.b64encode(FORGED).decode()
 
@@ -183,7 +187,7 @@ def make_command(rng: random.Random, corpus: Corpus, name: str) -> Case:
     words = [command]
     for parameter in commands[command]:
         wanted = parameter.required or parameter.name == "data" or rng.random() < (0.12 if parameter.options else 0.5)
-        if not wanted or rng.random() < 0.01 or (command == "tune" and parameter.name in left_out):
+        if not wanted or rng.random() < 0.01 or (command in SEARCHES and parameter.name in left_out):
             continue
         values = [
             draw_value(rng, parameter, bad)
@@ -230,13 +234,13 @@ def _bounds(command: str, chosen: dict[str, list[str]], known: dict[str, Paramet
     """Options that keep a run small, of the solver that the chosen ones ask for."""
     sgd = {"candidates", "lr", "steps", "batch_size", "halving", "subspace", "momentum", "averaging", "reg", "eta"}
     asked = chosen.get("solver", [""])[0]
-    is_sgd = asked == "sgd" or (asked != "exact" and bool(sgd & set(chosen)) and command == "tune")
+    is_sgd = asked == "sgd" or (asked != "exact" and bool(sgd & set(chosen)) and command in SEARCHES)
     names = SGD if is_sgd else EXACT
     if command == "check":
         names = ("rows",)
     if "shots" in chosen:
         names = (*names, "tries")
-    if command not in ("tune", "fit", "check") or "resume" in chosen:
+    if command not in (*SEARCHES, "fit", "check") or "resume" in chosen:
         return []
     return [
         word

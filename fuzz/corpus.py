@@ -37,10 +37,12 @@ TABLES = (
 PICTURES = ("one.png", "grey16.png", "palette.png", "one.jpg", "one.bmp", "one.webp")
 FOLDERS = ("pictures", "split", "parts", "shards", "tables")
 MODELS = ("model.safetensors", "table-model.safetensors")
-RUNS = ("run", "exact", "begun", "path", "few")
+RUNS = ("run", "exact", "begun", "path", "few", "swept")
+GRID = "grid.toml"
 BEGUN = ("begun", "path")  # runs that were stopped
 BASES = {  # what a run is a run on
-    "run": "pictures", "exact": "rows.npy", "begun": "pictures", "path": "wide.npz", "few": "stored.npz"
+    "run": "pictures", "exact": "rows.npy", "begun": "pictures", "path": "wide.npz", "few": "stored.npz",
+    "swept": "rows.npy",
 }  # fmt: skip
 ADDRESS = re.compile(rb"X[\x09-\x14]\0\0\0(\d{9,20})")
 
@@ -231,12 +233,16 @@ def _write_runs(folder: Path) -> None:
     call("tune", BASES["few"], "--shots", "2", "--tries", "2", *CHEAP, "--regs", "0.1", "--out", "few", folder=folder)
     shutil.copy(folder / "run/model-softmax.safetensors", folder / MODELS[0])
     shutil.copy(folder / "exact/model-hinge.safetensors", folder / MODELS[1])
+    call("sweep", BASES["swept"], *CHEAP, "--regs", "0.1", "--out", "swept", folder=folder)
+    (folder / GRID).write_text('data = ["rows.npy", "{kind}.npy"]\nloss = ["softmax", "hinge"]\nseed = [0, 1]\n')
     _stop_runs(folder)
     for name in RUNS:
-        for file in (*(folder / name).rglob("report.html"), *(folder / name).rglob(".lock")):
+        anew = ("report.html", ".lock", "summary.html", "summary.csv")
+        for file in (file for one in anew for file in (folder / name).rglob(one)):
             file.unlink()  # written anew by every command that needs them
         for file in (folder / name).rglob("*.json"):
-            file.write_text(re.sub(r'("[a-z_]*seconds": )[0-9.e+-]+', r"\g<1>1.0", file.read_text()))
+            text = re.sub(r'("[a-z_]*seconds": )[0-9.e+-]+', r"\g<1>1.0", file.read_text())
+            file.write_text(re.sub(r'("stamp": )"\w+"', r'\g<1>"0"', text))
 
 
 def call(*words: str, folder: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fuzz.cases import Case
 from fuzz.commands import make_command
-from fuzz.corpus import BASES, BEGUN, CHEAP, MODELS, PICTURES, RUNS, TABLES, Corpus, pick
+from fuzz.corpus import BASES, BEGUN, CHEAP, GRID, MODELS, PICTURES, RUNS, TABLES, Corpus, pick
 from fuzz.mutate import mutate
 from fuzz.odd import ODD, make_odd
 from fuzz.pictures import FOREIGN
@@ -159,7 +159,15 @@ def damaged_run(rng: random.Random, corpus: Corpus, name: str) -> Case:
         sealed = "model" if base.startswith("model-") else "checkpoint" if run in BEGUN and base != SETTINGS else base
         content, notes = _seal(rng, sealed, content, notes)
         case = Case(name, "", run, place=place, notes=(file, *notes)).write(f"{run}/{file}", content)
+    if run == "swept":
+        return _aim(rng, case, rng.choice(("swept", "swept", "again", "summary", "tabulate")))
     return _aim(rng, case, "resume" if run in BEGUN else rng.choice(RUN_TARGETS))
+
+
+def damaged_grid(rng: random.Random, corpus: Corpus, name: str) -> Case:
+    content, notes = mutate(rng, corpus.read(GRID), ".toml", corpus.donors)
+    place = (("rows.npy", "rows.npy"), ("double.npy", "double.npy"))
+    return Case(name, "grid", GRID, place=place, notes=tuple(notes)).write(GRID, content)
 
 
 def hostile(rng: random.Random, corpus: Corpus, name: str) -> Case:
@@ -221,6 +229,9 @@ def _aim(rng: random.Random, case: Case, target: str) -> Case:
         "predict": ("predict", path, picture) if _is_model(path) else ("predict", MODELS[0], path),
         "export": ("export", path, "--to", rng.choice(("onnx", "sklearn", "numpy", "csv")), "--out", "exported"),
         "resume": ("tune", "--resume", path),
+        "again": ("sweep", BASES["swept"], *CHEAP, "--regs", "0.1", "--out", path),
+        "summary": ("report", path),
+        "tabulate": ("table", path, "--to", rng.choice(("md", "csv", "latex", "json"))),
     }
     extra: dict[str, tuple[str, ...]] = {
         "evaluate": ("pictures",) if _is_model(path) else (MODELS[1],),
@@ -241,5 +252,5 @@ def _is_model(path: str) -> bool:
 
 FAMILIES: dict[Family, int] = {
     damaged_table: 30, odd_table: 12, damaged_parts: 8, damaged_picture: 16, odd_folder: 5, damaged_cifar: 8,
-    damaged_model: 14, damaged_run: 20, hostile: 4,
+    damaged_model: 14, damaged_run: 20, damaged_grid: 3, hostile: 4,
 }  # fmt: skip

@@ -134,6 +134,24 @@ def compare(case: Case) -> None:
     expect(write_comparison([case.path, *case.words], "compare.html").is_file(), "no page")
 
 
+def swept(case: Case) -> None:
+    """Results, tables and page of a sweep."""
+    from colinear.report.summary import remake_summary
+    from colinear.sweep import list_results, tabulate, write_table
+    from colinear.sweep.formats import FORMATS
+
+    results = list_results([case.path])
+    for to in FORMATS:
+        expect(bool(write_table(tabulate(results), to)), "no table")
+    expect(remake_summary(Path(case.path)).is_file(), "no page")
+
+
+def grid(case: Case) -> None:
+    from colinear.sweep.grid import read_grid
+
+    expect(bool(read_grid(Path(case.path))), "a sweep without runs")
+
+
 def command(case: Case) -> None:
     """The program, as the shell calls it; what it says is judged by the caller."""
     from colinear.cli.app import main
@@ -143,5 +161,6 @@ def command(case: Case) -> None:
 
 TARGETS: dict[str, Target] = {
     "table": table, "features": features, "folder": folder, "split": split, "dataset": dataset, "picture": picture,
-    "cifar10": cifar10, "pickled": pickled, "model": model, "report": report, "compare": compare, "command": command,
+    "cifar10": cifar10, "pickled": pickled, "model": model, "report": report, "compare": compare, "swept": swept, "grid": grid,
+    "command": command,
 }  # fmt: skip

@@ -251,13 +251,20 @@ def card(
     run_card(model, "json" if json else to.value)
 
 
-def report(run: Annotated[Path, o.argument("RUN", o.RUN_HELP)], force: o.Force = False, json: o.Json = False) -> None:
-    """Write RUN/report.html: the search, the winner and 'Try it' in one page that works offline."""
+def report(
+    run: Annotated[Path, o.argument("RUN", "A folder that `tune` or `sweep` has written.")],
+    force: o.Force = False,
+    json: o.Json = False,
+) -> None:
+    """Write RUN/report.html: the search, the winner and 'Try it' in one page that works offline; or a sweep's page."""
     from colinear.cli.console import Output
-    from colinear.report.page import write_report
+    from colinear.report import write_report
+    from colinear.report.summary import remake_summary
+    from colinear.sweep.plan import PLAN
 
     output = Output(as_json=json)
-    path = write_report(run, force=force)
+    write = remake_summary if (run / PLAN).is_file() else write_report
+    path = write(run, force=force)
     output.say_path(f"Written: {path}")
     output.emit({"report": str(path)})
 

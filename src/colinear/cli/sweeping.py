@@ -14,27 +14,25 @@ import typer
 from colinear.checks import InputError
 from colinear.cli.console import Output
 from colinear.cli.extracting import open_rows
+from colinear.cli.held import Held, SweepWatcher
 from colinear.cli.mistakes import explain
-from colinear.cli.progress import LOG_SHARES, Transfer, Watcher, count_units
+from colinear.cli.progress import count_units
 from colinear.cli.signals import Stopped, exit_status
 from colinear.cli.tables import as_accuracy, as_number, new_table
 from colinear.cli.tuning import draw_figures, list_inputs, make_report, settle, tune_settings
 from colinear.datasets.base import Split
 from colinear.datasets.doors import as_path
-from colinear.datasets.sources import NAMED, Parts, open_parts
-from colinear.datasets.splits import deal
+from colinear.datasets.sources import NAMED
 from colinear.extractors import Custom, open_extractor
 from colinear.outputs import PAGE, check_output
 from colinear.report.page import check_report
 from colinear.report.record import Recorder
 from colinear.report.summary import PAGE_NAME, write_summary
-from colinear.search.judging import score_of
 from colinear.search.listener import Listener
 from colinear.search.runfolder import RunFolder, check_identity, refuse_used
 from colinear.search.settings import Settings
 from colinear.search.tries import tune_tries
 from colinear.search.tune import Run, tune
-from colinear.search.winner import LossRun
 from colinear.search.written import read_settings
 from colinear.sweep.grid import Draft, read_grid
 from colinear.sweep.pattern import expand
@@ -94,52 +92,6 @@ def _jobs(
         regs.append(own["regs"])
     check_plan([planned for planned, _ in jobs])
     return jobs, regs
-
-
-class Held:
-    """The rows of the last run: the next one that has the same data shares them, and the split if the seed is too."""
-
-    def __init__(self) -> None:
-        self._source: tuple[str | None, ...] | None = None
-        self._parts: Parts | None = None
-        self._split: Split | None = None
-        self._seed: int | None = None
-
-    def __call__(self, settings: Settings, output: Output) -> Split:
-        source = (settings.data, settings.data_dir, settings.label, settings.sample_weight)
-        if source != self._source or self._parts is None:
-            self._source = self._parts = self._split = self._seed = None  # never the rows of two at once
-            with Transfer(output) as transfer:
-                self._parts = open_parts(
-                    settings.data, settings.data_dir, settings.label, progress=transfer, weight=settings.sample_weight
-                )
-            self._source = source
-        if self._split is None or settings.seed != self._seed:
-            self._split, self._seed = deal(self._parts, settings.seed), settings.seed
-        return self._split
-
-
-class SweepWatcher(Watcher):
-    """Watches one run of a sweep: a bar on a terminal, a line for each loss that is finished."""
-
-    def __init__(self, output: Output, place: str) -> None:
-        super().__init__(output)
-        self.place = place
-
-    def started(self, loss: str, total: int, unit: str) -> None:
-        if self.output.err.is_terminal:
-            super().started(f"{self.place}, {loss}", total, unit)
-        else:
-            self._quarter = LOG_SHARES  # a log has no lines about the progress of one search
-
-    def finished(self, run: LossRun) -> None:
-        self._close()
-        winner, test = run.entry["trials"][run.entry["best"]], run.entry.get("test_score", run.entry["test_accuracy"])
-        scored = "" if test is None else f", test {as_accuracy(test)}"
-        self.output.note(
-            f"{self.place}, {run.loss}: reg {as_number(winner['reg'])}, validation {run.entry['metric']} "
-            f"{as_accuracy(score_of(winner))}{scored}"
-        )
 
 
 class Sweeper:

@@ -64,6 +64,11 @@ def write_summary(
     return write_page(target, fill_page(f"{name} · sweep", data, SCRIPTS, "summary.csv"))
 
 
+def remake_summary(path: Path, *, force: bool = False) -> Path:
+    """Write the page of the sweep in a folder again, from what its runs hold now."""
+    return write_summary(path, *read_summary(path), force=force)
+
+
 def pick_sides(results: Sequence[Json], fields: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names for rows and columns with which each cell is one result, or those of several seeds.
 

@@ -51,6 +51,8 @@ def read_grid(path: Path) -> list[Draft]:
 
     Raises `InputError` for a file that is no TOML, a name that is no option, a value of another type, too many runs.
     """
+    if not path.is_file():  # a pipe would be waited for
+        raise InputError(f"there is no file {path}. Check the path.")
     try:
         if path.stat().st_size > LARGEST:
             raise InputError(f"{path} must have at most {LARGEST:,} bytes. Is it a file of data?")

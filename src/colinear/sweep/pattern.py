@@ -138,6 +138,8 @@ def natural(value: object) -> tuple[tuple[int, float, str], ...]:
 
 def expand(data: str, known: frozenset[str] = frozenset()) -> list[tuple[str, dict[str, Field]]]:
     """What one DATA stands for: (path, fields); a name that is `known`, or that something has, stands for itself."""
+    if "\0" in data:
+        raise InputError(f"a path has no NUL character; got {shorten(data)}.")
     if data in known or not FIELD.search(data) or Path(data).exists():
         return [(data, {})]
     pattern = Pattern(data)

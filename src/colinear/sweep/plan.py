@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ FORMAT = "colinear-sweep-1"
 STATES = ("waiting", "finished", "failed")
 MOST_RUNS = 10_000
 LONGEST_STEM = 60
+MOST_STAMPED = 200_000  # files and folders, a second or two to look at
 NAME = r"^[\w-][\w.-]{0,80}-[0-9a-f]{10}$"
 SCHEMA = Schema(
     {
@@ -147,15 +149,18 @@ def go_on(planned: Iterable[Planned], earlier: Iterable[Planned]) -> list[Planne
     return [known.get(one.folder, one) if known.get(one.folder, one).state == "finished" else one for one in planned]
 
 
-def stamp_of(paths: Iterable[Path]) -> str:
-    """Short hash of names, sizes and times of change of files, and of all that folders hold; names of datasets count.
+def stamp_of(paths: Iterable[Path]) -> str | None:
+    """Short hash of names, sizes and times of change of files and of all that folders hold; None of more than 200,000.
 
     As long as it is the same, the files need not be read to know that they are.
     """
-    digest = hashlib.sha256()
+    digest, left = hashlib.sha256(), MOST_STAMPED
     for path in paths:
-        found = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for one in found:
+        found = list(itertools.islice(path.rglob("*"), left + 1)) if path.is_dir() else [path]
+        left -= len(found)
+        if left < 0:
+            return None
+        for one in sorted(found):
             try:
                 facts: Any = (one.stat().st_size, one.stat().st_mtime_ns)
             except (OSError, ValueError):
