@@ -161,6 +161,6 @@ def command(case: Case) -> None:
 
 TARGETS: dict[str, Target] = {
     "table": table, "features": features, "folder": folder, "split": split, "dataset": dataset, "picture": picture,
-    "cifar10": cifar10, "pickled": pickled, "model": model, "report": report, "compare": compare, "swept": swept, "grid": grid,
-    "command": command,
+    "cifar10": cifar10, "pickled": pickled, "model": model, "report": report, "compare": compare, "swept": swept,
+    "grid": grid, "command": command,
 }  # fmt: skip

@@ -217,8 +217,9 @@ def _show(sweep: Sweep, path: Path, output: Output) -> None:
         if job.planned.state == "failed":
             output.say(f"{job.planned.title} failed: {job.planned.error}")
     if sweep.forgotten:
-        output.say(f"{count_units(sweep.forgotten, 'runs')} of an earlier plan lie there too, and are in no summary.")
-    output.say_path(f"{_counted(sweep)}. Written to {path}: {SUMMARY}, {PAGE_NAME}, a folder for each run")
+        output.say(f"Of an earlier plan, kept and in no summary: {count_units(sweep.forgotten, 'runs')}.")
+    output.say(f"{_counted(sweep)}.")
+    output.say_path(f"Written to {path}: {SUMMARY}, {PAGE_NAME}, a folder for each run")
     output.say_path(f"Look at it: {path / PAGE_NAME}")
     output.emit(
         {
