@@ -17,10 +17,13 @@ from tests.reporting import digits_split, run, table_split
 
 from colinear.checks import InputError
 from colinear.metrics import mcnemar
+from colinear.report.summary import pick_sides
 from colinear.search.records import load_record
 from colinear.search.runfolder import RunFolder
+from colinear.search.settings import Settings
 from colinear.sweep import list_results, tabulate, write_table
 from colinear.sweep.formats import write_csv
+from colinear.sweep.plan import Planned, write_plan
 from colinear.sweep.table import holm, select
 
 HOSTILE = "<b>|_$&%#{}~^\\x\x1b[31m\n"
@@ -192,3 +195,36 @@ def test_any_text_comes_back_from_csv(records: list[dict[str, Any]]) -> None:
     for one, line in zip(records, lines[1:], strict=True):
         for name, cell in zip(names, line, strict=False):
             assert not cell.startswith(("=", "+", "@", "\t", "\r")) or not isinstance(one.get(name), str)
+
+
+def test_data_that_does_not_fit_the_pattern_is_refused(runs: list[Path]) -> None:
+    with pytest.raises(InputError, match="does not fit --pattern"):
+        list_results(runs, "layer-{layer}")
+    assert {one["tag"] for one in list_results(runs, "<{tag}>digits</*>")} == {"i"}
+
+
+def test_a_sweep_without_results_has_none(tmp_path: Path) -> None:
+    write_plan(RunFolder(tmp_path), [Planned.of(Settings("a.npz"), {})])
+    with pytest.raises(InputError, match="has results yet"):
+        list_results([tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("facts", "fields", "sides"),
+    [
+        ([{"data": "a"}, {"data": "b"}], (), (("data",), ("loss",))),
+        ([{"data": "a"}, {"data": "a", "loss": "hinge"}], (), (("data",), ("loss",))),
+        ([{"source": "x/a"}, {"source": "y/a"}], (), (("source",), ("loss",))),
+        ([{"tol": 0.1}, {"tol": 0.2}], (), (("data", "tol"), ("loss",))),
+        ([{"seed": 0}, {"seed": 1}], (), (("data",), ("loss",))),
+        ([{"layer": n, "data": s, "source": s} for n, s in enumerate("ab")], ("layer",), (("loss",), ("layer",))),
+        ([{"layer": 1, "data": "a"}, {"layer": 1, "data": "b"}], ("layer",), (("data",), ("loss",))),
+        ([{"set": s, "layer": n} for s in "ab" for n in (1, 2)], ("set", "layer"), (("set", "loss"), ("layer",))),
+    ],
+)  # fmt: skip
+def test_the_sides_of_a_sweep_tell_its_results_apart(
+    facts: list[dict[str, Any]], fields: tuple[str, ...], sides: tuple[tuple[str, ...], tuple[str, ...]]
+) -> None:
+    results = [result(**{"source": "s", "tol": 0.1, **one}) for one in facts]
+    assert pick_sides(results, fields) == sides
+    tabulate(results, *sides)

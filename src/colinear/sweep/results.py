@@ -31,8 +31,10 @@ def list_results(paths: Sequence[str | os.PathLike[str]], pattern: str | None = 
     seconds; n_train, n_test, n_features, n_classes, fingerprint; every setting; and folder.
     Raises   `InputError` for a folder that holds no results, and for DATA that does not fit the pattern.
 
-    >>> [one["loss"] for one in list_results(["run"])]  # doctest: +SKIP
-    ['softmax']
+    >>> list_results(["nowhere"])
+    Traceback (most recent call last):
+    ...
+    colinear.checks.InputError: nowhere holds no results.json: it is no run of `colinear tune`.
     """
     read = None if pattern is None else Pattern(pattern)
     found: list[Json] = []

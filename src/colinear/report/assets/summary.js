@@ -28,7 +28,7 @@
   };
 
   const best = () => {
-    const scored = results.filter((one) => C.known(one.test) || C.known(one.validation));
+    const scored = results.filter((one) => C.known(one.validation));
     const metrics = new Set(scored.map((one) => one.metric));
     if (!scored.length || metrics.size > 1) return null;
     const [metric] = metrics;
@@ -36,11 +36,11 @@
     const sign = metricOf(metric).higher ? 1 : -1;
     const losses = [...new Set(scored.map((one) => one.loss))];
     return C.el("div", { class: "cards" }, losses.map((loss) => {
-      const top = scored.filter((one) => one.loss === loss).reduce((a, b) => (sign * b[part] > sign * a[part] ? b : a));
+      const top = scored.filter((one) => one.loss === loss).reduce((a, b) => (sign * b.validation > sign * a.validation ? b : a)); // test rows select nothing
       return C.el("a", { class: "card", href: reportOf(top.run) },
         C.el("span", { class: "cardname" }, C.capital(loss)),
         C.el("span", { class: "big" }, value(metric, top[part])),
-        C.el("span", { class: "cardline" }, `best ${part} ${metric}: ${top.run.title}`),
+        C.el("span", { class: "cardline" }, `${part} ${metric} of ${top.run.title}, the best by validation`),
         part === "test" && C.known(top.low) && C.el("span", { class: "cardnote" }, `95 % interval ${value(metric, top.low, 1)} to ${value(metric, top.high, 1)}`),
         C.el("span", { class: "cardnote" }, `reg ${C.short(top.reg)}${C.known(top.gap) ? ` · within ${C.percent(top.gap, 2)} of the optimum` : ""}`));
     }));
