@@ -74,7 +74,7 @@ def test_words_complete_in_bash_zsh_and_fish() -> None:
 
     for shell in ("bash", "zsh", "fish"):
         assert f"_COLINEAR_COMPLETE=complete_{shell}" in said(f"source_{shell}")
-    for words, place, found in (("colinear t", 1, "tune"), ("colinear tune --solver s", 3, "sgd")):
+    for words, place, found in (("colinear tu", 1, "tune"), ("colinear tune --solver s", 3, "sgd")):
         assert said("complete_bash", COMP_WORDS=words, COMP_CWORD=str(place)).split() == [found]
 
 
