@@ -55,6 +55,7 @@
       if (!lines.has(name)) lines.set(name, { names: rows.map((one) => cell[one]), cells: new Map() });
       lines.get(name).cells.set(key(cell, columns), cell);
     }
+    const tested = cells.some((cell) => C.known(cell.p_value)); // daggers then have a place in every cell: digits stand below digits
     const shown = (cell) => {
       if (!cell || !C.known(cell.value)) return "–";
       const words = [
@@ -62,9 +63,8 @@
         C.known(cell.p_value) && `p ${C.short(cell.p_value)} against the best of the row`,
       ].filter(Boolean).join("; ");
       const number = value(metric, cell.value);
-      return C.el("span", { title: words }, cell.best ? C.el("strong", {}, number) : number, cell.tied ? "†" : "", spread(metric, cell));
+      return C.el("span", { title: words }, cell.best ? C.el("strong", {}, number) : number, tested && C.el("span", { class: cell.tied ? null : "unseen" }, "†"), spread(metric, cell));
     };
-    const tested = cells.some((cell) => C.known(cell.p_value));
     const note = `${C.capital(part)} ${metric}; bold: the best of each row.` + (tested ? " †: not told from the best by McNemar's test on the same test rows (p ≥ 0.05 after Holm's correction)." : "") + " Point at a number for its interval.";
     const table = C.el("table", { "aria-label": "Best of each row" },
       C.el("thead", {}, C.el("tr", {}, rows.map((name) => C.el("th", { scope: "col" }, name)), heads.map((head) => C.el("th", { scope: "col", class: "number", title: `${columns.join(" / ")} ${head}` }, head)))),
