@@ -38,10 +38,11 @@ from colinear.sweep.grid import Draft, read_grid
 from colinear.sweep.pattern import expand
 from colinear.sweep.plan import Planned, check_plan, refuse_foreign, stamp_of
 from colinear.sweep.running import SUMMARY, Job, Sweep
-from colinear.texts import shorten, shown_path
+from colinear.texts import cut_middle, shorten, shown_path
 
 Values = Mapping[str, Any]
 LINES_SHOWN = 60
+NAME_SHOWN = 28  # characters of a run's name in the table
 PAGE_SECONDS = 30.0  # between two writings of the page, which takes longer the more runs there are
 GRID = ".toml"
 
@@ -107,7 +108,7 @@ class Sweeper:
 
     def perform(self, job: Job, folder: RunFolder) -> None:
         self._say_passed()
-        self.output.note(f"{self._place(job)}: {job.planned.title}")
+        self.output.note(f"{self._place(job)}: {self.sweep.names[job.planned.folder]}")
         begun = (folder.path / "settings.json").exists()
         if not begun:
             refuse_used(folder.path)
@@ -208,14 +209,14 @@ def _show(sweep: Sweep, path: Path, output: Output) -> None:
     for planned, line in lines[:LINES_SHOWN]:
         interval = "–" if line["low"] is None else f"{line['low']:.4f} to {line['high']:.4f}"
         scores = (as_number(line["reg"]), as_accuracy(line["validation"]), as_accuracy(line["test"]))
-        table.add_row(shorten(planned.title, 28), line["loss"], *scores, interval)
+        table.add_row(cut_middle(sweep.names[planned.folder], NAME_SHOWN), line["loss"], *scores, interval)
     if lines:
         output.show(table)
     if len(lines) > LINES_SHOWN:
         output.say(f"... and {len(lines) - LINES_SHOWN} more in {SUMMARY}")
     for job in sweep.jobs:
         if job.planned.state == "failed":
-            output.say(f"{job.planned.title} failed: {job.planned.error}")
+            output.say(f"{sweep.names[job.planned.folder]} failed: {job.planned.error}")
     if sweep.forgotten:
         output.say(f"Of an earlier plan, kept and in no summary: {count_units(sweep.forgotten, 'runs')}.")
     output.say(f"{_counted(sweep)}.")

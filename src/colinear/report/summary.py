@@ -13,7 +13,7 @@ from colinear.outputs import PAGE, check_output
 from colinear.report.page import fill_page, write_page
 from colinear.search.runfolder import RunFolder
 from colinear.sweep.pattern import natural
-from colinear.sweep.plan import Planned, read_plan
+from colinear.sweep.plan import Planned, name_runs, read_plan
 from colinear.sweep.results import results_of
 from colinear.sweep.table import FOUND, as_text, tabulate
 
@@ -47,12 +47,12 @@ def write_summary(
     target = check_output(
         path / PAGE_NAME, PAGE, force=force, option="the page", remedy="Move it away, or pass --force."
     )
-    name = Path(os.path.realpath(path)).name
+    name, names = Path(os.path.realpath(path)).name, name_runs(planned)
     results = [[line for line in each if "loss" in line] for each in lines]
     data = {
         "runs": [
             {
-                "title": one.title, "folder": one.folder, "data": one.data, "options": " ".join(one.options),
+                "title": names[one.folder], "folder": one.folder, "data": one.data, "options": " ".join(one.options),
                 "state": one.state, "error": one.error, "seconds": one.seconds, "fields": dict(one.fields),
                 "results": [{key: line[key] for key in SHOWN} for line in each],
             }

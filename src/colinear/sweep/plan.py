@@ -7,7 +7,7 @@ import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ FORMAT = "colinear-sweep-1"
 STATES = ("waiting", "finished", "failed")
 MOST_RUNS = 10_000
 LONGEST_STEM = 60
+LONGEST_NAME = 120  # that people are shown
 MOST_STAMPED = 200_000  # files and folders, a second or two to look at
 NAME = r"^[\w-][\w.-]{0,80}-[0-9a-f]{10}$"
 SCHEMA = Schema(
@@ -89,10 +90,33 @@ class Planned:
         plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in stem[:LONGEST_STEM]).lstrip(".") or "run"
         return cls(f"{plain}-{digest}", settings.data, tuple(options), dict(fields))
 
-    @property
-    def title(self) -> str:
-        """Its fields, or its data, as a line for people."""
-        return shorten(" ".join(f"{name} {value}" for name, value in self.fields.items()) or self.data)
+
+def name_runs(planned: Sequence[Planned]) -> dict[str, str]:
+    """Folder -> what people call the run: its fields, or its data, and the options that not all runs have.
+
+    >>> runs = [Planned("a-1", "a.npz", ("--seed", "0", "--tol", "1")), Planned("a-2", "a.npz", ("--seed", "0"))]
+    >>> name_runs(runs)
+    {'a-1': 'a.npz, tol 1', 'a-2': 'a.npz'}
+    """
+    spelled = [_spell(one.options) for one in planned]
+    shared = set(spelled[0]).intersection(*spelled[1:]) if spelled else set()
+    names = {}
+    for one, options in zip(planned, spelled, strict=True):
+        fields = " ".join(f"{name} {value}" for name, value in one.fields.items())
+        own = [option.removeprefix("--") for option in options if option not in shared]
+        names[one.folder] = shorten(", ".join([fields or one.data, *own]), LONGEST_NAME)
+    return names
+
+
+def _spell(options: Iterable[str]) -> list[str]:
+    """Each option with its value as one text."""
+    texts: list[str] = []
+    for word in options:
+        if word.startswith("--") or not texts:
+            texts.append(word)
+        else:
+            texts[-1] += f" {word}"
+    return texts
 
 
 def check_plan(planned: Sequence[Planned]) -> None:
@@ -145,8 +169,13 @@ def write_plan(folder: RunFolder, planned: Sequence[Planned]) -> None:
 
 def go_on(planned: Iterable[Planned], earlier: Iterable[Planned]) -> list[Planned]:
     """`planned`, each in the state that the same run had `earlier`: one that had failed waits again."""
-    known = {one.folder: one for one in earlier}
-    return [known.get(one.folder, one) if known.get(one.folder, one).state == "finished" else one for one in planned]
+    done = {one.folder: one for one in earlier if one.state == "finished"}
+    return [
+        replace(one, state="finished", seconds=done[one.folder].seconds, stamp=done[one.folder].stamp)
+        if one.folder in done
+        else one
+        for one in planned
+    ]
 
 
 def stamp_of(paths: Iterable[Path]) -> str | None:

@@ -11,7 +11,7 @@ from colinear.checks import InputError
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.sweep.formats import write_csv
-from colinear.sweep.plan import PLAN, Planned, go_on, read_plan, write_plan
+from colinear.sweep.plan import PLAN, Planned, go_on, name_runs, read_plan, write_plan
 from colinear.sweep.results import results_of
 
 Json = dict[str, Any]
@@ -55,6 +55,7 @@ class Sweep:
         self.jobs = [
             Job(number, one, settings) for number, (one, (_, settings)) in enumerate(zip(planned, jobs, strict=True), 1)
         ]
+        self.names = name_runs(planned)
         self.forgotten = len({one.folder for one in earlier} - {one.folder for one in planned})
         self.summary: dict[str, list[Json]] = {one.folder: self._lines(one) for one in planned}
 
