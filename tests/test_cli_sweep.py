@@ -17,6 +17,7 @@ import pytest
 from tests.program import Program, assert_fits_a_page, assert_refused
 
 from colinear.search.tune import tune
+from colinear.sweep import list_results
 
 QUICK = ("--regs", "1e-2,1e-1", "--loss", "softmax")
 FILES = {"summary.csv", "summary.html", "sweep.json"}
@@ -286,3 +287,18 @@ def test_the_page_escapes_names_and_leads_to_the_runs(colinear: Program, here: P
     again = (here / "sweep/summary.html").read_bytes()
     colinear("report", "sweep")
     assert (here / "sweep/summary.html").read_bytes() == again
+
+
+def test_features_are_an_axis_and_one_that_is_not_there_fails_alone(
+    colinear: Program, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "cache"))
+    (here / "made.toml").write_text('data = "layer-1.npz"\nfeatures = ["absent_module:f", "kernel:8"]\n')
+    said = colinear("sweep", "made.toml", *QUICK)
+    assert said.status == 1
+    assert "layer-1.npz, features absent_module:f failed: " in said.out
+    assert "1 of 2 runs finished, 1 failed." in said.out
+    again = colinear("sweep", "made.toml", *QUICK)
+    assert "1 run finished before." in again.err
+    [result] = list_results(["made"])
+    assert (result["features"], result["n_features"]) == ("kernel:8", 8)

@@ -23,7 +23,7 @@ from colinear.cli.tuning import draw_figures, list_inputs, make_report, settle, 
 from colinear.datasets.base import Split
 from colinear.datasets.doors import as_path
 from colinear.datasets.sources import NAMED
-from colinear.extractors import Custom, open_extractor
+from colinear.extractors import Custom, parse_extractor
 from colinear.outputs import PAGE, check_output
 from colinear.report.page import check_report
 from colinear.report.record import Recorder
@@ -132,7 +132,7 @@ class Sweeper:
     def stamp(self, job: Job) -> str | None:
         """Of its data and what lies beside it; None for features by a function of the user's, which may change."""
         settings = job.settings
-        if settings.features is not None and isinstance(open_extractor(settings.features), Custom):
+        if settings.features is not None and isinstance(parse_extractor(settings.features), Custom):
             return None
         if settings.data in NAMED:
             return stamp_of([])
