@@ -152,8 +152,7 @@ def test_holm_is_the_step_down_of_bonferroni(p_values: list[float]) -> None:
     order = sorted(p_values)
     for p_value, corrected in zip(p_values, found, strict=True):
         steps = [min(1.0, (len(order) - k) * one) for k, one in enumerate(order) if one <= p_value]
-        # equal values have any order: the largest of their steps counts, and that is the first one's
-        assert corrected <= max(steps) + 1e-12
+        assert corrected == pytest.approx(max(steps))
         assert p_value <= corrected <= min(1.0, len(order) * p_value)
     assert [found[n] for n in sorted(range(len(found)), key=p_values.__getitem__)] == sorted(found)
 
