@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from tests.problems import draw_rows
-from tests.processes import SECONDS, end, run, run_well, start
+from tests.processes import HERE, JOIN, SECONDS, end, find, run, run_well, start
 from tests.program import Program, Said, assert_refused
 
 from colinear.checks import InputError
@@ -29,28 +29,25 @@ from colinear.search.tune import Run
 from colinear.solvers.certificate import certify
 from colinear.solvers.path import solve_path
 
-HERE = Path(__file__).parent.parent
-BEGIN = """
-import os, sys, signal, torch
-from colinear.checks import InputError
+BEGIN = (
+    JOIN
+    + """
+import signal
 from colinear.datasets import Features, fit_scaling
 from colinear.losses import LOSSES
 from colinear.objective import Objective
-from colinear.parallel.group import Group
-from colinear.parallel.launch import GroupError, Launch
+from colinear.parallel.launch import GroupError
 from colinear.solvers.newton import suits_newton
 from colinear.solvers.path import solve_path
 from colinear.solvers.tuning import Tuning
 from tests.problems import draw_rows
-group = Group.join(Launch.find(), 20)
 """
+)
 
 
 def found(tmp_path: Path, code: str, size: int) -> list[Any]:
-    """What each process saves as `found` after `code`."""
-    ending = f"torch.save(found, {str(tmp_path)!r} + f'/found-{{group.rank}}.pt')\ngroup.end()"
-    run_well(["-c", f"{BEGIN}{code}\n{ending}"], size, HERE)
-    return [torch.load(tmp_path / f"found-{rank}.pt", weights_only=False) for rank in range(size)]
+    """What each process has as `found` after `code`."""
+    return find(tmp_path, BEGIN + code, size)
 
 
 # What a launcher says
@@ -303,7 +300,7 @@ def test_the_same_command_on_three_processes_gives_the_same_bytes(table: Path, t
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (("digits", "--solver", "sgd"), "without --solver sgd"),
+        (("digits", "--shots", "5"), "without --shots"),
         (("nowhere.npz",), "nowhere.npz"),
         (("digits", "--nonsense"), "--nonsense"),
     ],
@@ -319,7 +316,7 @@ def test_a_mistake_is_said_once_and_status_2_everywhere(tmp_path: Path, asked: t
 
 def test_settings_that_take_one_process_are_refused_by_a_run(split: Split) -> None:
     two = Group(0, 2)
-    for more in ({"solver": "sgd"}, {"shots": 5}, {"augment": "mirror"}):
+    for more in ({"shots": 5}, {"features": "hog"}):
         with pytest.raises(InputError, match="several processes, here 2"):
             Run(Settings("digits", device="cpu", **more), split, None, group=two)  # type: ignore[arg-type]
 

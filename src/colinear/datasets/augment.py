@@ -111,6 +111,11 @@ class AugmentedDataset(DerivedDataset):
     def augmentation(self) -> Augmentation:
         return Augmentation(self.mirror, self.shift)
 
+    @property
+    def copies(self) -> int:
+        """How often each row comes, as a whole; 1 of a choice of rows."""
+        return self.augmentation.n_copies if self.rows is None else 1
+
     @cached_property
     def base_rows(self) -> Tensor:
         """(n,) int64: the base image of each row, for folds that must keep an image and its copies together."""

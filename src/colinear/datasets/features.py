@@ -185,11 +185,14 @@ class Features:
 
     Rows come as (b, n_features) of `dtype` on the dataset's device; the buffer is reused, so a chunk is valid
     until the next one is asked for. n_features counts the bias column.
+    copies : how often each row comes, as an `AugmentedDataset` orders them, all once, then all again; by it the rows of
+        several processes are numbered.
     """
 
     dataset: Dataset
     scaling: Scaling
     dtype: torch.dtype = torch.float32
+    copies: int = 1
 
     def __post_init__(self) -> None:
         dataset, scaling = self.dataset, self.scaling
@@ -214,7 +217,7 @@ class Features:
         if dtype == self.dtype:
             return self
         if self._other is None or self._other.dtype != dtype:
-            self._other = Features(self.dataset, self.scaling, dtype)
+            self._other = Features(self.dataset, self.scaling, dtype, self.copies)
             self._other.sparse = None if self.sparse is None else self.sparse.at(dtype)
         return self._other
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -134,6 +134,17 @@ class Group:
                 if tensor.numel():
                     dist.broadcast(tensor.reshape(-1).view(torch.uint8), 0)
         return here
+
+    def fill_(self, tensor: Tensor, counts: Sequence[int]) -> None:
+        """Give each process all of a contiguous tensor (n, ...), of which each has made so many rows, in rank order."""
+        if self.size == 1 or not tensor.numel():
+            return
+        data = tensor.detach().view(len(tensor), -1).view(torch.uint8)
+        with self._meeting():
+            parts = enumerate(torch.split(data, list(counts)))
+            sent = [dist.broadcast(part, rank, async_op=True) for rank, part in parts if len(part)]
+            for work in sent:
+                work.wait()
 
     def agree(self, facts: Mapping[str, Any]) -> None:
         """Raise `InputError` in every process unless all have the same facts; of a tensor its bytes are compared.

@@ -81,7 +81,7 @@ class Prepared:
     @cached_property
     def projection(self) -> Projection:
         """Training and validation rows in the principal subspace, for all losses; as they are without --subspace."""
-        return Projection.fit(self.train, self.validation, self.settings.subspace, self.settings.seed)
+        return Projection.fit(self.train, self.validation, self.settings.subspace, self.settings.seed, self.group)
 
     @cached_property
     def everything(self) -> Dataset:
@@ -94,7 +94,8 @@ class Prepared:
 
     def see(self, dataset: Dataset) -> Features:
         """`dataset` through the scaling, in float64 if it is stored so, else float32."""
-        return Features(dataset, self.scaling, torch.float64 if dataset.dtype == torch.float64 else torch.float32)
+        dtype = torch.float64 if dataset.dtype == torch.float64 else torch.float32
+        return Features(dataset, self.scaling, dtype, getattr(dataset, "copies", 1))
 
 
 def take_ranges(split: Split, group: Group) -> Split:

@@ -160,10 +160,13 @@ class Run:
         rows, keeper = self.prepared, _Keeper(self, loss)
         self.listener.started(loss, self.settings.steps, "steps")
         search = sgd_search(loss, self.settings, rows.class_weight)
-        position = self.checkpoints.load(loss, rows.train.device)
-        result = search.run_on(rows.projection, report=self.listener.progressed, keeper=keeper, position=position)
+        begun = self.checkpoints.load(loss, rows.train.device) if self.group.leads else None
+        position = SearchPosition.share(begun, self.group, rows.train.device)
+        result = search.run_on(
+            rows.projection, report=self.listener.progressed, keeper=keeper, position=position, group=self.group
+        )
         weights = weigh_rows(rows.train.dataset, rows.class_weight)
-        return place_winner(result, rows.train, lambda: rows.preconditioner, keeper.stop_if_wanted, weights)
+        return place_winner(result, rows.train, lambda: rows.preconditioner, keeper.stop_if_wanted, weights, self.group)
 
     def _search_exact(self, loss: str) -> SearchResult:
         rows, settings = self.prepared, self.settings
@@ -183,7 +186,10 @@ class Run:
 
 
 class _Keeper:
-    """Writes the checkpoints of one search: at rungs, before the run is stopped, and every half a minute."""
+    """Writes the checkpoints of one search: at rungs, before the run is stopped, and every half a minute.
+
+    In a process that follows the first it does nothing.
+    """
 
     def __init__(self, run: Run, loss: str) -> None:
         self.run, self.loss = run, loss
@@ -192,6 +198,8 @@ class _Keeper:
 
     def __call__(self, position: SearchPosition, at_rung: bool) -> None:
         self.last = position
+        if not self.run.group.leads:
+            return
         if at_rung or self.run.listener.stopping or time.monotonic() - self.saved >= CHECKPOINT_SECONDS:
             self.run.checkpoints.save(self.loss, position)
             self.saved = time.monotonic()
@@ -209,8 +217,7 @@ def check_processes(settings: Settings, size: int) -> None:
     if size == 1:
         return
     alone = {
-        "--solver sgd": settings.solver == "sgd", "--shots": settings.shots is not None,
-        "--augment": settings.augment is not None, "--features": settings.features is not None,
+        "--shots": settings.shots is not None, "--features": settings.features is not None,
         "a GPU": pick_device(settings.device).type != "cpu",
     }  # fmt: skip
     for what in (name for name, wanted in alone.items() if wanted):
