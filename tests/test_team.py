@@ -155,3 +155,21 @@ def test_a_search_goes_on_from_its_checkpoint_with_the_same_bytes(table: Path, t
     assert run_well(["-c", again], 3)[1].out.startswith("40\n")
     name = "model-softmax.safetensors"
     assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_few_shot_runs_are_those_of_one_process(tmp_path: Path, colinear: Program) -> None:
+    """Tries so small that every process solves all their rows: the bytes are those of one. A finished one is kept."""
+    asked = ("digits", "--shots", "3", "--tries", "2", "--loss", "softmax", "--regs", "1e-2:1:3")
+    run_well(["-m", "colinear", "tune", *asked, "--quiet", "--out", str(tmp_path / "several")], 3)
+    assert colinear("tune", *asked, "--out", tmp_path / "one", "--quiet").status == 0
+    model = "try-2/model-softmax.safetensors"
+    first = (tmp_path / "several" / model).read_bytes()
+    assert first == (tmp_path / "one" / model).read_bytes()
+    accuracies = [json.loads((tmp_path / name / "results.json").read_text())["tries"][0] for name in ("several", "one")]
+    assert accuracies[0]["test_accuracy"] == accuracies[1]["test_accuracy"]
+    for path in (tmp_path / "several/results.json", *(tmp_path / "several/try-2").glob("*.*")):
+        path.unlink()
+    kept = (tmp_path / "several/try-1/results.json").stat().st_mtime_ns
+    run_well(["-m", "colinear", "tune", "--resume", str(tmp_path / "several"), "--quiet"], 3)
+    assert (tmp_path / "several" / model).read_bytes() == first
+    assert (tmp_path / "several/try-1/results.json").stat().st_mtime_ns == kept

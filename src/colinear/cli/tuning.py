@@ -13,7 +13,7 @@ from typing import Any
 from colinear.checks import InputError, check_number
 from colinear.cli.console import Output
 from colinear.cli.extracting import open_rows
-from colinear.cli.progress import Watcher, heard, open_log, stop
+from colinear.cli.progress import Watcher, heard, open_log, patience, stop
 from colinear.cli.signals import Stopped
 from colinear.cli.together import together
 from colinear.cli.tries import refuse_try, run_tries
@@ -32,13 +32,13 @@ from colinear.search.option import check_needs, list_options, solver_parameters
 from colinear.search.regs import parse_regs
 from colinear.search.runfolder import RunFolder, check_identity, refuse_used
 from colinear.search.settings import Settings
+from colinear.search.tries import tune_tries
 from colinear.search.tune import Run, check_labels, check_processes, sgd_search, tune
 from colinear.search.winner import LossRun
 from colinear.search.written import read_settings
 from colinear.tracking import TensorBoardLog, find_writer
 
 Values = Mapping[str, Any]
-PATIENCE = 10.0  # seconds: torchrun, whose signal may follow a death, kills after 30
 
 
 def run_tune(values: Values, given: Mapping[str, str]) -> None:
@@ -49,7 +49,9 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
             return
         settings, split = _begin(values, given, Output(quiet=True), group)
         try:
-            if not group.gather(False)[0]:
+            if settings.shots is not None:
+                tune_tries(settings, split, None, group=group)
+            elif not group.gather(False)[0]:
                 tune(settings, split, None, group=group)
         except GroupError as error:  # the first process may be the one that has gone
             place = values["resume"] or values["out"] or "RUN"
@@ -106,7 +108,7 @@ def _lead(values: Values, given: Mapping[str, str], group: Group) -> None:
             refuse_used(path)
         check_report(path)
         if settings.shots is not None:
-            run_tries(settings, split, folder, output, log)
+            run_tries(settings, split, folder, output, log, group)
             return
         runs = _finished_runs(settings, split, folder, output, log)
         group.gather(bool(runs))
@@ -213,7 +215,7 @@ def _tune(
     """Search; a signal, or a process of the group that has gone, says what is kept and how to go on."""
     from colinear.report.record import Recorder
 
-    with Watcher(output, PATIENCE if group.size > 1 else None) as watcher:
+    with Watcher(output, patience(group)) as watcher:
         try:
             runs = tune(settings, split, folder, Recorder(heard(watcher, log), folder, split), group)
             watcher.heed()
@@ -222,8 +224,6 @@ def _tune(
             begun = next(iter(settings.losses[len(watcher.finished_losses) :]), None)
             if begun is not None and any((folder.path / CHECKPOINTS).glob(f"{begun}*.safetensors")):
                 kept += f"; {begun} up to its last checkpoint"
-            if isinstance(error, GroupError) and not watcher.stopping:
-                raise GroupError(f"{error} Kept in {folder.path}: {kept}. Go on with --resume {folder.path}") from None
             stop(watcher, folder, kept, error)
     return runs
 

@@ -129,10 +129,7 @@ class Run:
 
     def _agree(self) -> None:
         """The rows on the device; refuse processes that have other settings, versions or data than the others."""
-        if self.group.size > 1:
-            parts = {part.name: getattr(self.split, part.name) for part in fields(self.split)}
-            data = {f"{name} data": part and part.fingerprint for name, part in parts.items()}
-            self.group.agree({**flatten(self.settings.to_json()), **data, **versions()})
+        agree(self.settings, self.split, self.group)
         _ = self.prepared
 
     def _follow(self) -> list[LossRun]:
@@ -212,19 +209,25 @@ class _Keeper:
             raise KeyboardInterrupt
 
 
+def agree(settings: Settings, split: Split, group: Group) -> None:
+    """Raise `InputError` in every process of a group unless all have the same settings, versions and rows."""
+    if group.size > 1:
+        parts = {part.name: getattr(split, part.name) for part in fields(split)}
+        data = {f"{name} data": part and part.fingerprint for name, part in parts.items()}
+        group.agree({**flatten(settings.to_json()), **data, **versions()})
+
+
 def check_processes(settings: Settings, size: int) -> None:
     """Raise `InputError` for settings with which several processes cannot search together."""
     if size == 1:
         return
     alone = {
-        "--shots": settings.shots is not None, "--features": settings.features is not None,
+        "--features": settings.features is not None,
         "a GPU": pick_device(settings.device).type != "cpu",
     }  # fmt: skip
     for what in (name for name, wanted in alone.items() if wanted):
         instead = "Give --device cpu" if what == "a GPU" else f"Leave {what} out"
-        raise InputError(
-            f"several processes, here {size}, search by the exact path and without {what}. {instead}, or start one."
-        )
+        raise InputError(f"several processes, here {size}, search without {what}. {instead}, or start one.")
 
 
 def tune(
