@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 import scipy.sparse
 import torch
 from tests.problems import draw_rows
-from tests.processes import JOIN, find, run, run_well
+from tests.processes import JOIN, end, find, run, run_well, start
 from tests.program import Program
 from torch import Tensor
 
@@ -173,3 +175,35 @@ def test_few_shot_runs_are_those_of_one_process(tmp_path: Path, colinear: Progra
     run_well(["-m", "colinear", "tune", "--resume", str(tmp_path / "several"), "--quiet"], 3)
     assert (tmp_path / "several" / model).read_bytes() == first
     assert (tmp_path / "several/try-1/results.json").stat().st_mtime_ns == kept
+
+
+def test_a_signal_to_all_lets_the_first_write_its_checkpoint(table: Path, tmp_path: Path) -> None:
+    """One that follows hears of it while the first waits for it, and may not leave before."""
+    os.mkfifo(tmp_path / "go")
+    asked = ["tune", str(table), "--loss", "softmax", *SEARCH, "--out", str(tmp_path / "run")]
+    asked.remove("--halving")  # no rung, at which one would be written anyway
+    code = f"""
+import os
+from colinear.cli.app import main
+from colinear.solvers.team import Team
+advance = Team.advance
+def wait(self, state, until):
+    if state.step == 30:
+        print("waits", flush=True)
+        if os.environ["RANK"] == "1":
+            open({str(tmp_path / "go")!r}).read()
+    return advance(self, state, until)
+Team.advance = wait
+main({asked!r})
+"""
+    processes = start(["-c", code], 2)
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waits\n"
+    for process in reversed(processes):
+        process.terminate()
+    (tmp_path / "go").write_text("")
+    said = end(processes)
+    assert [one.status for one in said] == [128 + signal.SIGTERM] * 2, said
+    assert [one.out + one.err for one in said] == [""] * 2
+    assert (tmp_path / "run/checkpoints/softmax.safetensors").is_file()

@@ -63,7 +63,7 @@ def run_tries(
     log: TensorBoardLog | None,
     group: Group = ALONE,
 ) -> None:
-    """Run or resume every try, and show their mean and spread. A signal or a process that has gone: say what is kept."""
+    """Run or resume every try, show mean and spread. A signal or the death of a process says what is kept."""
     from colinear.report.record import Recorder
 
     with TryWatcher(output, settings.tries, patience(group)) as watcher:

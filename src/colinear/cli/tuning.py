@@ -15,7 +15,7 @@ from colinear.cli.console import Output
 from colinear.cli.extracting import open_rows
 from colinear.cli.progress import Watcher, heard, open_log, patience, stop
 from colinear.cli.signals import Stopped
-from colinear.cli.together import together
+from colinear.cli.together import following, together
 from colinear.cli.tries import refuse_try, run_tries
 from colinear.datasets import draw_shots
 from colinear.datasets.base import Split
@@ -49,10 +49,11 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
             return
         settings, split = _begin(values, given, Output(quiet=True), group)
         try:
-            if settings.shots is not None:
-                tune_tries(settings, split, None, group=group)
-            elif not group.gather(False)[0]:
-                tune(settings, split, None, group=group)
+            with following():
+                if settings.shots is not None:
+                    tune_tries(settings, split, None, group=group)
+                elif not group.gather(False)[0]:
+                    tune(settings, split, None, group=group)
         except GroupError as error:  # the first process may be the one that has gone
             place = values["resume"] or values["out"] or "RUN"
             raise GroupError(f"{error} What is written in {place} is kept. Go on with --resume {place}") from None
