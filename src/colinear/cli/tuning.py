@@ -63,10 +63,10 @@ def _begin(values: Values, given: Mapping[str, str], output: Output, group: Grou
     """The settings and all rows, checked before a folder is made."""
     if values["resume"] is not None:
         settings = _settings_of(Path(values["resume"]), given)
-        check_processes(settings, group.size)
+        check_processes(settings, group)
         return settings, open_rows(settings, output)
     settings = tune_settings(values, given)
-    check_processes(settings, group.size)
+    check_processes(settings, group)
     if values["auto_resume"] and values["out"] is None:
         raise InputError("--auto-resume needs --out, the folder of the run that it begins or goes on with. Add --out.")
     goes_on = group.leads and _goes_on(values)

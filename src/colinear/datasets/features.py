@@ -201,6 +201,7 @@ class Features:
         self.labels, self.n_samples = dataset.labels, dataset.n_samples
         self.n_classes, self.n_features = dataset.n_classes, scaling.n_outputs
         self._scale = scaling.scale.to(self.device, self.dtype)
+        self._factor = float(scaling.scale) if scaling.scale.ndim == 0 else 1.0  # of all columns; read once
         self._minus_shift = -scaling.shift.to(self.device, self.dtype)
         self._buffer = self._scale.new_empty(0, self.n_features)
         self._as_stored = not scaling.bias and bool((scaling.scale == 1).all()) and not bool(scaling.shift.any())
@@ -240,7 +241,7 @@ class Features:
         values = out[:, : raw.shape[1]]
         if self._scale.ndim == 0:
             values.copy_(raw)  # converting first is twice as fast as adding bytes to floats
-            torch.add(self._minus_shift, values, alpha=float(self.scaling.scale), out=values)
+            torch.add(self._minus_shift, values, alpha=self._factor, out=values)
         else:
             torch.mul(raw, self._scale, out=values).add_(self._minus_shift)
         return out

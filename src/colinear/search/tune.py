@@ -17,7 +17,7 @@ from colinear.losses import LOSSES
 from colinear.parallel.group import ALONE, Group
 from colinear.search.candidates import draw_candidates
 from colinear.search.checkpoints import Checkpoints, note_name, run_identity
-from colinear.search.device import pick_device
+from colinear.search.device import check_group, pick_device
 from colinear.search.journal import journal_of
 from colinear.search.judging import weigh_rows
 from colinear.search.listener import Listener, Silent
@@ -66,7 +66,7 @@ class Run:
     group: Group = ALONE
 
     def __post_init__(self) -> None:
-        check_processes(self.settings, self.group.size)
+        check_processes(self.settings, self.group)
 
     @cached_property
     def prepared(self) -> Prepared:
@@ -217,17 +217,13 @@ def agree(settings: Settings, split: Split, group: Group) -> None:
         group.agree({**flatten(settings.to_json()), **data, **versions()})
 
 
-def check_processes(settings: Settings, size: int) -> None:
-    """Raise `InputError` for settings with which several processes cannot search together."""
-    if size == 1:
-        return
-    alone = {
-        "--features": settings.features is not None,
-        "a GPU": pick_device(settings.device).type != "cpu",
-    }  # fmt: skip
-    for what in (name for name, wanted in alone.items() if wanted):
-        instead = "Give --device cpu" if what == "a GPU" else f"Leave {what} out"
-        raise InputError(f"several processes, here {size}, search without {what}. {instead}, or start one.")
+def check_processes(settings: Settings, group: Group) -> None:
+    """Raise `InputError` for settings with which the processes of a group cannot search together."""
+    if group.size > 1 and settings.features is not None:
+        raise InputError(
+            f"several processes, here {group.size}, search without --features. Leave --features out, or start one."
+        )
+    check_group(settings.device, group)
 
 
 def tune(
