@@ -64,7 +64,7 @@ def _begin(values: Values, given: Mapping[str, str], output: Output, group: Grou
     if values["resume"] is not None:
         settings = _settings_of(Path(values["resume"]), given)
         check_processes(settings, group)
-        return settings, open_rows(settings, output)
+        return settings, open_rows(settings, output, group)
     settings = tune_settings(values, given)
     check_processes(settings, group)
     if values["auto_resume"] and values["out"] is None:
@@ -72,7 +72,7 @@ def _begin(values: Values, given: Mapping[str, str], output: Output, group: Grou
     goes_on = group.leads and _goes_on(values)
     if values["out"] is not None and group.leads and not goes_on:
         refuse_used(Path(values["out"]))
-    split = open_rows(settings, output)
+    split = open_rows(settings, output, group)
     check_labels(settings, split.train)
     rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
     if settings.regs is not None:
