@@ -57,11 +57,12 @@ def tune_tries(
     folder, group : as of `search.tune.Run`; the processes that follow the first need no folder, and return nothing.
     """
     agree(settings, split, group)
-    split = split.to(pick_device(settings.device))
+    device = pick_device(settings.device)
+    split = split.to(device) if group.size == 1 else split  # else each process moves rows of its own
     try_split(settings, split, 1)  # too many shots are refused before anything is written
     if folder is None:
         return _follow(settings, split, group)
-    results = {**results_json(settings, split, []), "tries": []}
+    results = {**results_json(settings, split, [], device), "tries": []}
     if (folder.path / "results.json").is_file():
         read_results(folder, settings)
     write_settings(folder, settings)

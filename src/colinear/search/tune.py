@@ -74,7 +74,7 @@ class Run:
         device, train = pick_device(self.settings.device), self.split.train
         check_labels(self.settings, train)
         check_memory(self.settings, train.n_classes, train.n_features + 1, device)
-        return Prepared.fit(self.settings, self.split.to(device), self.group)
+        return Prepared.fit(self.settings, self.split, self.group, device)
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -120,7 +120,10 @@ class Run:
         for loss, note in noted.items():
             runs.append(self._finish(loss) if note is None else LossRun.read(self.place, note, note_name(loss)))
             entries = [run.entry for run in runs]
-            self.place.write_json("results.json", results_json(self.settings, self.prepared.split, entries))
+            self.place.write_json(
+                "results.json",
+                results_json(self.settings, self.prepared.split, entries, self.prepared.own.train.labels.device),
+            )
             self.checkpoints.clear(loss)
             self.listener.finished(runs[-1])
         for loss in self.settings.losses:
