@@ -6,6 +6,7 @@ Each test runs in a process of its own, on a device that is pretended.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +17,15 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from colinear.checks import InputError
-from colinear.datasets import Features, fit_scaling
+from colinear.datasets import Features, Split, fit_scaling
 from colinear.losses import LOSSES
 from colinear.objective import Objective
 from colinear.parallel.group import Group
 from colinear.search import device as devices
+from colinear.search.runfolder import RunFolder
+from colinear.search.settings import Settings
+from colinear.search.tune import tune
+from colinear.solvers import path
 from colinear.solvers.path import fit_preconditioner, solve_path
 from colinear.solvers.tuning import Tuning
 
@@ -121,8 +126,8 @@ def test_the_host_reads_a_fixed_few_numbers_a_pass(loss: str) -> None:
         preconditioner = fit_preconditioner(objective, tuning=tuning)
         regs = torch.logspace(-3, -2, k, dtype=torch.float64).tolist()
         with Reads() as reads:
-            path = solve_path(objective, LOSSES[loss], regs, tol=1e-2, preconditioner=preconditioner, tuning=tuning)
-        found.append((reads.count - 20 * k) / path.passes)
+            solved = solve_path(objective, LOSSES[loss], regs, tol=1e-2, preconditioner=preconditioner, tuning=tuning)
+        found.append((reads.count - 20 * k) / solved.passes)
     assert max(found) <= 9, found
 
 
@@ -169,3 +174,23 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch, name
         devices.check_group(name, Group(0, 3, local_size=3))
     if name == "auto":
         devices.check_group(name, Group(0, 6, local_size=2))
+
+
+def test_matmul_precision_is_that_of_the_passes_and_of_no_more(
+    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights of float64, those that are certified, are never multiplied in less."""
+    seen = set()
+    evaluate = Objective.evaluate
+
+    def look(objective: Objective, coef: torch.Tensor, *given: Any, **more: Any) -> Any:
+        seen.add((coef.dtype, torch.get_float32_matmul_precision()))
+        return evaluate(objective, coef, *given, **more)
+
+    monkeypatch.setattr(Objective, "evaluate", look)
+    monkeypatch.setattr(path, "suits_newton", lambda *_: False)
+    settings = Settings("digits", device="cpu", losses=("softmax",), regs=(1e-2,), precision="high")
+    [run] = tune(settings, split, RunFolder(tmp_path))
+    assert seen == {(torch.float32, "high"), (torch.float64, "high")}
+    assert run.entry["trials"][0]["relative_gap"] <= 1e-3
+    assert torch.get_float32_matmul_precision() == "highest"

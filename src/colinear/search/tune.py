@@ -33,6 +33,7 @@ from colinear.search.sgd_search import SGDSearch
 from colinear.search.trials import SearchResult
 from colinear.search.winner import LossRun, model_name, score_winner
 from colinear.search.written import read_results, write_settings
+from colinear.solvers.precision import matmul_precision
 from colinear.solvers.sgd import SGD
 from colinear.solvers.solution import Status
 
@@ -151,7 +152,8 @@ class Run:
 
     def _train(self, loss: str) -> LossRun:
         started = time.perf_counter()
-        result = self._search_sgd(loss) if self.settings.solver == "sgd" else self._search_exact(loss)
+        with matmul_precision(self.settings.precision):  # type: ignore[arg-type]
+            result = self._search_sgd(loss) if self.settings.solver == "sgd" else self._search_exact(loss)
         if result.winner.status is Status.DIVERGED:
             raise InputError(_all_diverged(loss, self.settings))
         return score_winner(result, self.prepared, time.perf_counter() - started)
