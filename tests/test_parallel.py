@@ -338,6 +338,47 @@ main(["tune", "rows.npz", "--out", {str(tmp_path / "run")!r}])
     assert_refused(max(said, key=lambda one: one.err), "must have the same train data")
 
 
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("truncated", "part-0001.npy"),
+        ("columns", "part-0001.npy must have 5 columns"),
+        ("labels", "part-0001.npy must have one label per row"),
+        ("infinite", "part-0002.npy must be finite; row 19"),
+        ("settings", "must have the same tol"),
+    ],
+)
+def test_a_fault_in_one_process_ends_all_with_one_message(tmp_path: Path, fault: str, words: str) -> None:
+    """The last of three processes has shards, or a command, of its own."""
+    rng = np.random.default_rng(0)
+    for rank in range(3):
+        for number in range(3):
+            folder = tmp_path / str(rank) / "rows"
+            folder.mkdir(parents=True, exist_ok=True)
+            wrong = rank == 2 and (number == 1 or fault == "infinite")
+            rows = rng.normal(size=(20, 4 if wrong and fault == "columns" else 5))
+            rows[-1, 0] = np.inf if wrong and fault == "infinite" else 0
+            labels = np.arange(19 if wrong and fault == "labels" else 20) % 2
+            np.save(folder / f"part-{number:04}.npy", rows)
+            np.save(folder / f"part-{number:04}-labels.npy", labels)
+            if wrong and fault == "truncated":
+                whole = (folder / f"part-{number:04}.npy").read_bytes()
+                (folder / f"part-{number:04}.npy").write_bytes(whole[:-8])
+    code = f"""
+import os
+from colinear.cli.app import main
+rank = os.environ["RANK"]
+os.chdir({str(tmp_path)!r} + "/" + rank)
+more = ["--tol", "1e-4"] if rank == "2" and {fault!r} == "settings" else []
+main(["tune", "rows", "--out", {str(tmp_path / "run")!r}, *more])
+"""
+    said = run(["-c", code], 3)
+    assert [one.status for one in said] == [2] * 3, said
+    [speaker] = [one for one in said if one.err]
+    assert_refused(speaker, words)
+    assert not (tmp_path / "run/results.json").exists()
+
+
 def test_a_process_that_dies_ends_the_run_with_what_is_kept(table: Path, tmp_path: Path) -> None:
     code = """
 import os, signal
