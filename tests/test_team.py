@@ -27,7 +27,6 @@ from colinear.solvers import SGD
 from colinear.solvers.team import Team
 
 CUTS = (slice(0, 13), torch.empty(0, dtype=torch.int64), slice(13, 40))  # of 40 rows, for three processes
-SPARSE_CUTS = (slice(0, 13), slice(13, 14), slice(14, 40))  # a copy of no rows is refused
 KINDS = ("table", "sparse", "pictures", "weighted")
 
 
@@ -47,7 +46,7 @@ def draw(kind: str) -> ArrayDataset:
 def train(kind: str, group: Group = ALONE) -> dict[str, Tensor]:
     """Steps with all extras, in two stretches, some candidates leaving between them."""
     data = draw(kind)
-    own: Dataset = data if group.size == 1 else data.subset((SPARSE_CUTS if kind == "sparse" else CUTS)[group.rank])
+    own: Dataset = data if group.size == 1 else data.subset(CUTS[group.rank])
     own = Augmentation(mirror=True, shift=1).apply(own) if kind == "pictures" else own
     features = Features(own, fit_scaling(data), copies=getattr(own, "copies", 1))
     sgd = SGD(30, 8, momentum=0.5, schedule="cosine", averaging=0.5)

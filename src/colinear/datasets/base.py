@@ -136,7 +136,8 @@ class ArrayDataset(Counted):
     capturable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_features(self.features)
+        if len(self.features) or self.layout == torch.strided:  # a range of sparse rows is a copy, perhaps of none
+            check_features(self.features)
         check_targets(self.labels, len(self.class_names))
         expected = len(self.features) if self.rows is None else len(self.rows)
         if len(self.labels) != expected:
