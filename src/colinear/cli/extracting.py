@@ -23,6 +23,7 @@ from colinear.datasets.sources import NAMED
 from colinear.extractors import Custom, open_extractor
 from colinear.extractors.folder import Extraction, open_extraction
 from colinear.model import LinearModel
+from colinear.parallel.group import ALONE, Group
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.texts import shown
@@ -56,12 +57,12 @@ def run_features(
     output.emit({"folder": str(out), **facts})
 
 
-def open_raw(settings: Settings, output: Output) -> Split:
+def open_raw(settings: Settings, output: Output, group: Group = ALONE) -> Split:
     """The parts of a dataset as it stores them."""
     with Transfer(output) as transfer:
         return open_split(
             settings.data, settings.data_dir, label=settings.label, seed=settings.seed, progress=transfer,
-            weight=settings.sample_weight,
+            weight=settings.sample_weight, group=group,
         )  # fmt: skip
 
 
