@@ -97,9 +97,9 @@ def run_tune(data: Path, options: ScaleOptions, ranks: int) -> dict[str, Any]:
             "tune", str(data), "--loss", "softmax", "--regs", options.regs, "--tol", f"{options.tol:g}",
             "--quiet", "--device", "cpu", "--out", str(place / "run"),
         ]  # fmt: skip
-        threads = {} if ranks > 1 else {"OMP_NUM_THREADS": str(RANKS)}
         inherited = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
         with on_cores(RANKS):
+            threads = {} if ranks > 1 else {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))}
             started = now()
             subprocess.run(command, check=True, cwd=ROOT, env=inherited | threads, stdout=subprocess.DEVNULL)
             whole = now() - started
