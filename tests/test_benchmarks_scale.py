@@ -45,7 +45,8 @@ def test_two_processes_find_what_one_does_and_tell_what_they_hold() -> None:
 def found(**changes: Any) -> dict[str, Any]:
     memory = [{"imports_mb": 100.0, "anonymous_mb": 20.0, "data_mb": 30.0, "data_share_mb": 10.0}]
     return {
-        "whole": 3.0, "search": 2.0, "passes": 9, "memory": memory, "winner": 1e-3, "test_accuracy": 0.9,
+        "whole": 3.0, "search": 2.0, "processor": 4.0, "passes": 9, "memory": memory,
+        "winner": 1e-3, "test_accuracy": 0.9,
         "points": [[1e-3, 1.0, 1e-4]], **changes,
     }  # fmt: skip
 
@@ -62,7 +63,7 @@ def test_ratios_are_of_one_round_and_the_shards_are_run(monkeypatch: pytest.Monk
     report = scale.run_scale(TOY, 2)
     assert seen == [("x.npy", 1), ("x.npy", 2), ("x.npy", 1), ("x.npy", 2), ("shards", 2)]
     assert (report["times"], report["search_times"], report["share"]) == (0.5, 0.25, 18 / 30)
-    assert scale.scale_table(report).rows[-1][1:4] == ("0.5", "0.25", "0.6 (target 0.6)")
+    assert scale.scale_table(report).rows[-1][1:5] == ("0.5", "0.25", "", "0.6 (target 0.6)")
 
 
 @pytest.mark.parametrize(
