@@ -153,13 +153,14 @@ def path_seconds(size: Size, machine: Machine, passes: float = PASSES) -> dict[s
 
 
 def limit(spent: dict[str, float]) -> str:
-    """What takes most, and its share.
+    """The two that take most, and their shares.
 
-    >>> limit({"products": 3.0, "sums": 1.0})
-    'products, 75 %'
+    >>> limit({"sums": 1.0, "products": 3.0, "steps": 0.0})
+    'products 75 %, sums 25 %'
     """
-    name = max(spent, key=lambda one: spent[one])
-    return f"{name}, {100 * spent[name] / sum(spent.values()):.0f} %"
+    first, second = sorted(spent, key=lambda name: -spent[name])[:2]
+    shares = {name: 100 * spent[name] / sum(spent.values()) for name in (first, second)}
+    return ", ".join(f"{name} {share:.0f} %" for name, share in shares.items())
 
 
 # An H100 SXM's data sheet: 67 TFLOP/s float32 and float64 (tensor cores), of which matrix products reach about 0.85
@@ -205,7 +206,7 @@ def predicted(measured: dict[str, dict[str, float]], *, gpus: bool = False) -> T
     """Seconds of a pass and hours of paths of nine and 45 strengths, and what takes most of them."""
     what = "GPUs" if gpus else "ranks"
     table = Table(
-        f"on {what}", ["rows x columns x classes", what, "a pass", "9 strengths", "45 strengths", "most of it"]
+        f"on {what}", ["rows x columns x classes", what, "a pass", "9 strengths", "45 strengths", "most of nine"]
     )
     for problem in LARGE:
         for ranks in GPUS if gpus else RANKS:
