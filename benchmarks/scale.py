@@ -40,7 +40,7 @@ class ScaleOptions:
     rows: int = 400_000
     columns: int = 512
     classes: int = 100
-    regs: str = "1e-6:1e-2:5"
+    regs: str = "1e-6:1e-2:3"
     tol: float = 1e-4
     distance: float = 3.0
     dtype: str = "float32"
