@@ -232,8 +232,9 @@ def test_a_signal_keeps_what_is_finished(colinear: Program, tmp_path: Path, monk
 
 def test_several_processes_are_told_to_extract_first(split: Split) -> None:
     from colinear.checks import InputError
+    from colinear.parallel.group import Group
     from colinear.search.settings import Settings
     from colinear.search.tune import check_processes
 
     with pytest.raises(InputError, match="Leave --features out"):
-        check_processes(Settings(data="digits", features="hog"), 2)
+        check_processes(Settings(data="digits", features="hog"), Group(0, 2))

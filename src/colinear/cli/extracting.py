@@ -22,6 +22,7 @@ from colinear.datasets.sources import NAMED
 from colinear.extractors import Custom, open_extractor
 from colinear.extractors.folder import Extraction, open_extraction
 from colinear.model import LinearModel
+from colinear.parallel.group import ALONE, Group
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.texts import shown
@@ -54,7 +55,7 @@ def run_features(
     output.emit({"folder": str(out), **facts})
 
 
-def open_rows(settings: Settings, output: Output) -> Split:
+def open_rows(settings: Settings, output: Output, group: Group = ALONE) -> Split:
     """The parts that `settings` name: of a dataset, of a folder of features, or of features that are extracted now.
 
     Extracted ones are kept in the user's cache, where the same extractor, options, seed and data find them again.
@@ -64,7 +65,7 @@ def open_rows(settings: Settings, output: Output) -> Split:
     if settings.features is None:
         found = None if settings.data in NAMED else open_extraction(as_path(settings.data))
         if found is None:
-            return _open(settings, output)
+            return _open(settings, output, group)
         split, facts = found
         _check_rows(settings, facts["augment"])
         return split
@@ -83,11 +84,11 @@ def _check_rows(settings: Settings, augment: str | None) -> None:
             )
 
 
-def _open(settings: Settings, output: Output) -> Split:
+def _open(settings: Settings, output: Output, group: Group = ALONE) -> Split:
     with Transfer(output) as transfer:
         return open_split(
             settings.data, settings.data_dir, label=settings.label, seed=settings.seed, progress=transfer,
-            weight=settings.sample_weight,
+            weight=settings.sample_weight, group=group,
         )  # fmt: skip
 
 

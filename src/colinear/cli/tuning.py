@@ -13,9 +13,9 @@ from typing import Any
 from colinear.checks import InputError, check_number
 from colinear.cli.console import Output
 from colinear.cli.extracting import open_rows
-from colinear.cli.progress import Watcher, heard, open_log, stop
+from colinear.cli.progress import Watcher, heard, open_log, patience, stop
 from colinear.cli.signals import Stopped
-from colinear.cli.together import together
+from colinear.cli.together import following, together
 from colinear.cli.tries import refuse_try, run_tries
 from colinear.datasets import draw_shots
 from colinear.datasets.base import Split
@@ -32,13 +32,13 @@ from colinear.search.option import check_needs, list_options, solver_parameters
 from colinear.search.regs import parse_regs
 from colinear.search.runfolder import RunFolder, check_identity, refuse_used
 from colinear.search.settings import Settings
+from colinear.search.tries import tune_tries
 from colinear.search.tune import Run, check_labels, check_processes, sgd_search, tune
 from colinear.search.winner import LossRun
 from colinear.search.written import read_settings
 from colinear.tracking import TensorBoardLog, find_writer
 
 Values = Mapping[str, Any]
-PATIENCE = 10.0  # seconds: torchrun, whose signal may follow a death, kills after 30
 
 
 def run_tune(values: Values, given: Mapping[str, str]) -> None:
@@ -49,8 +49,11 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
             return
         settings, split = _begin(values, given, Output(quiet=True), group)
         try:
-            if not group.gather(False)[0]:
-                tune(settings, split, None, group=group)
+            with following():
+                if settings.shots is not None:
+                    tune_tries(settings, split, None, group=group)
+                elif not group.gather(False)[0]:
+                    tune(settings, split, None, group=group)
         except GroupError as error:  # the first process may be the one that has gone
             place = values["resume"] or values["out"] or "RUN"
             raise GroupError(f"{error} What is written in {place} is kept. Go on with --resume {place}") from None
@@ -60,16 +63,16 @@ def _begin(values: Values, given: Mapping[str, str], output: Output, group: Grou
     """The settings and all rows, checked before a folder is made."""
     if values["resume"] is not None:
         settings = _settings_of(Path(values["resume"]), given)
-        check_processes(settings, group.size)
-        return settings, open_rows(settings, output)
+        check_processes(settings, group)
+        return settings, open_rows(settings, output, group)
     settings = tune_settings(values, given)
-    check_processes(settings, group.size)
+    check_processes(settings, group)
     if values["auto_resume"] and values["out"] is None:
         raise InputError("--auto-resume needs --out, the folder of the run that it begins or goes on with. Add --out.")
     goes_on = group.leads and _goes_on(values)
     if values["out"] is not None and group.leads and not goes_on:
         refuse_used(Path(values["out"]))
-    split = open_rows(settings, output)
+    split = open_rows(settings, output, group)
     check_labels(settings, split.train)
     rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
     if settings.regs is not None:
@@ -106,7 +109,7 @@ def _lead(values: Values, given: Mapping[str, str], group: Group) -> None:
             refuse_used(path)
         check_report(path)
         if settings.shots is not None:
-            run_tries(settings, split, folder, output, log)
+            run_tries(settings, split, folder, output, log, group)
             return
         runs = _finished_runs(settings, split, folder, output, log)
         group.gather(bool(runs))
@@ -213,7 +216,7 @@ def _tune(
     """Search; a signal, or a process of the group that has gone, says what is kept and how to go on."""
     from colinear.report.record import Recorder
 
-    with Watcher(output, PATIENCE if group.size > 1 else None) as watcher:
+    with Watcher(output, patience(group)) as watcher:
         try:
             runs = tune(settings, split, folder, Recorder(heard(watcher, log), folder, split), group)
             watcher.heed()
@@ -222,8 +225,6 @@ def _tune(
             begun = next(iter(settings.losses[len(watcher.finished_losses) :]), None)
             if begun is not None and any((folder.path / CHECKPOINTS).glob(f"{begun}*.safetensors")):
                 kept += f"; {begun} up to its last checkpoint"
-            if isinstance(error, GroupError) and not watcher.stopping:
-                raise GroupError(f"{error} Kept in {folder.path}: {kept}. Go on with --resume {folder.path}") from None
             stop(watcher, folder, kept, error)
     return runs
 

@@ -136,7 +136,8 @@ class ArrayDataset(Counted):
     capturable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_features(self.features)
+        if len(self.features) or self.layout == torch.strided:  # a range of sparse rows is a copy, perhaps of none
+            check_features(self.features)
         check_targets(self.labels, len(self.class_names))
         expected = len(self.features) if self.rows is None else len(self.rows)
         if len(self.labels) != expected:
@@ -194,9 +195,16 @@ class ArrayDataset(Counted):
     def to(self, device: torch.device) -> ArrayDataset:
         return self.on(self.features.to(device))
 
-    def on(self, features: Matrix) -> ArrayDataset:
-        """The same rows of `features`, which are those of this dataset on some device."""
-        rows = None if self.rows is None else self.rows.to(features.device)
+    @property
+    def span(self) -> tuple[int, int]:
+        """From the first row of `features` that belongs to behind the last one; (0, 1) if none does."""
+        if self.rows is None:
+            return 0, len(self.features)
+        return (int(self.rows.min()), int(self.rows.max()) + 1) if len(self.rows) else (0, 1)
+
+    def on(self, features: Matrix, first: int = 0) -> ArrayDataset:
+        """The same rows of `features`, which are those of this dataset on some device, from row `first` on."""
+        rows = None if self.rows is None else self.rows.to(features.device) - first
         weights = None if self.sample_weight is None else self.sample_weight.to(features.device)
         labels = self.labels.to(features.device)
         return replace(self, features=features, labels=labels, rows=rows, sample_weight=weights)
@@ -250,15 +258,27 @@ class Split:
 
 
 def move_together(parts: Sequence[Dataset], device: torch.device) -> list[Dataset]:
-    """Each of `parts` on `device`; a matrix that several of them are rows of is moved once."""
+    """Each of `parts` on `device`; a matrix that several of them are rows of is moved once, from first to last row."""
+    spans: dict[int, tuple[int, int]] = {}
+    for part in parts:
+        if isinstance(part, ArrayDataset) and part.n_samples:
+            first, last = part.span
+            before = spans.get(id(part.features), (first, last))
+            spans[id(part.features)] = min(first, before[0]), max(last, before[1])
     moved: dict[int, Matrix] = {}
 
     def move(part: Dataset) -> Dataset:
         if not isinstance(part, ArrayDataset):
             return part.to(device)
-        if id(part.features) not in moved:
-            moved[id(part.features)] = part.features.to(device)
-        return part.on(moved[id(part.features)])
+        held = part.features
+        first, last = spans.get(id(held), part.span)
+        if device == held.device or last - first == len(held):
+            first, cut = 0, held
+        else:
+            cut = held[first:last]
+        if id(held) not in moved:
+            moved[id(held)] = cut.to(device)
+        return part.on(moved[id(held)], first if part.n_samples else 0)
 
     return [move(part) for part in parts]
 

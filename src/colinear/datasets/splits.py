@@ -24,6 +24,7 @@ from colinear.datasets.base import ArrayDataset, Dataset, Progress, Split, split
 from colinear.datasets.blocks import stack
 from colinear.datasets.sources import Parts, open_parts
 from colinear.datasets.stratified import split_stratified
+from colinear.parallel.group import ALONE, Group
 from colinear.texts import shorten
 
 SHARE = 0.15  # of all rows, for validation and for test each, where a source does not say
@@ -42,6 +43,7 @@ def open_split(
     image_size: tuple[int, int] | None = None,
     progress: Progress | None = None,
     weight: str | None = None,
+    group: Group = ALONE,
 ) -> Split:
     """Return training, validation and test rows of `data`; the module's table says which.
 
@@ -53,13 +55,15 @@ def open_split(
     weight : where the rows have their weights: a column or key of a feature file, see `load_table`, or a `.npy` file
         with one number a row, as it stands or beside the rows. For w.npy, a source that has its own test or validation
         rows needs w_train.npy, w_test.npy, ...
+    group : of processes that open the same data together, all of it each: of feature files and shards a process looks
+        for values that are not finite in its range of rows alone, so that it reads no others that are memory-mapped.
     Raises `InputError` for anything that cannot be opened, shares that leave a part empty, and a single class.
 
     >>> split = open_split("digits")
     >>> split.train.n_samples, split.validation.n_samples, split.test.n_samples
     (1258, 270, 269)
     """
-    return _split(open_parts(data, data_dir, label, image_size, progress, weight), validation, test, seed)
+    return _split(open_parts(data, data_dir, label, image_size, progress, weight, group), validation, test, seed)
 
 
 def open_dataset(

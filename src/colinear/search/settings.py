@@ -119,7 +119,7 @@ class Settings:
         late=True)
     precision: str = setting(
         "highest", "--matmul-precision", choice("highest", "high"),
-        "high: tensor cores may multiply float32 in TF32.", "sgd", late=True)
+        "high: tensor cores may multiply float32 in TF32; certificates are float64.", "run", late=True)
     eta: int | None = setting(
         3, "--eta", count(least=2), "With --halving: 1 in N stays at each rung.", "sgd", "N",
         switch=("--halving", "Drop losers at rungs (successive halving)."), needs="--halving", search_only=True)

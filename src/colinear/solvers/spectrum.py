@@ -18,6 +18,7 @@ from colinear.checks import InputError, check_number
 from colinear.datasets.base import ArrayDataset, sample_weights
 from colinear.datasets.features import Features, Scaling
 from colinear.objective import Objective
+from colinear.parallel.group import ALONE, Group
 from colinear.solvers.arguments import check_scale
 from colinear.solvers.tuning import USUAL, Tuning
 
@@ -53,20 +54,16 @@ class RowSample:
     def draw(cls, objective: Objective, count: int, seed: int) -> RowSample:
         """`count` rows of all processes, or all if there are no more; all are walked once if one of `count` is long."""
         device, n = objective.features.device, objective.n_samples
-
-        def join(values: Tensor) -> Tensor:
-            return torch.cat(objective.group.gather(values.cpu())).to(device)
-
         drawn = sample_rows(n, count, seed, device)
-        squares = join(objective.row_squares(objective.mine(drawn)))
+        squares = torch.cat(objective.group.gather(objective.row_squares(objective.mine(drawn)).cpu()))
         if count >= n or not bool((squares > LONG * squares.mean()).any()):
             return cls(objective.mine(drawn), drawn[:0], len(drawn))
-        squares = join(objective.row_squares())
+        squares = objective.join(objective.row_squares())
         long = (squares > LONG * squares.mean()) & (squares > squares.topk(count // 2 + 1).values[-1])
         others = (~long).nonzero().squeeze(1)
         weights = objective.unit_weights
         weights = torch.ones(objective.features.n_samples, device=device) if weights is None else weights
-        mine = long[objective.rows]
+        mine = long[objective.numbers]
         totals = torch.stack((weights[mine].sum(dtype=torch.float64), weights.sum(dtype=torch.float64)))
         objective.group.sum_(totals)
         drawn = objective.mine(others[sample_rows(len(others), count - int(long.sum()), seed, device)])
@@ -158,11 +155,14 @@ class Subspace:
     seconds: float
 
     @classmethod
-    def fit(cls, features: Features, share: float, seed: int = 0) -> Subspace:
-        """Fewest eigenvectors whose eigenvalues sum to at least `share`, in (0, 1], of the trace."""
+    def fit(cls, features: Features, share: float, seed: int = 0, group: Group = ALONE) -> Subspace:
+        """Fewest eigenvectors whose eigenvalues sum to at least `share`, in (0, 1], of the trace.
+
+        group : of the processes that hold the rows, those of `features` here.
+        """
         if not 0 < check_number("subspace", share, above=0) <= 1:
             raise InputError(f"subspace is a share of variance in (0, 1]; got {share:g}. Try 0.985.")
-        objective = Objective(features)
+        objective = Objective(features, group=group)
         check_scale(objective)
         spectrum = Spectrum.fit(objective, seed)
         values = spectrum.values.double()
@@ -196,9 +196,13 @@ class Subspace:
             projected[rows] = block[0].mT
         data = features.dataset
         weights = sample_weights(data)
-        held = ArrayDataset(projected, data.labels, data.class_names, name=data.name, sample_weight=weights)
+        none = None
+        if not len(projected):  # no array is empty, but a choice of its rows may be
+            projected, none = projected.new_zeros(1, self.n_outputs), data.labels.new_empty(0, dtype=torch.int64)
+        held = ArrayDataset(projected, data.labels, data.class_names, None, data.name, rows=none, sample_weight=weights)
         unit = torch.ones((), dtype=torch.float64)
-        return Features(held, Scaling(unit, torch.zeros(self.n_outputs, dtype=torch.float64), 0.0), features.dtype)
+        as_they_are = Scaling(unit, torch.zeros(self.n_outputs, dtype=torch.float64), 0.0)
+        return Features(held, as_they_are, features.dtype, features.copies)
 
     def summary(self) -> dict[str, Any]:
         """Directions kept, of how many, and the share they hold: for results.json."""
@@ -217,9 +221,11 @@ class Projection:
     validation: Features
 
     @classmethod
-    def fit(cls, train: Features, validation: Features, share: float | None, seed: int = 0) -> Projection:
+    def fit(
+        cls, train: Features, validation: Features, share: float | None, seed: int = 0, group: Group = ALONE
+    ) -> Projection:
         """Keep `share` of the variance; None keeps the rows as they are."""
         if share is None:
             return cls(None, train, validation)
-        subspace = Subspace.fit(train, share, seed)
+        subspace = Subspace.fit(train, share, seed, group)
         return cls(subspace, subspace.project(train), subspace.project(validation))
