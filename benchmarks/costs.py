@@ -148,8 +148,11 @@ def path_seconds(size: Size, machine: Machine, passes: float = PASSES) -> dict[s
     d = size.columns + 1
     rank, sampled = USUAL.spectrum_size(d)
     moment = 2.0 * min(sampled, size.rows) * d * rank / size.ranks / machine.flops
-    whole = size.rows * size.columns * size.bytes
-    return {**spent, "spectrum": moment + 9.0 * d * rank * rank / machine.eigen, "opening": whole / machine.opened}
+    return {
+        **spent,
+        "spectrum": moment + 9.0 * d * rank * rank / machine.eigen,
+        "opening": size.pass_bytes / machine.opened,
+    }
 
 
 def limit(spent: dict[str, float]) -> str:
