@@ -110,7 +110,7 @@ def scale(given: argparse.Namespace) -> Report:
 
 
 def scale_memory(given: argparse.Namespace) -> Report:
-    report = run_memory(replace(THOUSAND, rows=given.thousand_rows))
+    report = run_memory(replace(THOUSAND, rows=given.thousand_rows), both=given.both)
     return report, [scale_table(report)]
 
 
@@ -188,6 +188,7 @@ def make_parser() -> argparse.ArgumentParser:
     ranks = parser.add_argument_group("scale, scale-memory")
     ranks.add_argument("--scale-rows", type=int, default=ScaleOptions.rows, metavar="N")
     ranks.add_argument("--thousand-rows", type=int, default=THOUSAND.rows, metavar="N", help="of 1,000 classes")
+    ranks.add_argument("--both", action="store_true", help="also measure the memory of two processes")
     tables = parser.add_argument_group("small")
     tables.add_argument("--small-repeats", type=int, default=31, metavar="N", help="of every fit (31)")
     tables.add_argument(

@@ -35,7 +35,7 @@ LINUX = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="memory
 
 @LINUX
 def test_two_processes_find_what_one_does_and_tell_what_they_hold() -> None:
-    report = scale.run_memory(TOY)
+    report = scale.run_memory(TOY, both=True)
     assert [len(report[name]["memory"]) for name in ("alone", "together")] == [1, 2]
     every = [each for name in ("alone", "together") for each in report[name]["memory"]]
     assert all(each["imports_mb"] > 50 and 0 < each["anonymous_mb"] < 500 for each in every)
