@@ -2,6 +2,8 @@
 
     objective_k = mean_i loss(W_k x_i, y_i) + reg_k sum(W_k * W_k)
 
+A constant column whose `Scaling` says so is left out of the sum of squares; see `balance` for what its dual is.
+
 Memory, a memory-mapped file and one shard of many processes are the same loop: in a group of several processes each
 holds rows of its own and every sum is one over all of them, so that all processes must call the same methods in the
 same order. Nothing else in the house loops over rows of features.
@@ -17,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from colinear.balance import ClassSums
 from colinear.byteproducts import MOST_SUMMANDS, byte_second_moment
 from colinear.checks import InputError
 from colinear.datasets.answers import is_right
@@ -154,7 +157,7 @@ class Objective:
             "stored precision": str(features.dataset.dtype), "size of chunks": self.chunk_rows,
             "use of row weights": self.row_weights is not None, "use of folds": self.folds is not None,
             "number of columns": features.n_features, "intercept scaling": features.scaling.bias,
-            "scaling": torch.cat(
+            "penalty on the intercept": features.scaling.penalized, "scaling": torch.cat(
                 [part.double().reshape(-1) for part in (features.scaling.scale, features.scaling.shift)]
             ),
             **facts,
@@ -170,7 +173,7 @@ class Objective:
         curvature : whether the result has it; it costs 3 k c n flops.
 
         gap = original + reg |W|^2 - dual + |U|^2 / (4 reg), with U the data part of the gradient; for the loss whose
-        gradient was taken this is exactly |gradient|^2 / (4 reg).
+        gradient was taken this is exactly |gradient|^2 / (4 reg). Without a penalty on the intercept, see `balance`.
         Error    objective and gap: what a chunk sums over its rows, and the sum over chunks, are float64, of scores in
                  coef's precision. gradient and curvature: products of a chunk and their sum over chunks are in coef's
                  precision, so float32 leaves about 1e-7 sqrt(n / chunk_rows) of their size; the gap of float32 weights
@@ -198,10 +201,15 @@ class Objective:
         value, original, dual = sums[:3] / sums[3]
         mean = sums[3].to(coef.dtype).view(-1, 1, 1)
         gradient /= mean  # U, (k, c, d)
-        penalty = regs * squared_norm(coef)
-        dual -= squared_norm(gradient) / (4 * regs)
-        gradient += (2 * regs).to(coef.dtype).view(-1, 1, 1) * coef
+        held = features.penalized(coef)
+        penalty = regs * squared_norm(held)
+        balance = self.class_sums(held_out).balance(loss, gradient) if features.free else None
+        dual = (
+            dual - squared_norm(gradient) / (4 * regs) if balance is None else balance.dual_value(dual, gradient, regs)
+        )
+        features.penalized(gradient).add_((2 * regs).to(coef.dtype).view(-1, 1, 1) * held)
         value_gap = squared_norm(gradient) / (4 * regs)
+        value_gap = value_gap if balance is None else balance.gap(value, gradient, coef, regs)
         # without smoothing both gaps are one number, and the squared norm has no cancellation
         gap = original + penalty - dual if loss.smoothed else value_gap
         return Evaluation(original + penalty, gap, value + penalty, value_gap, gradient, bent / mean.squeeze(-1))
@@ -224,7 +232,54 @@ class Objective:
             dual = torch.zeros_like(part.value) if part.dual is None else part.dual
             sums += torch.stack((dual, self._total_weight(weights, rows, k)))
         moment = (gradient / sums[1].repeat_interleave(c).unsqueeze(1)).view(k, c, -1)
+        if on.free:
+            return self.class_sums(held_out, on).balance(loss, moment).dual_value(sums[0] / sums[1], moment, regs)
         return sums[0] / sums[1] - squared_norm(moment) / (4 * regs)
+
+    def class_sums(self, held_out: Tensor | None = None, on: Features | None = None) -> ClassSums:
+        """What the rows of each class add up to, for an intercept without a penalty: `on` other rows, or on these.
+
+        held_out : (k,), as of `evaluate`.    Cost : one read of the rows, once.
+        """
+        weights, moments = self._fold_sums if on is None else self._sum_by_fold(on)
+        kept = torch.ones(1, len(weights), dtype=torch.float64, device=weights.device)
+        if held_out is not None:
+            kept = (self._fold_numbers != held_out.unsqueeze(1)).double()  # (k, folds)
+        kept = kept / (kept @ weights[:, -1:]).clamp(min=torch.finfo(torch.float64).tiny)
+        weights, moments = kept @ weights, torch.tensordot(kept, moments, 1)
+        c = self.features.n_classes
+        known = slice(-1, None) if self.features.labels.ndim == 1 else slice(c, 2 * c)
+        bias = (self.features if on is None else on).scaling.bias
+        return ClassSums(weights[:, :c], weights[:, known] - weights[:, :c], moments[:, :c], moments[:, known], bias)
+
+    @cached_property
+    def _fold_numbers(self) -> Tensor:
+        """The folds that rows of any process are in, ascending; one, 0, where there are none."""
+        if self.folds is None:
+            return torch.zeros(1, dtype=torch.int64, device=self.features.device)
+        return torch.cat(self.group.gather(self.folds.unique().cpu())).unique().to(self.features.device)
+
+    @cached_property
+    def _fold_sums(self) -> tuple[Tensor, Tensor]:
+        return self._sum_by_fold(self.features.at(torch.float64))
+
+    def _sum_by_fold(self, on: Features) -> tuple[Tensor, Tensor]:
+        """Weights (f, m) and moments (f, m, d), float64, of the m kinds of rows in each fold, see `_kinds`."""
+        labels, c, d, folds = self.features.labels, self.features.n_classes, on.n_features, self._fold_numbers
+        m = len(_kinds(labels[:0], c))
+        weights, moments = (torch.zeros(len(folds) * m, size, dtype=torch.float64, device=labels.device) for size in (1, d))
+        products = row_products(on)
+        for rows in on.ranges(self.chunk_rows):
+            counted = _kinds(labels[rows], c).double()  # (m, b)
+            if self.unit_weights is not None:
+                counted *= self.unit_weights[rows]
+            if self.folds is not None:
+                counted = (self._held(rows, folds).unsqueeze(1) * counted).flatten(0, 1)  # (f m, b)
+            weights += counted.sum(1, keepdim=True)
+            products.load(rows)
+            products.add_gradient_(moments, counted)
+        self.group.sum_(weights, moments)
+        return weights.view(-1, m), moments.view(-1, m, d)
 
     @cached_property
     def unit_weights(self) -> Tensor | None:
@@ -391,6 +446,14 @@ def score_rows(model: LinearModel, dataset: Dataset, chunk_rows: int = CHUNK_ROW
 def label_rows(model: LinearModel, dataset: Dataset) -> Tensor:
     """The model's label for every row of `dataset`: (n,) int64, or answers (n, c) int8; see `LinearModel.decide`."""
     return torch.cat([dataset.labels[:0], *(model.decide(scores) for _, scores in score_rows(model, dataset))])
+
+
+def _kinds(labels: Tensor, n_classes: int) -> Tensor:
+    """Which rows have each class, of many labels also for which each is known, and all rows: (c + 1 or 2 c + 1, b)."""
+    everyone = torch.ones(1, len(labels), dtype=torch.bool, device=labels.device)
+    if labels.ndim == 2:
+        return torch.cat((labels.mT == 1, labels.mT >= 0, everyone))
+    return torch.cat((labels == torch.arange(n_classes, device=labels.device).unsqueeze(1), everyone))
 
 
 def squared_norm(coef: Tensor) -> Tensor:

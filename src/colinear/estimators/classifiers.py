@@ -38,6 +38,7 @@ class LinearClassifier(Streaming):
     class_weight: Any = None
     fit_intercept: bool = True
     intercept_scaling: float = 1.0
+    penalize_intercept: bool = True
     standardize: bool = False
     solver: str = "exact"
     tol: float = 1e-4

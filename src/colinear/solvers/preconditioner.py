@@ -23,14 +23,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from colinear.objective import Objective
 from colinear.solvers.spectrum import Spectrum
+
+Apart = Callable[[Tensor, Tensor], Tensor]
+LEAST_BEND = 1e-3  # of the largest curvature of the bias: classes that no row is in doubt about have none
 
 
 @dataclass(frozen=True, eq=False)
 class Preconditioner:
-    """The map g -> H^-1 g. Directions beyond a truncated spectrum count as its smallest eigenvalue."""
+    """The map g -> H^-1 g. Directions beyond a truncated spectrum count as its smallest eigenvalue.
+
+    A constant column without a penalty is no part of the spectrum and has a curvature of its own, a bias^2: features
+    that are centred have nothing in common with it.   bias : its value; 0 if there is no such column.
+    """
 
     spectrum: Spectrum
+    bias: float = 0.0
 
     def at(self, curvature: Tensor, regs: Tensor, *, shift_invariant: bool = True) -> Callable[[Tensor], Tensor]:
         """The map of (k, c, d) gradients at curvatures (k, c) of their precision and strengths (k,) float64.
@@ -38,10 +47,23 @@ class Preconditioner:
         shift_invariant : whether the loss sees differences of scores only.
         Cost   O(k c r) flops here, 4 k c d r for each gradient, r the number of eigenvectors kept.
         """
-        dtype, c = curvature.dtype, curvature.shape[1]
+        c = curvature.shape[1]
         a = curvature.double().unsqueeze(-1).clamp(min=0)  # (k, c, 1)
         a = a * (c / max(c - 1, 1)) if shift_invariant else a
         apart = divide if shift_invariant else torch.div
+        inner = self._columns(a, regs, curvature.dtype, apart)
+        if not self.bias:
+            return inner
+        floor = (LEAST_BEND * a.amax(1, keepdim=True)).maximum(2 * regs.view(-1, 1, 1) / self.bias**2)
+        last = (a.maximum(floor) * self.bias**2).to(curvature.dtype)  # (k, c, 1)
+
+        def precondition(gradient: Tensor) -> Tensor:
+            return torch.cat((inner(gradient[..., :-1]), apart(gradient[..., -1:], last)), -1)
+
+        return precondition
+
+    def _columns(self, a: Tensor, regs: Tensor, dtype: torch.dtype, apart: Apart) -> Callable[[Tensor], Tensor]:
+        """The map on the columns that have a penalty."""
         values, vectors = self.spectrum.values.double(), self.spectrum.vectors.to(dtype)
         bends = (a * values + 2 * regs.view(-1, 1, 1)).to(dtype)  # (k, c, r), smallest last
 
@@ -53,6 +75,12 @@ class Preconditioner:
             return solved
 
         return precondition
+
+
+def free_bias(objective: Objective) -> float:
+    """The value of a constant column without a penalty, 0 if there is none."""
+    scaling = objective.features.scaling
+    return scaling.bias if scaling.free else 0.0
 
 
 def divide(gradient: Tensor, bends: Tensor) -> Tensor:
