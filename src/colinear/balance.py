@@ -1,14 +1,14 @@
 """The dual of an objective whose constant column has no penalty: its points have to balance, class by class.
 
     minimise  mean_i loss(W x_i + b, y_i) + reg sum(W * W)
-    maximise  mean_i dual_i(a_i) - |mean_i a_i x_i^T|^2 / (4 reg)   over slopes a with  mean_i a_ij = 0 for every class j
+    maximise  mean_i dual_i(a_i) - |mean_i a_i x_i^T|^2 / (4 reg)   over slopes a with  mean_i a_ij = 0 for each class j
 
 The slopes a at some weights have a mean u that is 0 only where the bias is optimal. With the anchor
 
     q_ij = q_j - [row i has class j]      (0 where nobody knows),   0 <= q <= 1,  sum_j q_j = 1 unless class by class
 
-which is feasible for every loss of this house, (1 - t) a + t (anchor) balances where its mean is -(1 - t) / t u, that is
-q_j = (has_j - u_j / r) / (has_j + hasnt_j) with r = t / (1 - t); the least r that keeps q in its bounds is
+which is feasible for every loss of this house, (1 - t) a + t (anchor) balances where its mean is -(1 - t) / t u, that
+is q_j = (has_j - u_j / r) / (has_j + hasnt_j) with r = t / (1 - t); the least r that keeps q in its bounds is
 max_j u_j / has_j (class by class also max_j -u_j / hasnt_j). Dual values are concave, so those of the mixture are at
 least the mixture of both, and no pass over the rows is needed: the anchor's moment is known from sums of each class.
 """
@@ -39,12 +39,12 @@ class ClassSums:
     known: Tensor
     bias: float
 
-    def balance(self, loss: Loss, gradient: Tensor) -> Balance:
-        """The anchor for slopes that have the moment `gradient` (k, c, d), of which the last column counts.
+    def balance(self, loss: Loss, slopes: Tensor) -> Balance:
+        """The anchor for slopes whose means are (k, c) float64.
 
         Cost   O(k c d).
         """
-        u = gradient[..., -1].double() / self.bias
+        u = slopes
         if not loss.by_class:
             u = u - u.mean(1, keepdim=True)  # rounding, which would leave no anchor at all
         excess = torch.where(u > 0, u / self.has, 0.0).amax(1)
@@ -54,8 +54,7 @@ class ClassSums:
         total = self.has + self.hasnt
         q = torch.where(total > 0, (self.has - u / ratio) / total, 0.0).clamp(0, 1)
         share = torch.where(excess < torch.inf, excess / (1 + excess), 1.0)
-        dtype = gradient.dtype
-        moment = q.unsqueeze(2).to(dtype) * self.known.to(dtype) - self.with_class.to(dtype)
+        moment = q.unsqueeze(2) * self.known - self.with_class
         plain = loss.smooth(torch.zeros_like(share))
         smoothed, original = (one.anchor_dual(q, self.has, self.hasnt) for one in (loss, plain))
         return Balance(share, moment, smoothed, original)
@@ -65,8 +64,8 @@ class ClassSums:
 class Balance:
     """What is mixed into slopes to balance them: `share` (k,) of an anchor.
 
-    moment : (k, c, d), its mean of slope times row.   smoothed, original : (k,) float64, its mean dual values, of the
-    loss as smoothed and without smoothing.
+    moment : (k, c, d) float64, its mean of slope times row.   smoothed, original : (k,) float64, its mean dual values,
+    of the loss as smoothed and without smoothing.
     """
 
     share: Tensor
@@ -75,7 +74,7 @@ class Balance:
     original: Tensor
 
     def dual_value(self, dual: Tensor, moment: Tensor, regs: Tensor) -> Tensor:
-        """A lower bound (k,) float64 on the optimum, from the mean dual value (k,) and the moment (k, c, d) of slopes."""
+        """A lower bound (k,) float64 on the optimum, from mean dual value (k,) and moment (k, c, d) of slopes."""
         mixed = _lerp(moment, self.moment, self.share)[..., :-1]
         return torch.lerp(dual, self.original, self.share) - _squares(mixed) / (4 * regs)
 
@@ -87,13 +86,17 @@ class Balance:
         t (value - dual(anchor) - <anchor's moment, W>) + |(1 - t) gradient + t (moment + 2 reg W)|^2 / (4 reg): the
         bracket is what the inequality of Fenchel and Young lacks at the anchor.
         """
-        steep = _lerp(gradient, self.moment + 2 * regs.to(coef.dtype).view(-1, 1, 1) * coef, self.share)[..., :-1]
-        lost = value - self.smoothed - torch.linalg.vecdot(self.moment.flatten(1), coef.flatten(1)).double()
-        return self.share * lost.clamp(min=0) + _squares(steep) / (4 * regs)
+        steep = _lerp(gradient, self.moment + 2 * regs.view(-1, 1, 1) * coef, self.share)[..., :-1]
+        return self.lost(value, coef) + _squares(steep) / (4 * regs)
+
+    def lost(self, value: Tensor, coef: Tensor) -> Tensor:
+        """The part of the gap that is there because the slopes did not balance, (k,) float64."""
+        along: Tensor = torch.linalg.vecdot(self.moment.flatten(1), coef.double().flatten(1))
+        return self.share * (value - self.smoothed - along).clamp(min=0)
 
 
 def _lerp(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
-    return torch.lerp(one, other, share.to(one.dtype).view(-1, 1, 1))
+    return torch.lerp(one, other.to(one.dtype), share.to(one.dtype).view(-1, 1, 1))
 
 
 def _squares(coef: Tensor) -> Tensor:

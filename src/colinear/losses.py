@@ -64,7 +64,8 @@ class Softmax(SmoothLoss):
 
     def anchor_dual(self, q: Tensor, has: Tensor, hasnt: Tensor) -> Tensor:
         """The entropy of q: every row has the same probabilities."""
-        return torch.special.entr(q).sum(1)
+        entropy: Tensor = torch.special.entr(q).sum(1)
+        return entropy
 
     def _curvature(self, shares: Tensor, weights: Tensor | None) -> Tensor:
         weighted = shares if weights is None else shares * weights.unsqueeze(-2)  # (k, c, n)

@@ -32,6 +32,8 @@ from colinear.model import LinearModel
 from colinear.parallel.group import ALONE, Group
 from colinear.products import pass_products, row_products, suits_bytes
 
+Scored = list[tuple[slice, Tensor]]  # rows, and scores (k, c, b)
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -164,13 +166,15 @@ class Objective:
         })  # fmt: skip
 
     def evaluate(
-        self, coef: Tensor, regs: Tensor, loss: Loss, held_out: Tensor | None = None, *, curvature: bool = False
-    ) -> Evaluation:
+        self, coef: Tensor, regs: Tensor, loss: Loss, held_out: Tensor | None = None, *, curvature: bool = False,
+        scored: Scored | None = None,
+    ) -> Evaluation:  # fmt: skip
         """One pass over the rows.
 
         coef : (k, c, d) in the precision to work in.   regs : (k,) float64, > 0.
         held_out : (k,) int64, the fold each candidate leaves out, -1 for none.
         curvature : whether the result has it; it costs 3 k c n flops.
+        scored : the scores at `coef` where they are known, from `scores`; they are overwritten.
 
         gap = original + reg |W|^2 - dual + |U|^2 / (4 reg), with U the data part of the gradient; for the loss whose
         gradient was taken this is exactly |gradient|^2 / (4 reg). Without a penalty on the intercept, see `balance`.
@@ -187,10 +191,13 @@ class Objective:
         sums = torch.zeros(4, k, dtype=torch.float64, device=coef.device)  # value, original, dual, weight
         gradient, bent = torch.zeros_like(coef), coef.new_zeros(k, c if curvature else 0)
         products = pass_products(features, flat)
-        for rows in features.ranges(self.chunk_rows):
+        for number, rows in enumerate(features.ranges(self.chunk_rows)):
             weights = self._weights(rows, held_out, coef.dtype)
             products.load(rows)
-            scores = products.scores_into(coef.new_empty(k * c, rows.stop - rows.start))
+            if scored is None:
+                scores = products.scores_into(coef.new_empty(k * c, rows.stop - rows.start))
+            else:
+                scores = scored[number][1].view(k * c, -1)
             part = loss.sums_(scores.view(k, c, -1), features.labels[rows], weights, curvature=curvature)
             products.add_gradient_(gradient.view(k * c, d), scores)
             if part.curvature is not None:
@@ -203,7 +210,7 @@ class Objective:
         gradient /= mean  # U, (k, c, d)
         held = features.penalized(coef)
         penalty = regs * squared_norm(held)
-        balance = self.class_sums(held_out).balance(loss, gradient) if features.free else None
+        balance = self.class_sums(held_out).balance(loss, self._imbalance(gradient)) if features.free else None
         dual = (
             dual - squared_norm(gradient) / (4 * regs) if balance is None else balance.dual_value(dual, gradient, regs)
         )
@@ -233,8 +240,13 @@ class Objective:
             sums += torch.stack((dual, self._total_weight(weights, rows, k)))
         moment = (gradient / sums[1].repeat_interleave(c).unsqueeze(1)).view(k, c, -1)
         if on.free:
-            return self.class_sums(held_out, on).balance(loss, moment).dual_value(sums[0] / sums[1], moment, regs)
+            balance = self.class_sums(held_out, on).balance(loss, self._imbalance(moment))
+            return balance.dual_value(sums[0] / sums[1], moment, regs)
         return sums[0] / sums[1] - squared_norm(moment) / (4 * regs)
+
+    def _imbalance(self, gradient: Tensor) -> Tensor:
+        """Mean slopes (k, c) float64 of a gradient (k, c, d) whose last column is of the constant one."""
+        return gradient[..., -1].double() / self.features.scaling.bias
 
     def class_sums(self, held_out: Tensor | None = None, on: Features | None = None) -> ClassSums:
         """What the rows of each class add up to, for an intercept without a penalty: `on` other rows, or on these.
@@ -257,7 +269,8 @@ class Objective:
         """The folds that rows of any process are in, ascending; one, 0, where there are none."""
         if self.folds is None:
             return torch.zeros(1, dtype=torch.int64, device=self.features.device)
-        return torch.cat(self.group.gather(self.folds.unique().cpu())).unique().to(self.features.device)
+        every: Tensor = torch.unique(torch.cat(self.group.gather(torch.unique(self.folds).cpu())))
+        return every.to(self.features.device)
 
     @cached_property
     def _fold_sums(self) -> tuple[Tensor, Tensor]:
@@ -267,7 +280,9 @@ class Objective:
         """Weights (f, m) and moments (f, m, d), float64, of the m kinds of rows in each fold, see `_kinds`."""
         labels, c, d, folds = self.features.labels, self.features.n_classes, on.n_features, self._fold_numbers
         m = len(_kinds(labels[:0], c))
-        weights, moments = (torch.zeros(len(folds) * m, size, dtype=torch.float64, device=labels.device) for size in (1, d))
+        weights, moments = (
+            torch.zeros(len(folds) * m, size, dtype=torch.float64, device=labels.device) for size in (1, d)
+        )
         products = row_products(on)
         for rows in on.ranges(self.chunk_rows):
             counted = _kinds(labels[rows], c).double()  # (m, b)
@@ -280,6 +295,24 @@ class Objective:
             products.add_gradient_(moments, counted)
         self.group.sum_(weights, moments)
         return weights.view(-1, m), moments.view(-1, m, d)
+
+    def bias_slopes(
+        self, scored: Scored, shift: Tensor, loss: Loss, held_out: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean loss (k,), its slopes (k, c) and curvatures (k, c), float64, at scores that are all moved by (k, c)."""
+        k, c = shift.shape
+        sums = torch.zeros(k, 2 + 2 * c, dtype=torch.float64, device=shift.device)  # value, weight, slopes, curvatures
+        for rows, scores in scored:
+            weights = self._weights(rows, held_out, scores.dtype)
+            moved = scores + shift.unsqueeze(2).to(scores.dtype)
+            part = loss.sums_(moved, self.features.labels[rows], weights, curvature=True)
+            total = self._total_weight(weights, rows, k)
+            bends = moved.new_zeros(k, c) if part.curvature is None else part.curvature
+            slopes = moved.sum(-1, dtype=torch.float64)
+            sums += torch.cat((torch.stack((part.value, total), 1), slopes, bends.double()), 1)
+        self.group.sum_(sums)
+        means = sums / sums[:, 1:2]
+        return means[:, 0], means[:, 2 : 2 + c], means[:, 2 + c :]
 
     @cached_property
     def unit_weights(self) -> Tensor | None:

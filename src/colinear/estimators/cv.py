@@ -178,7 +178,7 @@ class LinearClassifierCV(Scored):
         if self.regs is not None:
             regs = tuple(check_number("regs", plain(reg), above=0) for reg in _as_list("regs", self.regs))
         else:
-            # a penalised intercept moves by about bias^2 / (2 reg): rows that are not centred need it, whatever they are
+            # a penalised intercept moves by about bias^2 / (2 reg): rows that are not centred need it, however large
             square, bias = fit.objective.mean_square(), fit.scaling.bias * fit.scaling.penalized
             regs = default_regs(self._loss, square if bias == 0 else min(square, REFERENCE * bias**2))
         return regs, tuple(fit.convert_strength(reg) for reg in regs)

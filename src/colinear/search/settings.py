@@ -87,6 +87,8 @@ class Settings:
     intercept_scaling: float = setting(
         1.0, "--intercept-scaling", number(least=0, most=MOST_INTERCEPT_SCALING),
         "Value of the constant feature; large: the bias is hardly penalised.", "features", "VALUE")
+    free_intercept: bool = setting(
+        False, "--free-intercept", Kind(bool), "No penalty on the bias: a certificate of its own.", "features")
     class_weight: ClassWeight | None = setting(
         None, "--class-weight",
         Kind(str, check_class_weight, parse_class_weight, write_class_weight),

@@ -87,6 +87,6 @@ def check_attained(objective: Objective, held_out: Tensor | None) -> None:
         what = "no rows" if float(sums.has[candidate, number]) <= 0 else "all rows"
         where = "" if held_out is None else f" without those of fold {int(held_out[candidate])}"
         raise InputError(
-            f"an intercept without a penalty has an optimum only where each class has some rows of weight > 0 and not "
-            f"all; {shorten(features.dataset.class_names[number])} has {what}{where}. Penalize it, or leave the class out."
+            "an intercept without a penalty needs classes that have some rows of weight > 0 and not all; "
+            f"{shorten(features.dataset.class_names[number])} has {what}{where}. Penalize it, or leave the class out."
         )

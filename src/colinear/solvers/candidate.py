@@ -129,7 +129,7 @@ class Candidate:
         if self.sums is None:
             gap = there.objective - dual + moment.square().sum() / (4 * self.reg)
         else:
-            balance = self.sums.balance(self.smooth(width), moment.unsqueeze(0))
+            balance = self.sums.balance(self.smooth(width), moment[:, -1].unsqueeze(0) / self.sums.bias)
             gap = there.objective - balance.dual_value(reg.new_tensor([dual]), moment.unsqueeze(0), reg)
         return replace(there, gap=torch.minimum(there.gap, gap.clamp(min=0)))  # below 0 is rounding
 
@@ -178,7 +178,7 @@ class Candidate:
         squares = float(full.square().sum())
         if self.sums is not None and not loss.exact:
             reg = self.rows.new_tensor([self.reg])
-            balance = self.sums.balance(self.newton.loss, full.unsqueeze(0))
+            balance = self.sums.balance(self.newton.loss, full[:, -1].unsqueeze(0) / self.sums.bias)
             gap = balance.gap(self.rows.new_tensor([mean]), full.unsqueeze(0), weights.unsqueeze(0), reg)
             squares = 4 * self.reg * float(gap)
         return _Look(scores, value, gradient, squares)

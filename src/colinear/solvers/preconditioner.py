@@ -47,20 +47,12 @@ class Preconditioner:
         shift_invariant : whether the loss sees differences of scores only.
         Cost   O(k c r) flops here, 4 k c d r for each gradient, r the number of eigenvectors kept.
         """
-        c = curvature.shape[1]
-        a = curvature.double().unsqueeze(-1).clamp(min=0)  # (k, c, 1)
-        a = a * (c / max(c - 1, 1)) if shift_invariant else a
-        apart = divide if shift_invariant else torch.div
+        a, apart = bends_of(curvature, shift_invariant=shift_invariant)
         inner = self._columns(a, regs, curvature.dtype, apart)
         if not self.bias:
             return inner
-        floor = (LEAST_BEND * a.amax(1, keepdim=True)).maximum(2 * regs.view(-1, 1, 1) / self.bias**2)
-        last = (a.maximum(floor) * self.bias**2).to(curvature.dtype)  # (k, c, 1)
-
-        def precondition(gradient: Tensor) -> Tensor:
-            return torch.cat((inner(gradient[..., :-1]), apart(gradient[..., -1:], last)), -1)
-
-        return precondition
+        last = bias_map(a, regs, self.bias, apart, curvature.dtype)
+        return lambda gradient: torch.cat((inner(gradient[..., :-1]), last(gradient[..., -1:])), -1)
 
     def _columns(self, a: Tensor, regs: Tensor, dtype: torch.dtype, apart: Apart) -> Callable[[Tensor], Tensor]:
         """The map on the columns that have a penalty."""
@@ -75,6 +67,20 @@ class Preconditioner:
             return solved
 
         return precondition
+
+
+def bends_of(curvature: Tensor, *, shift_invariant: bool) -> tuple[Tensor, Apart]:
+    """a (k, c, 1) float64 of curvatures (k, c), and what divides gradients by it."""
+    c = curvature.shape[1]
+    a = curvature.double().unsqueeze(-1).clamp(min=0)
+    return (a * (c / max(c - 1, 1)), divide) if shift_invariant else (a, torch.div)
+
+
+def bias_map(a: Tensor, regs: Tensor, bias: float, apart: Apart, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """The map of gradients (k, c, 1) by the weights of a constant column of value `bias` without a penalty."""
+    floor = (LEAST_BEND * a.amax(1, keepdim=True)).maximum(2 * regs.view(-1, 1, 1) / bias**2)
+    bends = (a.maximum(floor) * bias**2).to(dtype)  # (k, c, 1)
+    return lambda gradient: apart(gradient, bends)
 
 
 def free_bias(objective: Objective) -> float:

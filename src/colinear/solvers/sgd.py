@@ -62,7 +62,8 @@ class SGD:
     """Plain minibatch SGD, with what probe protocols add to it; all extras are off by default.
 
     W <- (1 - 2 lr reg) W - (lr / b) dS x :  the gradient of mean_i loss_i + reg sum(W*W) over b rows drawn with
-    replacement; a constant column without a penalty does not shrink.  momentum : v <- momentum v + gradient, W <- W - lr v (PyTorch's form).
+    replacement. A constant column without a penalty does not shrink.
+    momentum : v <- momentum v + gradient, W <- W - lr v (PyTorch's form).
     schedule : 'cosine' lets lr fall to 0 over `steps`, lr_t = lr (1 + cos(pi t / steps)) / 2.
     averaging : share of the last steps whose iterates are averaged into the result (Polyak & Juditsky 1992).
     precision : 'highest' multiplies in full float32; 'high' may use tensor cores for float32 products.

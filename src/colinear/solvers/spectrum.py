@@ -157,7 +157,11 @@ def _nystroem(objective: Objective, rows: RowSample, rank: int, seed: int) -> tu
 
 def beside_bias(vectors: Tensor, features: Features) -> Tensor:
     """Directions (d, r) in columns; a constant column without a penalty, which is none of d, is one of its own."""
-    return torch.block_diag(vectors, vectors.new_ones(1, 1)) if features.free else vectors
+    if not features.free:
+        return vectors
+    beside = torch.nn.functional.pad(vectors, (0, 1, 0, 1))
+    beside[-1, -1] = 1
+    return beside
 
 
 def as_they_are(n_columns: int, features: Features) -> Scaling:
