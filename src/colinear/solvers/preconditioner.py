@@ -73,7 +73,9 @@ def bends_of(curvature: Tensor, *, shift_invariant: bool) -> tuple[Tensor, Apart
     """a (k, c, 1) float64 of curvatures (k, c), and what divides gradients by it."""
     c = curvature.shape[1]
     a = curvature.double().unsqueeze(-1).clamp(min=0)
-    return (a * (c / max(c - 1, 1)), divide) if shift_invariant else (a, torch.div)
+    a = a * (c / max(c - 1, 1)) if shift_invariant else a
+    apart = divide if shift_invariant else torch.div
+    return a, apart
 
 
 def bias_map(a: Tensor, regs: Tensor, bias: float, apart: Apart, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
