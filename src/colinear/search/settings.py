@@ -160,6 +160,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_values(self)
+        if self.free_intercept and not self.intercept_scaling:
+            raise InputError(
+                "--free-intercept needs the constant feature, which --intercept-scaling 0 leaves out. Leave one out."
+            )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
