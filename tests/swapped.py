@@ -2,9 +2,8 @@
 
 A test file is executed anew while `sklearn.linear_model` and `sklearn.svm` hold our classes under scikit-learn's
 names, so what it imports, and what stands in its decorators, are ours. Of its tests those are taken that name one of
-them. Nothing else is changed but one default: their
-LogisticRegression has no penalty on its intercept. `swapped.toml` lists the files, and the tests that cannot
-pass, with the reason of each.
+them. One default is changed, since their LogisticRegression has no penalty on its intercept, and nothing else.
+`swapped.toml` lists the files, and the tests that cannot pass, with the reason of each.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import SVC
 from tests.problems import draw_rows
 from tests.program import Program, assert_refused
+from tests.test_parallel import found
 from torch import Tensor
 
 from colinear import HingeClassifier, LogisticClassifier, SoftmaxClassifier, SoftmaxClassifierCV, SquaredHingeClassifier
@@ -256,6 +257,28 @@ def test_scores_that_are_too_many_are_not_kept(monkeypatch: pytest.MonkeyPatch) 
     assert torch.equal(coef, before)
     path = solve_path(objective, LOSSES["softmax"], [1e-2], tol=1e-5, tuning=BY_LBFGS)
     assert path.points[0].status is Status.CONVERGED
+
+
+def test_several_processes_are_one(tmp_path: Path) -> None:
+    """By L-BFGS, folds and a process without rows included; they are gathered for Newton's method."""
+    code = """
+import dataclasses
+data = draw_rows(90, 4, 3)
+cut = (slice(0, 60), slice(60, 60), slice(60, 90))[group.rank]
+found = []
+for tuning in (Tuning(), Tuning(newton_weights=0, newton_values=1)):
+    features = Features(data.subset(torch.arange(90)[cut]), fit_scaling(data, penalize_intercept=False), torch.float64)
+    objective = Objective(features, torch.linspace(1, 2, 90)[cut], (torch.arange(90) % 2)[cut], group=group)
+    held_out = torch.tensor([0, -1])
+    found.append(solve_path(objective, LOSSES["softmax"], [1e-2] * 2, tol=1e-9, held_out=held_out, tuning=tuning).coef)
+"""
+    every = found(tmp_path, code, 3)
+    data = draw_rows(90, 4, 3)
+    whole = Objective(free(data), torch.linspace(1, 2, 90), torch.arange(90) % 2)
+    coef = solve_path(whole, LOSSES["softmax"], [1e-2] * 2, tol=1e-11, held_out=torch.tensor([0, -1])).coef
+    for one in every:
+        for part in one:
+            torch.testing.assert_close(part, coef, rtol=1e-4, atol=1e-4)
 
 
 # SGD

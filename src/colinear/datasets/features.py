@@ -91,6 +91,7 @@ def fit_scaling(
     divides by its largest magnitude. A constant column keeps its scale.
     center : whether means are taken off; None is what is said above.
     `row_weights` (n,), >= 0: row i counts that many times.
+    penalize_intercept : whether solvers penalise the weights of the constant column.
     Raises `InputError` on a value that is not finite, and on a column whose spread is beyond float64 (1e-304 to 1e304).
     Error    squares are of differences from the first row over the largest of them: none over- or underflows.
     """
