@@ -382,6 +382,14 @@ def test_a_large_intercept_scaling_comes_close() -> None:
     assert ours.objective_ <= near_by.objective_
 
 
+def test_without_an_intercept_there_is_nothing_to_let_go() -> None:
+    X, y = load_iris(return_X_y=True)
+    ours = SoftmaxClassifier(fit_intercept=False, penalize_intercept=False, tol=1e-10).fit(X, y)
+    plain = SoftmaxClassifier(fit_intercept=False, tol=1e-10).fit(X, y)
+    assert np.array_equal(ours.coef_, plain.coef_)
+    assert not ours.intercept_.any()
+
+
 def test_folds_and_parts_of_the_rows_leave_it_free() -> None:
     X, y = load_iris(return_X_y=True)
     found = SoftmaxClassifierCV(regs=[1e-3, 1e-1], penalize_intercept=False, tol=1e-10).fit(X + 100, y)
