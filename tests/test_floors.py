@@ -16,6 +16,7 @@ FLOORS = (
     ("checks", "outputs", "parallel", "schemas", "texts"),
     ("datasets", "extractors", "metrics", "model", "modelfile"),
     (
+        "balance",
         "byteproducts",
         "classwise",
         "curvature",

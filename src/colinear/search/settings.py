@@ -87,6 +87,8 @@ class Settings:
     intercept_scaling: float = setting(
         1.0, "--intercept-scaling", number(least=0, most=MOST_INTERCEPT_SCALING),
         "Value of the constant feature; large: the bias is hardly penalised.", "features", "VALUE")
+    free_intercept: bool = setting(
+        False, "--free-intercept", Kind(bool), "No penalty on the bias: a certificate of its own.", "features")
     class_weight: ClassWeight | None = setting(
         None, "--class-weight",
         Kind(str, check_class_weight, parse_class_weight, write_class_weight),
@@ -158,6 +160,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_values(self)
+        if self.free_intercept and not self.intercept_scaling:
+            raise InputError(
+                "--free-intercept needs the constant feature, which --intercept-scaling 0 leaves out. Leave one out."
+            )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -80,7 +80,7 @@ class Spectrum:
     """Eigenvalues (r,), largest first, > 0, and eigenvectors (d, r) in columns, of the second moment.
 
     r = d up to tuning.eigh_up_to columns; above, the tuning.nystroem_rank leading pairs of a randomized Nystroem
-    approximation.
+    approximation. A constant column without a penalty is left out: d is one less.
     """
 
     values: Tensor
@@ -106,6 +106,7 @@ class Spectrum:
             moment = rows.average(partial(objective.second_moment, dtype=dtype))
             if not bool(torch.isfinite(moment.diagonal()).all()):  # squares beyond float32
                 moment = rows.average(partial(objective.second_moment, dtype=torch.float64))
+            moment = features.penalized(features.penalized(moment).mT).mT
             values, vectors = torch.linalg.eigh(moment.neg_())
             values = -values  # largest first
         else:
@@ -126,12 +127,20 @@ def _nystroem(objective: Objective, rows: RowSample, rank: int, seed: int) -> tu
     """
     features = objective.features
     generator = torch.Generator().manual_seed(seed)
-    sketch = torch.randn(features.n_features, rank, generator=generator, dtype=features.dtype).to(features.device)
+    sketch = torch.randn(
+        features.n_features - features.free, rank, generator=generator, dtype=features.dtype
+    ).to(features.device)  # fmt: skip
     sketch = torch.linalg.qr(sketch).Q
-    product = rows.average(partial(objective.second_moment_times, sketch))  # (d, r)
+
+    def times(sketch: Tensor) -> Tensor:
+        """G times (d, r); without a penalty the constant column has no part in it."""
+        whole = torch.nn.functional.pad(sketch, (0, 0, 0, int(features.free)))
+        return features.penalized(rows.average(partial(objective.second_moment_times, whole)).mT).mT
+
+    product = times(sketch)  # (d, r)
     if not bool(torch.isfinite(torch.linalg.matrix_norm(product))):  # squares beyond float32
         sketch = sketch.double()
-        product = rows.average(partial(objective.second_moment_times, sketch))
+        product = times(sketch)
     shift = torch.finfo(product.dtype).eps * torch.linalg.matrix_norm(product)
     if not float(shift) > 0:  # rows of zeros, or none of weight: nothing to tell directions apart
         return torch.zeros_like(product[0]), sketch
@@ -141,6 +150,21 @@ def _nystroem(objective: Objective, rows: RowSample, rank: int, seed: int) -> tu
     half = torch.linalg.solve_triangular(factor, product.mT, upper=False).mT  # (d, r)
     vectors, singular, _ = torch.linalg.svd(half, full_matrices=False)
     return (singular.square() - shift).clamp(min=0), vectors
+
+
+def beside_bias(vectors: Tensor, features: Features) -> Tensor:
+    """Directions (d, r) in columns; a constant column without a penalty, which is none of d, is one of its own."""
+    if not features.free:
+        return vectors
+    beside = torch.nn.functional.pad(vectors, (0, 1, 0, 1))
+    beside[-1, -1] = 1
+    return beside
+
+
+def as_they_are(n_columns: int, features: Features) -> Scaling:
+    """For rows whose columns are directions of `features`, the constant one among them unless it has no penalty."""
+    bias = features.scaling.bias if features.free else 0.0
+    return Scaling(torch.ones((), dtype=torch.float64), torch.zeros(n_columns, dtype=torch.float64), bias, not bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,13 +189,13 @@ class Subspace:
         objective = Objective(features, group=group)
         check_scale(objective)
         spectrum = Spectrum.fit(objective, seed)
-        values = spectrum.values.double()
+        values = spectrum.values.double()  # of the columns with a penalty: a constant one without stays as it is
         # what is left without a direction and all behind it, summed from the smallest: a share of 1 is the whole space
         left = values.flip(0).cumsum(0).flip(0) / values.sum()
         count = int((left > 1 - share).sum())
         reached = values[:count].sum() / values.sum()
         vectors = spectrum.vectors[:, :count].to(features.dtype).contiguous()
-        return cls(vectors, float(reached), spectrum.seconds)
+        return cls(beside_bias(vectors, features), float(reached), spectrum.seconds)
 
     @property
     def n_inputs(self) -> int:
@@ -191,18 +215,17 @@ class Subspace:
 
     def project(self, features: Features) -> Features:
         """The rows' coordinates in the subspace, computed once and held in memory: (n, r) of features' dtype."""
-        projected = torch.empty(features.n_samples, self.n_outputs, dtype=features.dtype, device=features.device)
-        for rows, block in Objective(features).scores(self.vectors.mT.unsqueeze(0)):
+        vectors = features.penalized(self.vectors)
+        projected = torch.empty(features.n_samples, vectors.shape[1], dtype=features.dtype, device=features.device)
+        for rows, block in Objective(features).scores(vectors.mT.unsqueeze(0)):
             projected[rows] = block[0].mT
         data = features.dataset
         weights = sample_weights(data)
         none = None
         if not len(projected):  # no array is empty, but a choice of its rows may be
-            projected, none = projected.new_zeros(1, self.n_outputs), data.labels.new_empty(0, dtype=torch.int64)
+            projected, none = projected.new_zeros(1, vectors.shape[1]), data.labels.new_empty(0, dtype=torch.int64)
         held = ArrayDataset(projected, data.labels, data.class_names, None, data.name, rows=none, sample_weight=weights)
-        unit = torch.ones((), dtype=torch.float64)
-        as_they_are = Scaling(unit, torch.zeros(self.n_outputs, dtype=torch.float64), 0.0)
-        return Features(held, as_they_are, features.dtype, features.copies)
+        return Features(held, as_they_are(vectors.shape[1], features), features.dtype, features.copies)
 
     def summary(self) -> dict[str, Any]:
         """Directions kept, of how many, and the share they hold: for results.json."""
