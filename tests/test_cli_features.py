@@ -148,7 +148,10 @@ def test_a_function_runs_only_where_it_is_named(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--features", "sift"), "must be hog, hog+color, patches:K, kernel:D or MODULE:FUNCTION; got 'sift'"),
+        (
+            ("--features", "sift"),
+            "must be hog, hog+color, patches:K, kernel:D, hf:NAME_OR_FOLDER or MODULE:FUNCTION; got 'sift'",
+        ),
         (("--features", "patches:0"), "patches must be a whole number >= 1; got 0"),
         (("--features", "hog+color"), "hog+color takes pictures in colour; these have 1 channel(s). Try hog."),
         (("--features", "no_such_module:f"), "no_such_module:f cannot be imported (ModuleNotFoundError"),
