@@ -47,8 +47,7 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
     if values["resume"] is None and Launch.find() is None:
         settings = tune_settings(values, given)
         if len(settings.layers or ()) > 1:
-            if values["auto_resume"]:
-                _check_auto(values)
+            _check_auto(values)
             folder = Path(values["out"] or _default_folder(settings.data))
             named = {**given, "out": "--out"}
             run_layers(values, settings, folder, lambda one, output: _run_one(one, named, output))
@@ -78,8 +77,7 @@ def _begin(values: Values, given: Mapping[str, str], output: Output, group: Grou
         return settings, open_rows(settings, output)
     settings = tune_settings(values, given)
     check_processes(settings, group.size)
-    if values["auto_resume"]:
-        _check_auto(values)
+    _check_auto(values)
     goes_on = group.leads and _goes_on(values)
     if values["out"] is not None and group.leads and not goes_on:
         refuse_used(Path(values["out"]))
@@ -97,7 +95,7 @@ def _begin(values: Values, given: Mapping[str, str], output: Output, group: Grou
 
 
 def _check_auto(values: Values) -> None:
-    if values["out"] is None:
+    if values["auto_resume"] and values["out"] is None:
         raise InputError("--auto-resume needs --out, the folder of the run that it begins or goes on with. Add --out.")
 
 

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.datasets.base import ImageShape
+from colinear.extractors import Patches
 from colinear.losses import LOSSES
 from colinear.metrics import METRICS, answer_table, calibration_error, class_table, mcnemar
 from colinear.model import LinearModel
@@ -25,12 +27,13 @@ from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.wording import describe_above, describe_calibration, describe_range
 from colinear.search.written import read_results
+from colinear.texts import shorten
 
 Json = dict[str, Any]
 CANDIDATE_LEVELS = 64
 MOST_CELLS = 40  # classes a confusion matrix is shown for; above, the commonest confusions are listed
 MOST_PAIRS = 30
-MOST_WEIGHT_BYTES = 1_500_000  # float32 weights in the page, for 'Try it'
+MOST_WEIGHT_BYTES = 1_500_000  # float32 weights in the page, for 'Try it', and patches: 2,400 of them for 10 classes
 MOST_PIXEL_BYTES = 1_000_000  # of the winner's templates; larger images are averaged down
 LARGEST_WEIGHTS = 8  # a class, of a feature table
 LARGEST_CLASSES = 40
@@ -124,7 +127,9 @@ def _confusion(entry: Json) -> Json:
 
 
 def _winner(model: LinearModel) -> Json:
-    """Templates and embedded weights of an image model; the largest weights of any other."""
+    """Templates and embedded weights of an image model; of any other the largest weights, and what makes its features."""
+    if model.extractor is not None:
+        return {"extractor": shorten(model.extractor.name), "largest": _largest(model), **_embedded_patches(model)}
     if not is_picture(model.image_shape):
         return {"largest": _largest(model)}
     shape, weight = model.image_shape, model.weight.cpu()
@@ -132,16 +137,34 @@ def _winner(model: LinearModel) -> Json:
     grey = shape[0] == 1
     panel: Json = {"templates": make_sprite(pictures, signed=grey), "signed": grey}
     if weight.numel() * 4 <= MOST_WEIGHT_BYTES:
-        panel["weights"] = {
-            "shape": list(shape),
-            "range": model.value_range,
-            "weight": _base64(weight),
-            "bias": _base64(model.bias.cpu()),
-            "probabilities": model.has_probabilities,
-            "temperature": model.temperature,
-            "thresholds": model.thresholds,
-        }
+        panel["weights"] = _embedded(model, shape, model.value_range)
     return panel
+
+
+def _embedded(model: LinearModel, shape: ImageShape, value_range: float) -> Json:
+    return {
+        "shape": list(shape),
+        "range": value_range,
+        "weight": _base64(model.weight.cpu()),
+        "bias": _base64(model.bias.cpu()),
+        "probabilities": model.has_probabilities,
+        "temperature": model.temperature,
+        "thresholds": model.thresholds,
+    }
+
+
+def _embedded_patches(model: LinearModel) -> Json:
+    """Weights and dictionary, for 'Try it', where patches make the features and all fits into the page."""
+    fitted = model.extractor
+    if fitted is None or not isinstance(fitted.extractor, Patches) or not is_picture(fitted.rows.image_shape):
+        return {}
+    if 4 * (model.weight.numel() + sum(one.numel() for one in fitted.tensors.values())) > MOST_WEIGHT_BYTES:
+        return {}
+    options = fitted.extractor
+    patches = {"count": options.count, "size": options.size, "contrast": options.contrast}
+    arrays = {name: _base64(tensor) for name, tensor in fitted.tensors.items()}
+    weights = _embedded(model, fitted.rows.image_shape, fitted.rows.value_range)
+    return {"weights": {**weights, "patches": {**patches, **arrays}}}
 
 
 def _largest(model: LinearModel) -> list[list[list[float | None]]]:
