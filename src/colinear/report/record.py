@@ -24,6 +24,7 @@ from colinear.datasets.features import fit_scaling
 from colinear.metrics.calibration import BINS, bin_confidences
 from colinear.model import LinearModel
 from colinear.objective import score_rows
+from colinear.report.featured import pick_examples, push_of
 from colinear.report.images import is_picture
 from colinear.report.sprites import shrink_templates
 from colinear.schemas import Schema, parse_json
@@ -62,6 +63,9 @@ SHAPES: dict[str, tuple[torch.dtype, tuple[str | int, ...]]] = {
     "bins_before": (torch.float64, (BINS, 3)),  # the same without the model's calibration
     "mistakes": (torch.float64, ("mistakes", 3)),  # truth, predicted, confidence
     "pixels": (torch.uint8, ("mistakes", "channels", "height", "width")),
+    "pushing": (torch.float64, ("pushed", "patches", 2)),  # number of a patch, how far it moves the score of a class
+    "examples": (torch.float64, ("examples", 3)),  # class, confidence, 1 of the surest and 0 of the least sure
+    "example_pixels": (torch.uint8, ("examples", "channels", "height", "width")),
 }
 
 
@@ -143,9 +147,10 @@ def _holds(name: str, tensor: Tensor) -> bool:
     if name in ("bins", "bins_before"):
         counts = tensor[:, 0]
         return bool(((counts >= 0) & counts.isfinite()).all() and counts.sum() > 0) and not bool(tensor.isinf().any())
-    if name == "mistakes":
-        pairs = tensor[:, :2]
-        return bool(tensor.isfinite().all() and ((pairs >= 0) & (pairs == pairs.floor())).all())
+    whole = {"mistakes": [0, 1], "examples": [0, 2], "pushing": [0]}.get(name)
+    if whole is not None:
+        numbers = tensor[..., whole]
+        return bool(tensor.isfinite().all() and ((numbers >= 0) & (numbers == numbers.floor())).all())
     return True
 
 
@@ -176,6 +181,8 @@ def _of_search(result: SearchResult, model: LinearModel, folder: RunFolder, spli
             scaling = fit_scaling(split.train, standardize=settings.standardize, max_abs=settings.max_abs)
             coef = coef * scaling.scale.float()
         tensors["templates"] = shrink_templates(coef, model.image_shape)
+    if (pushing := push_of(model, split.train)) is not None:
+        tensors["pushing"] = pushing
     if result.history is not None:
         tensors["history"], tensors["steps"] = decimate(result.history.cpu())
     return tensors
@@ -212,6 +219,11 @@ def _of_test(model: LinearModel, test: Dataset) -> dict[str, Tensor]:
         raw = test.take(worst.to(test.labels.device)).cpu().float()
         grey_levels = (raw * (255 / test.value_range)).round().clamp(0, 255)
         tensors["pixels"] = grey_levels.to(torch.uint8).view(len(worst), *model.image_shape)
+    pictures = getattr(test, "pictures", None)
+    if pictures is not None:  # of the raw rows that these are features of
+        tensors["pixels"] = pictures[worst]
+        chosen, tensors["examples"] = pick_examples(labels, confidence, correct, model.n_classes)
+        tensors["example_pixels"] = pictures[chosen]
     return tensors
 
 
