@@ -234,6 +234,31 @@ def test_mirrored_pictures_are_rows_too(split: Split, tmp_path: Path) -> None:
     assert len(np.load(tmp_path / "X_validation.npy")) == 270
 
 
+def test_small_copies_of_the_test_pictures_are_kept(split: Split, whole: Path, tmp_path: Path) -> None:
+    found = open_extraction(whole)
+    assert found is not None
+    test: Any = found[0].test
+    assert split.test is not None
+    expected = split.test.take(slice(0, split.test.n_samples)).view(-1, 1, 8, 8).float() * 255 / 16
+    assert torch.equal(test.pictures, expected.round().to(torch.uint8))
+    assert test.subset(slice(0, 3)).pictures is test.subset(torch.tensor([1])).pictures is None
+    large = ArrayDataset(torch.arange(2 * 3 * 40 * 70).float().view(2, -1) % 256, torch.tensor([0, 1]), ("a", "b"),
+                         (3, 40, 70), "large", 255.0)  # fmt: skip
+    Extraction(Split(large, large, large), Hog()).run([tmp_path])
+    found = open_extraction(tmp_path)
+    assert found is not None
+    small: Any = found[0].test
+    assert small.pictures.shape == (2, 3, 14, 24)
+    for wrong in ((3, 3, 14, 24), (2, 3, 14, 33), (2, 2, 14, 24), (2, 3, 0, 24), (2, 14)):
+        np.save(tmp_path / "pictures_test.npy", np.zeros(wrong, np.uint8))
+        with pytest.raises(InputError, match=r"must be 2 pictures of bytes, at most 32 pixels a side\. Delete it"):
+            open_extraction(tmp_path)
+    (tmp_path / "pictures_test.npy").unlink()
+    found = open_extraction(tmp_path)
+    assert found is not None
+    assert found[0].test.pictures is None  # type: ignore[union-attr]
+
+
 def test_what_cannot_be_extracted_leaves_nothing(split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="takes pictures in colour"):
         Extraction(split, Hog(color=True))

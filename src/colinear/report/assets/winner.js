@@ -21,7 +21,7 @@
     const { sprite, push } = panel.pushing;
     const more = push.length < panel.classes.length ? ` The first ${push.length} of ${panel.classes.length} classes.` : "";
     return C.figure("pushing", "Patches that push a class", `Of the ${panel.extractor}, whitened, those that raise the score of a class most when a picture has more of them; below, by how much for one standard deviation.${more}`, C.el("div", { class: "byclass" },
-      push.map((row, i) => C.el("div", {}, C.el("h4", { title: panel.classes[i] }, panel.classes[i]), C.el("div", { class: "tiles small" },
+      push.map((row, i) => C.el("div", {}, C.el("h4", { title: panel.classes[i] }, panel.classes[i]), C.el("div", { class: "tiles small four" },
         row.map((one, j) => C.el("span", {}, C.tile(sprite, i * row.length + j, `a patch for ${panel.classes[i]}`), C.el("small", {}, C.fixed(one, 2)))))))));
   };
 
