@@ -23,6 +23,7 @@ from typing import Any
 
 import pytest
 import sklearn
+import sklearn.calibration
 import sklearn.linear_model
 import sklearn.svm
 from sklearn.base import BaseEstimator
@@ -47,24 +48,18 @@ class LinearSVC(SquaredHingeClassifier):
     """`SquaredHingeClassifier`, likewise, which has its default loss."""
 
 
-OURS = {
-    "LogisticRegression": (sklearn.linear_model, LogisticRegression),
-    "LogisticRegressionCV": (sklearn.linear_model, LogisticRegressionCV),
-    "LinearSVC": (sklearn.svm, LinearSVC),
-}
+OURS = {ours.__name__: ours for ours in (LogisticRegression, LogisticRegressionCV, LinearSVC)}
+PUBLIC = (sklearn.linear_model, sklearn.svm, sklearn.calibration)  # modules that hold the names; the last imports one
 
 
 @contextmanager
 def swap() -> Iterator[None]:
     """scikit-learn's names lead to our classes, where a program asks for them."""
-    theirs = {name: getattr(module, name) for name, (module, _) in OURS.items()}
-    try:
-        for name, (module, ours) in OURS.items():
-            setattr(module, name, ours)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in PUBLIC:
+            for name in OURS.keys() & vars(module).keys():
+                patch.setattr(module, name, OURS[name])
         yield
-    finally:
-        for name, (module, _) in OURS.items():
-            setattr(module, name, theirs[name])
 
 
 def names() -> Iterator[str]:
