@@ -94,6 +94,9 @@ def test_a_model_takes_pictures_and_rows(colinear: Program, tmp_path: Path, plac
     assert (facts["extractor"], facts["n_inputs"], facts["image_shape"]) == ("patches:30", 64, [1, 8, 8])
     exported = colinear("export", model, "--to", "csv", "--out", tmp_path / "model.csv")
     assert "It takes features: making them (patches:30) is not part of the file." in exported.out
+    exported = colinear("export", model, "--check", "digits", "--out", tmp_path / "model.onnx")
+    assert "It takes what features are made of: making them (patches:30) is part of the file." in exported.out
+    assert "Checked on 269 rows of digits: the same labels as the model" in exported.out.replace("\n", " ")
     assert_refused(
         colinear("predict", model, places / "raw.npy", "--with", "hog"), "are of patches:30; got --with 'hog'"
     )
@@ -148,7 +151,10 @@ def test_a_function_runs_only_where_it_is_named(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--features", "sift"), "must be hog, hog+color, patches:K, kernel:D or MODULE:FUNCTION; got 'sift'"),
+        (
+            ("--features", "sift"),
+            "must be hog, hog+color, patches:K, kernel:D, hf:NAME_OR_FOLDER or MODULE:FUNCTION; got 'sift'",
+        ),
         (("--features", "patches:0"), "patches must be a whole number >= 1; got 0"),
         (("--features", "hog+color"), "hog+color takes pictures in colour; these have 1 channel(s). Try hog."),
         (("--features", "no_such_module:f"), "no_such_module:f cannot be imported (ModuleNotFoundError"),

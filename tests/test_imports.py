@@ -14,7 +14,7 @@ import pytest
 
 import colinear
 
-HEAVY = {"numpy", "torch", "matplotlib", "sklearn", "scipy", "pandas", "pyarrow", "onnx"}
+HEAVY = {"numpy", "torch", "matplotlib", "sklearn", "scipy", "pandas", "pyarrow", "onnx", "transformers"}
 TOLD = "import sys, json; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
 QUICK = ("--solver", "sgd", "--steps", "5", "--candidates", "2", "--batch-size", "8", "--quiet")
 

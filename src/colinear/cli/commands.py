@@ -118,11 +118,14 @@ def features(
         typer.Option(
             "--with",
             metavar="EXTRACTOR",
-            help="hog, hog+color, patches:K (a dictionary of K patches), kernel:D (D random Fourier features), or "
-            "MODULE:FUNCTION (your own: a batch of pictures to rows).",
+            help="hog, hog+color, patches:K (a dictionary of K patches), kernel:D (D random Fourier features), "
+            "hf:NAME_OR_FOLDER (a vision network of transformers), or MODULE:FUNCTION (your own: a batch of pictures "
+            "to rows).",
         ),
     ],
     out: Annotated[Path, o.place("FOLDER", "The folder to write; what is missing in it, if it was stopped.")],
+    pool: Annotated[o.Pool | None, o.describe_option(o.SETTINGS["pool"])] = None,
+    layers: o.Layers = None,
     dtype: Annotated[o.Dtype, typer.Option(help="How features are stored.")] = o.Dtype.FLOAT32,
     augment: Annotated[str | None, o.describe_option(o.SETTINGS["augment"])] = None,
     data_dir: o.DataDir = None,
@@ -134,7 +137,8 @@ def features(
     """Turn pictures, or rows of a table, into features that `tune FOLDER` learns from."""
     from colinear.cli.extracting import run_features
 
-    run_features(data, extractor, out, dtype.value, augment, data_dir, label, seed, quiet, json)
+    pooled = None if pool is None else pool.value
+    run_features(data, extractor, out, pooled, layers, dtype.value, augment, data_dir, label, seed, quiet, json)
 
 
 def evaluate(

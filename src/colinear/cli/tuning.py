@@ -14,6 +14,7 @@ from typing import Any
 from colinear.checks import InputError, check_number
 from colinear.cli.console import Output
 from colinear.cli.extracting import open_raw, open_rows
+from colinear.cli.layers import run_layers
 from colinear.cli.progress import Watcher, heard, open_log, patience, stop
 from colinear.cli.signals import Stopped
 from colinear.cli.together import following, together
@@ -24,7 +25,7 @@ from colinear.datasets.shardfiles import EMBEDDINGS
 from colinear.datasets.sources import NAMED
 from colinear.outputs import MODEL, check_output
 from colinear.parallel.group import Group
-from colinear.parallel.launch import GroupError
+from colinear.parallel.launch import GroupError, Launch
 from colinear.search.checkpoints import CHECKPOINTS
 from colinear.search.classweights import class_weights
 from colinear.search.device import pick_device
@@ -43,10 +44,22 @@ Values = Mapping[str, Any]
 
 
 def run_tune(values: Values, given: Mapping[str, str]) -> None:
-    """Run or resume a search, show it, and write its figures."""
+    """Run or resume a search, or one for each layer of a network; show it, and write its figures."""
+    if values["resume"] is None and Launch.find() is None:
+        settings = tune_settings(values, given)
+        if len(settings.layers or ()) > 1:
+            _check_auto(values)
+            folder = Path(values["out"] or _default_folder(settings.data))
+            named = {**given, "out": "--out"}
+            run_layers(values, settings, folder, lambda one, output: _run_one(one, named, output))
+            return
+    _run_one(values, given, Output(quiet=values["quiet"], as_json=values["json"]))
+
+
+def _run_one(values: Values, given: Mapping[str, str], output: Output) -> None:
     with together(values["timeout"]) as group:
         if group.leads:
-            _lead(values, given, group)
+            _lead(values, given, group, output)
             return
         settings, split = _begin(values, given, Output(quiet=True), group)
         try:
@@ -68,8 +81,7 @@ def _begin(values: Values, given: Mapping[str, str], output: Output, group: Grou
         return settings, open_rows(settings, output, partial(open_raw, group=group))
     settings = tune_settings(values, given)
     check_processes(settings, group)
-    if values["auto_resume"] and values["out"] is None:
-        raise InputError("--auto-resume needs --out, the folder of the run that it begins or goes on with. Add --out.")
+    _check_auto(values)
     goes_on = group.leads and _goes_on(values)
     if values["out"] is not None and group.leads and not goes_on:
         refuse_used(Path(values["out"]))
@@ -92,17 +104,21 @@ def settle(settings: Settings, regs: str | None, split: Split) -> Settings:
     return settings
 
 
+def _check_auto(values: Values) -> None:
+    if values["auto_resume"] and values["out"] is None:
+        raise InputError("--auto-resume needs --out, the folder of the run that it begins or goes on with. Add --out.")
+
+
 def _goes_on(values: Values) -> bool:
     """Whether there is a run to go on with."""
     begun = values["auto_resume"] and (Path(values["out"]) / "settings.json").exists()
     return values["resume"] is not None or bool(begun)
 
 
-def _lead(values: Values, given: Mapping[str, str], group: Group) -> None:
+def _lead(values: Values, given: Mapping[str, str], group: Group, output: Output) -> None:
     """The whole run in the only process, or the first of its group: it alone writes and speaks."""
     from colinear.report.page import check_report
 
-    output = Output(quiet=values["quiet"], as_json=values["json"])
     if values["log_dir"] is not None:
         find_writer()
     settings, split = _begin(values, given, output, group)

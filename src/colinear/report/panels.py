@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import os
 import shlex
@@ -14,9 +13,11 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.datasets.base import ImageShape
 from colinear.losses import LOSSES
 from colinear.metrics import METRICS, answer_table, calibration_error, class_table
 from colinear.model import LinearModel
+from colinear.report.featured import as_base64, draw_patches, embed_patches
 from colinear.report.images import TEMPLATES, is_picture
 from colinear.report.record import model_digest
 from colinear.report.sprites import MOST_CLASSES, make_sprite, shrink_templates
@@ -26,12 +27,13 @@ from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.wording import describe_above, describe_calibration, describe_range
 from colinear.search.written import read_results
+from colinear.texts import shorten
 
 Json = dict[str, Any]
 CANDIDATE_LEVELS = 64
 MOST_CELLS = 40  # classes a confusion matrix is shown for; above, the commonest confusions are listed
 MOST_PAIRS = 30
-MOST_WEIGHT_BYTES = 1_500_000  # float32 weights in the page, for 'Try it'
+MOST_WEIGHT_BYTES = 1_500_000  # float32 weights in the page, for 'Try it', and patches: 2,400 of them for 10 classes
 MOST_PIXEL_BYTES = 1_000_000  # of the winner's templates; larger images are averaged down
 LARGEST_WEIGHTS = 8  # a class, of a feature table
 LARGEST_CLASSES = 40
@@ -96,7 +98,7 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
         "test": test,
         **_confusion(entry),
         **_winner(model),
-        **(_recorded(record, loss, folder, len(entry["trials"]), model.n_classes) if record is not None else {}),
+        **(_recorded(record, loss, folder, len(entry["trials"]), model) if record is not None else {}),
     }
 
 
@@ -125,24 +127,34 @@ def _confusion(entry: Json) -> Json:
 
 
 def _winner(model: LinearModel) -> Json:
-    """Templates and embedded weights of an image model; the largest weights of any other."""
+    """Templates and embedded weights of an image model; of others the largest weights, and what makes features."""
+    if model.extractor is not None:
+        panel: Json = {"extractor": shorten(model.extractor.name), "largest": _largest(model)}
+        raw, patches = model.extractor.rows, embed_patches(model, MOST_WEIGHT_BYTES)
+        if patches is not None and raw.image_shape is not None:
+            panel["weights"] = {**_embedded(model, raw.image_shape, raw.value_range), "patches": patches}
+        return panel
     if not is_picture(model.image_shape):
         return {"largest": _largest(model)}
     shape, weight = model.image_shape, model.weight.cpu()
     [pictures] = shrink_templates(weight.unsqueeze(0), shape, MOST_PIXEL_BYTES, TEMPLATES)
     grey = shape[0] == 1
-    panel: Json = {"templates": make_sprite(pictures, signed=grey), "signed": grey}
+    panel = {"templates": make_sprite(pictures, signed=grey), "signed": grey}
     if weight.numel() * 4 <= MOST_WEIGHT_BYTES:
-        panel["weights"] = {
-            "shape": list(shape),
-            "range": model.value_range,
-            "weight": _base64(weight),
-            "bias": _base64(model.bias.cpu()),
-            "probabilities": model.has_probabilities,
-            "temperature": model.temperature,
-            "thresholds": model.thresholds,
-        }
+        panel["weights"] = _embedded(model, shape, model.value_range)
     return panel
+
+
+def _embedded(model: LinearModel, shape: ImageShape, value_range: float) -> Json:
+    return {
+        "shape": list(shape),
+        "range": value_range,
+        "weight": as_base64(model.weight.cpu()),
+        "bias": as_base64(model.bias.cpu()),
+        "probabilities": model.has_probabilities,
+        "temperature": model.temperature,
+        "thresholds": model.thresholds,
+    }
 
 
 def _largest(model: LinearModel) -> list[list[list[float | None]]]:
@@ -155,10 +167,15 @@ def _largest(model: LinearModel) -> list[list[list[float | None]]]:
     ]
 
 
-def _recorded(record: Record, loss: str, folder: RunFolder, trials: int, classes: int) -> Json:
+def _recorded(record: Record, loss: str, folder: RunFolder, trials: int, model: LinearModel) -> Json:
+    classes = model.n_classes
     templates, history, mistakes = (record.get(name) for name in ("templates", "history", "mistakes"))
+    pushing, examples = record.get("pushing"), record.get("examples")
     fits = all(tensor is None or len(tensor) == trials for tensor in (templates, history))
     fits = fits and (mistakes is None or int(mistakes[:, :2].max()) < classes)
+    fits = fits and (examples is None or int(examples[:, 0].max()) < classes)
+    bank = None if pushing is None else draw_patches(model, pushing)
+    fits = fits and (pushing is None) == (bank is None)
     if record.facts["loss"] != loss or not fits:
         raise InputError(
             f"{folder.path / record_name(loss)} does not fit results.json. Delete it: the report then leaves its "
@@ -181,6 +198,11 @@ def _recorded(record: Record, loss: str, folder: RunFolder, trials: int, classes
         panel["mistakes"] = {"rows": rows, "kind": "margin" if record.get("bins") is None else "probability"}
         if (pixels := record.get("pixels")) is not None:
             panel["mistakes"]["sprite"] = make_sprite(pixels)
+    if pushing is not None and bank is not None:
+        panel["pushing"] = {"sprite": make_sprite(bank), "push": [_rounded(row) for row in pushing[..., 1]]}
+    if examples is not None and (pixels := record.get("example_pixels")) is not None:
+        kept = [[int(label), round(sure, 4), bool(first)] for label, sure, first in examples.tolist()]
+        panel["examples"] = {"rows": kept, "sprite": make_sprite(pixels)}
     return panel
 
 
@@ -191,10 +213,6 @@ def _reliability(bins: Tensor) -> Json:
 def _rounded(values: Tensor, digits: int = 4) -> list[float | None]:
     """Significant digits; what is not finite becomes null."""
     return [float(f"{value:.{digits}g}") if math.isfinite(value) else None for value in values.tolist()]
-
-
-def _base64(values: Tensor) -> str:
-    return base64.b64encode(values.contiguous().numpy().astype("<f4").tobytes()).decode()
 
 
 def repeat_command(settings: Settings) -> str:

@@ -21,6 +21,7 @@ from colinear.datasets.features import fit_scaling
 from colinear.metrics.calibration import bin_confidences
 from colinear.model import LinearModel
 from colinear.objective import score_rows
+from colinear.report.featured import pick_examples, push_of
 from colinear.report.images import is_picture
 from colinear.report.sprites import shrink_templates
 from colinear.search.curves import decimate
@@ -81,6 +82,8 @@ def _of_search(result: SearchResult, model: LinearModel, folder: RunFolder, spli
             scaling = fit_scaling(split.train, standardize=settings.standardize, max_abs=settings.max_abs)
             coef = coef * scaling.scale.float()
         tensors["templates"] = shrink_templates(coef, model.image_shape)
+    if (pushing := push_of(model, split.train)) is not None:
+        tensors["pushing"] = pushing
     if result.history is not None:
         tensors["history"], tensors["steps"] = decimate(result.history.cpu())
     return tensors
@@ -117,6 +120,11 @@ def _of_test(model: LinearModel, test: Dataset) -> dict[str, Tensor]:
         raw = test.take(worst.to(test.labels.device)).cpu().float()
         grey_levels = (raw * (255 / test.value_range)).round().clamp(0, 255)
         tensors["pixels"] = grey_levels.to(torch.uint8).view(len(worst), *model.image_shape)
+    pictures = getattr(test, "pictures", None)
+    if pictures is not None:  # of the raw rows that these are features of
+        tensors["pixels"] = pictures[worst]
+        chosen, tensors["examples"] = pick_examples(labels, confidence, correct, model.n_classes)
+        tensors["example_pixels"] = pictures[chosen]
     return tensors
 
 

@@ -49,6 +49,9 @@ SHAPES: dict[str, tuple[torch.dtype, tuple[str | int, ...]]] = {
     "bins_before": (torch.float64, (BINS, 3)),  # the same without the model's calibration
     "mistakes": (torch.float64, ("mistakes", 3)),  # truth, predicted, confidence
     "pixels": (torch.uint8, ("mistakes", "channels", "height", "width")),
+    "pushing": (torch.float64, ("pushed", "patches", 2)),  # number of a patch, how far it moves the score of a class
+    "examples": (torch.float64, ("examples", 3)),  # class, confidence, 1 of the surest and 0 of the least sure
+    "example_pixels": (torch.uint8, ("examples", "channels", "height", "width")),
 }
 
 
@@ -112,9 +115,10 @@ def _holds(name: str, tensor: Tensor) -> bool:
     if name in ("bins", "bins_before"):
         counts = tensor[:, 0]
         return bool(((counts >= 0) & counts.isfinite()).all() and counts.sum() > 0) and not bool(tensor.isinf().any())
-    if name == "mistakes":
-        pairs = tensor[:, :2]
-        return bool(tensor.isfinite().all() and ((pairs >= 0) & (pairs == pairs.floor())).all())
+    whole = {"mistakes": [0, 1], "examples": [0, 2], "pushing": [0]}.get(name)
+    if whole is not None:
+        numbers = tensor[..., whole]
+        return bool(tensor.isfinite().all() and ((numbers >= 0) & (numbers == numbers.floor())).all())
     return True
 
 
