@@ -159,5 +159,6 @@ def command(case: Case) -> None:
 
 TARGETS: dict[str, Target] = {
     "table": table, "features": features, "folder": folder, "split": split, "dataset": dataset, "picture": picture,
-    "cifar10": cifar10, "pickled": pickled, "model": model, "extraction": extraction, "report": report, "compare": compare, "command": command,
+    "cifar10": cifar10, "pickled": pickled, "model": model, "extraction": extraction,
+    "report": report, "compare": compare, "command": command,
 }  # fmt: skip

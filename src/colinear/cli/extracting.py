@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +28,8 @@ from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.texts import shown
 
+MOST_KEPT = 20e9  # bytes in the cache besides those in use: three of patches:4000 with mirrored copies of CIFAR-10
+DAY = 86_400  # seconds
 Json = dict[str, Any]
 
 
@@ -97,6 +101,7 @@ def _open_cached(settings: Settings, output: Output) -> Split:
     name = re.sub(r"[^\w.+-]+", "-", f"{raw.name[:60]}-{settings.features}")
     path = user_cache() / "features" / f"{name}-{extraction.key}"
     remedy = "extract with `colinear features` and tune its folder"
+    _drop_unused(path, output)
     with RunFolder(path, "folder of features", remedy) as folder:
         facts = _extract(extraction, folder.path, output, "the same command goes on")
     output.note(f"Features: {_describe(facts)}, in {path}")
@@ -106,6 +111,21 @@ def _open_cached(settings: Settings, output: Output) -> Split:
     split = found[0]
     parts = {"train": split.train, "validation": split.validation, "test": split.test}
     return Split(**{part: rows and replace(rows, name=raw.name) for part, rows in parts.items()})  # type: ignore[arg-type,type-var]
+
+
+def _drop_unused(path: Path, output: Output) -> None:
+    """Drop folders beside `path`, the longest unused first, until they take MOST_KEPT; one that is written to stays."""
+    used = {lock.parent: lock.stat().st_mtime for lock in path.parent.glob("*/.lock") if lock.parent != path}
+    sizes = {one: sum(file.stat().st_size for file in one.iterdir()) for one in sorted(used, key=used.__getitem__)}
+    total = sum(sizes.values())
+    for folder, size in sizes.items():
+        if total <= MOST_KEPT:
+            return
+        with suppress(InputError, OSError), RunFolder(folder):
+            shutil.rmtree(folder)
+            total -= size
+            days = (time.time() - used[folder]) / DAY
+            output.note(f"Dropped from the cache, unused for {days:.0f} days: {folder.name}, {size / 1e6:,.0f} MB")
 
 
 def _extract(extraction: Extraction, path: Path, output: Output, advice: str) -> Json:
