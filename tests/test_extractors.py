@@ -163,6 +163,15 @@ def test_zca_whitens_and_centres_are_means(pictures: Pictures) -> None:
     assert spread < (white - start[torch.cdist(white, start).argmin(1)]).square().sum()
 
 
+def test_whitening_adds_to_the_variance_of_a_direction(pictures: Pictures) -> None:
+    data, options = pictures(60), Patches(8, whitening=0.5)
+    fitted = options.fit(data)
+    sample = options._sample(data, torch.Generator().manual_seed(0)).double()
+    before = torch.linalg.eigvalsh(torch.cov(sample.mT)).clamp(min=0)
+    after = torch.linalg.eigvalsh(torch.cov((sample @ fitted.tensors["whitener"].double()).mT))
+    torch.testing.assert_close(after, before / (before + 0.5), atol=1e-4, rtol=0)
+
+
 def test_few_centres_are_left_alone() -> None:
     """Norms of whitened patches have a long tail; of centres that start at patches, half would serve only these."""
     generator = torch.Generator().manual_seed(0)
