@@ -251,7 +251,7 @@ def test_a_signal_keeps_what_is_finished(colinear: Program, tmp_path: Path, monk
         patch.setattr(folder, "_stored", stop)
         said = colinear(*words)
     assert said.status == 128 + signal.SIGTERM
-    assert f"Stopped. Finished blocks are kept: the same command goes on in {tmp_path / 'rows'}." in said.err
+    assert f"Stopped. What is finished is kept: the same command goes on in {tmp_path / 'rows'}." in said.err
     assert_refused(colinear("tune", tmp_path / "rows"), "holds features that are not finished. Go on with")
     assert colinear(*words).status == 0
     assert os.listdir(tmp_path / "rows") != []

@@ -136,7 +136,7 @@ def _extract(extraction: Extraction, path: Path, output: Output, advice: str) ->
         except (KeyboardInterrupt, Stopped) as error:
             transfer.__exit__(None, None, None)
             with suppress(OSError):  # the terminal may be what has gone
-                output.note(f"Stopped. Finished blocks are kept: {advice}.")
+                output.note(f"Stopped. What is finished is kept: {advice}.")
             raise typer.Exit(exit_status(error)) from None
 
 

@@ -108,7 +108,7 @@ class Extraction:
     def run(self, folder: Path, progress: Told | None = None) -> Json:
         """Write what is missing in `folder`, which nobody else may write to meanwhile; returns features.json.
 
-        A process that was stopped anywhere has lost one block of 1,024 rows at most; on the same machine, with as many
+        A process that was stopped anywhere has lost one block of 1,024 rows, or its k-means; on the same machine, with as many
         threads, the arrays come out the same to the last bit.
         Raises `InputError` for a folder that holds anything else, or the features of another extractor or other data;
         and where the disk has no room.
