@@ -15,13 +15,15 @@ from functools import cache
 from typing import Any
 
 from fuzz.cases import MODES, Case
-from fuzz.corpus import BASES, FOLDERS, MODELS, PICTURES, RUNS, TABLES, Corpus
+from fuzz.corpus import BASES, EXTRACTIONS, FOLDERS, MODELS, PICTURES, RUNS, TABLES, Corpus
 from fuzz.pictures import FORGED
 
 DATA = (
     "rows.npy", "packed.npz", "pictures", "lists.parquet", "tensors.pt", "split", "parts", "shards", "tables",
-    "rows.svm", "csr.npz", "answers.npz", "names.parquet",
+    "rows.svm", "csr.npz", "answers.npz", "names.parquet", "extracted", "extracting",
 )  # fmt: skip
+# the last three import a module: one that fails on rows, one without such a function, one that is nowhere
+EXTRACTORS = ("hog", "hog+color", "patches:3", "kernel:5", "json:loads", "json:nothing", "nowhere:embed")
 # What stands for good by an option's name; others go by their type. None: the option is left out.
 GOOD: dict[str, tuple[str, ...]] = {
     "data": DATA,
@@ -55,6 +57,8 @@ GOOD: dict[str, tuple[str, ...]] = {
     "top": ("1", "2", "99"),
     "seed": ("0", "7", "4294967296"),
     "device": ("cpu", "auto"),
+    "features": EXTRACTORS,
+    "extractor": EXTRACTORS,
     "out": ("new", "new.safetensors", "new.html", "new/deep.onnx"),
     "log_dir": ("log",),
     "label": ("rows_labels.npy", "label", "labels", "y", "class", "c0,c1"),
@@ -252,7 +256,7 @@ def _bounds(command: str, chosen: dict[str, list[str]], known: dict[str, Paramet
 
 def _needed(words: list[str]) -> tuple[tuple[str, str], ...]:
     """The items of the corpus that the words name, with what belongs to them."""
-    items = (*TABLES, *PICTURES, *FOLDERS, *MODELS, *RUNS, "cifar", "rows_labels.npy")
+    items = (*TABLES, *PICTURES, *FOLDERS, *MODELS, *RUNS, *EXTRACTIONS, "cifar", "rows_labels.npy")
     named = {item for item in items for word in words if word.split("=")[-1].split("/")[0] == item}
     named |= {BASES[run] for run in RUNS if run in named}
     named |= {f"{item[:-4]}_labels.npy" for item in named if item.endswith(".npy") and not item.endswith("_labels.npy")}

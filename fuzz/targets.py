@@ -122,6 +122,22 @@ def model(case: Case) -> None:
     expect(torch.equal(LinearModel.load("again.safetensors").predict(rows), loaded.predict(rows)), "another model")
 
 
+def extraction(case: Case) -> None:
+    """A folder of features: its parts, and the extractor that a model of them would keep."""
+    from colinear.extractors.folder import open_extraction
+
+    found = open_extraction(Path(case.path))
+    if found is None:
+        return
+    parts, facts = found
+    check_rows(parts.train)
+    check_rows(parts.validation)
+    fitted: Any = parts.train.extractor  # type: ignore[attr-defined]
+    rows = fitted.transform(torch.zeros(2, fitted.rows.n_inputs))
+    expect(rows.shape == (2, parts.train.n_features), f"features of shape {tuple(rows.shape)}")
+    expect(isinstance(facts["augment"], str | None), f"copies that are {type(facts['augment'])}")
+
+
 def report(case: Case) -> None:
     from colinear.report import write_report
 
@@ -161,6 +177,6 @@ def command(case: Case) -> None:
 
 TARGETS: dict[str, Target] = {
     "table": table, "features": features, "folder": folder, "split": split, "dataset": dataset, "picture": picture,
-    "cifar10": cifar10, "pickled": pickled, "model": model, "report": report, "compare": compare, "swept": swept,
-    "grid": grid, "command": command,
+    "cifar10": cifar10, "pickled": pickled, "model": model, "extraction": extraction,
+    "report": report, "compare": compare, "swept": swept, "grid": grid, "command": command,
 }  # fmt: skip

@@ -15,10 +15,12 @@ import torch
 from PIL import Image
 from tests.program import Program, assert_fits_a_page, assert_refused
 
+from colinear.cli import extracting
 from colinear.cli.signals import Stopped
 from colinear.datasets import Split
 from colinear.extractors import folder
 from colinear.model import LinearModel
+from colinear.search.runfolder import RunFolder
 
 TUNE = ("--loss", "softmax", "--regs", "1e-4,1e-3")
 pytestmark = pytest.mark.usefixtures("without_figures")
@@ -71,6 +73,31 @@ def test_one_command_and_two_give_the_same_model(colinear: Program, tmp_path: Pa
     assert "is finished already" in resumed.err
     colinear("tune", "digits", "--features", "patches:30", *TUNE, "--seed", 4, "--out", tmp_path / "other")
     assert len(list(cache.iterdir())) == 2
+
+
+def test_the_cache_keeps_what_was_used_last(
+    colinear: Program, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of folders of 0.4 MB, with room for two besides the one in use: the oldest is held, the next was used again."""
+    monkeypatch.setattr(extracting, "MOST_KEPT", 9e5)
+    places: list[Path] = []
+
+    def extract(seed: int) -> str:
+        words = ("--features", "kernel:50", *TUNE, "--max-passes", 2, "--seed", seed)
+        run = colinear("tune", "digits", *words, "--out", tmp_path / f"{len(list(tmp_path.iterdir()))}")
+        assert run.status == 0, run.err
+        places.extend({*cache.iterdir()} - {*places})
+        return " ".join(run.err.split())
+
+    for seed in range(3):
+        assert "Dropped" not in extract(seed)
+        os.utime(places[seed] / ".lock", (10**9 + seed, 10**9 + seed))
+    extract(1)
+    with RunFolder(places[0]):
+        said = extract(3)
+    assert "Dropped from the cache, unused for" in said
+    assert f"{places[2].name}, 0 MB" in said
+    assert {*cache.iterdir()} == {places[0], places[1], places[3]}
 
 
 def test_a_model_takes_pictures_and_rows(colinear: Program, tmp_path: Path, places: Path, split: Split) -> None:
@@ -230,7 +257,7 @@ def test_a_signal_keeps_what_is_finished(colinear: Program, tmp_path: Path, monk
         patch.setattr(folder, "_stored", stop)
         said = colinear(*words)
     assert said.status == 128 + signal.SIGTERM
-    assert f"Stopped. Finished blocks are kept: the same command goes on in {tmp_path / 'rows'}." in said.err
+    assert f"Stopped. What is finished is kept: the same command goes on in {tmp_path / 'rows'}." in said.err
     assert_refused(colinear("tune", tmp_path / "rows"), "holds features that are not finished. Go on with")
     assert colinear(*words).status == 0
     assert os.listdir(tmp_path / "rows") != []

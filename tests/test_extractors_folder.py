@@ -166,7 +166,11 @@ def test_changed_files_are_refused(split: Split, whole: Path, tmp_path: Path) ->
         with pytest.raises(InputError, match=r"extractor.safetensors cannot be used: it was changed"):
             open_extraction(tmp_path)
     learned.write_bytes(content)
-    for old, new in (('"seconds"', '"second"'), ("{", "["), ('"finished": true', '"finished": 1'), ("}", "")):
+    damage = (
+        *(('"seconds"', '"second"'), ("{", "["), ('"finished": true', '"finished": 1'), ("}", "")),
+        *(('"augment": null', '"augment": 3'), ('"augment"', '"copies"'), ('"seconds": ', f'"seconds": {"9" * 400}')),
+    )
+    for old, new in damage:
         facts.write_text(said.replace(old, new))
         with pytest.raises(InputError, match=r"features.json is damaged"):
             open_extraction(tmp_path)
@@ -177,9 +181,14 @@ def test_changed_files_are_refused(split: Split, whole: Path, tmp_path: Path) ->
     np.save(tmp_path / "X_train.npy", np.zeros((1258, 5), np.float32))
     with pytest.raises(InputError):
         open_extraction(tmp_path)
+    for change in (lambda: None, (tmp_path / "X_train.npy").unlink):
+        change()
+        with pytest.raises(InputError, match=r"X_train.npy is missing, or was changed. Delete its folder and extract"):
+            Extraction(split, Patches(9)).run(tmp_path)
     learned.unlink()
-    with pytest.raises(InputError):
-        open_extraction(tmp_path)
+    for again in (open_extraction, Extraction(split, Patches(9)).run):
+        with pytest.raises(InputError, match=r"extractor.safetensors cannot be used"):
+            again(tmp_path)
 
 
 def test_a_features_json_of_others_is_none_of_ours(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -29,6 +31,8 @@ from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.texts import shown
 
+MOST_KEPT = 20e9  # bytes in the cache besides those in use: three of patches:4000 with mirrored copies of CIFAR-10
+DAY = 86_400  # seconds
 Json = dict[str, Any]
 Opened = Callable[[Settings, Output], Split]
 MOST_NAME = 200  # characters of a folder's name, before its key
@@ -122,6 +126,7 @@ def _keep(settings: Settings, raw: Split, output: Output) -> list[Path]:
     name = re.sub(r"[^\w.+-]+", "-", f"{raw.name[:60]}-{settings.features}")[:MOST_NAME]
     paths = [user_cache() / "features" / f"{name}-{one.key}" for one in extraction.apart()]
     remedy = "extract with `colinear features` and tune its folder"
+    _drop_unused(paths, output)
     facts = _extract(extraction, paths, remedy, output, "the same command goes on")
     for path, one in zip(paths, facts, strict=True):
         output.note(f"Features: {_describe(one)}, in {path}")
@@ -141,6 +146,21 @@ def _open_cached(settings: Settings, output: Output, opened: Opened) -> Split:
     return Split(**{part: rows and replace(rows, name=raw.name) for part, rows in parts.items()})  # type: ignore[arg-type,type-var]
 
 
+def _drop_unused(paths: list[Path], output: Output) -> None:
+    """Drop folders beside `paths`, longest unused first, until they take MOST_KEPT; one that is written to stays."""
+    used = {lock.parent: lock.stat().st_mtime for lock in paths[0].parent.glob("*/.lock") if lock.parent not in paths}
+    sizes = {one: sum(file.stat().st_size for file in one.iterdir()) for one in sorted(used, key=used.__getitem__)}
+    total = sum(sizes.values())
+    for folder, size in sizes.items():
+        if total <= MOST_KEPT:
+            return
+        with suppress(InputError, OSError), RunFolder(folder):
+            shutil.rmtree(folder)
+            total -= size
+            days = (time.time() - used[folder]) / DAY
+            output.note(f"Dropped from the cache, unused for {days:.0f} days: {folder.name}, {size / 1e6:,.0f} MB")
+
+
 def _extract(extraction: Extraction, paths: list[Path], remedy: str, output: Output, advice: str) -> list[Json]:
     """Run an extraction, all its folders held; a signal says what is kept."""
     with ExitStack() as stack:
@@ -151,7 +171,7 @@ def _extract(extraction: Extraction, paths: list[Path], remedy: str, output: Out
         except (KeyboardInterrupt, Stopped) as error:
             transfer.__exit__(None, None, None)
             with suppress(OSError):  # the terminal may be what has gone
-                output.note(f"Stopped. Finished blocks are kept: {advice}.")
+                output.note(f"Stopped. What is finished is kept: {advice}.")
             raise typer.Exit(exit_status(error)) from None
 
 

@@ -118,8 +118,8 @@ class Extraction:
 
         Nobody else may write to these folders meanwhile.
 
-        A process that was stopped anywhere has lost one block of 1,024 rows at most; on the same machine, with as many
-        threads, the arrays come out the same to the last bit.
+        A process that was stopped anywhere has lost one block of 1,024 rows, or what it had begun to learn; on the same
+        machine, with as many threads, the arrays come out the same to the last bit.
         Raises `InputError` for a folder that holds anything else, or the features of another extractor or other data;
         and where the disk has no room.
         """
@@ -156,6 +156,8 @@ class Extraction:
             theirs = mine | {"seconds": 0.0, "finished": False}
             _write(folder / FACTS, theirs)
         _check_same(folder, mine, theirs)
+        if theirs["finished"]:
+            self._check_whole(folder, _read_fitted(folder, theirs))
         return theirs
 
     def _fit(self, folder: Path, facts: Json, progress: Told | None) -> Fitted:
@@ -171,6 +173,14 @@ class Extraction:
         facts["fitted"] = {**fitted.facts(), "sha256": hashlib.sha256(content).hexdigest()}
         _write(folder / FACTS, facts)
         return fitted
+
+    def _check_whole(self, folder: Path, fitted: Fitted) -> None:
+        """Raise `InputError` unless every array has the size that it was written with."""
+        for part, rows in self.parts.items():
+            path = folder / f"X_{part}.npy"
+            size = len(_header(rows, fitted, self.dtype)) + _size(rows, fitted, self.dtype)
+            if not path.is_file() or path.stat().st_size != size:
+                raise InputError(f"{shown_path(path)} is missing, or was changed. Delete its folder and extract again.")
 
     def _extract(
         self, targets: list[Path], part: str, rows: Dataset, fitted: list[Fitted], progress: Told | None
@@ -260,9 +270,11 @@ def _read_facts(folder: Path) -> Json | None:
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             return None
         kept = isinstance(facts.get("seconds"), int | float) and isinstance(facts.get("finished"), bool)
-        if not kept or not isinstance(facts.get("fitted"), dict | None):
-            raise ValueError("it has no seconds, or does not say whether it is finished")
-    except (ValueError, OSError) as error:
+        copies = isinstance(facts.get("augment", False), str | None)
+        if not kept or not copies or not isinstance(facts.get("fitted"), dict | None):
+            raise ValueError("it does not say how long it took, whether it is finished, or which copies it has")
+        float(facts["seconds"])
+    except (ValueError, OverflowError, OSError) as error:
         raise InputError(f"{shown_path(path)} is damaged: {error}. Extract the features again.") from None
     return facts
 

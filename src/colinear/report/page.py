@@ -24,9 +24,9 @@ from colinear.report.panels import compare_winners, read_panels
 from colinear.texts import printable
 
 SCRIPTS = (
-    "vendor/uPlot.iife.min.js", "assets/dom.js", "assets/charts.js", "assets/theme.js", "assets/headline.js", "assets/search.js",
-    "assets/candidates.js", "assets/winner.js", "assets/resize.js", "assets/patches.js", "assets/tryit.js",
-    "assets/facts.js", "assets/compare.js", "assets/main.js",
+    "vendor/uPlot.iife.min.js", "assets/dom.js", "assets/charts.js", "assets/theme.js", "assets/headline.js",
+    "assets/search.js", "assets/candidates.js", "assets/winner.js", "assets/resize.js", "assets/patches.js",
+    "assets/tryit.js", "assets/facts.js", "assets/compare.js", "assets/main.js",
 )  # fmt: skip
 STYLES = ("vendor/uPlot.min.css", "assets/report.css", "assets/parts.css")
 MOST_CANDIDATE_BYTES = 3_500_000  # of candidates' templates in one page; runs that would exceed it show none
