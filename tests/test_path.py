@@ -63,6 +63,8 @@ def assert_certified(point: PathPoint, reference: Reference, tol: float, widths:
     rounding = 1e-13 * point.coef.shape[1] * max(1.0, point.objective) + 1e-15
     assert point.objective == pytest.approx(reference.value(coef), rel=1e-11)
     gaps = np.array([reference.gap(coef, width) for width in dict.fromkeys(widths)] or [reference.gap(coef)])
+    if point.slopes is not None:
+        gaps = np.append(gaps, reference.gap(coef, margins=point.slopes.numpy().T))
     assert np.abs(gaps - point.gap).min() <= 1e-8 * point.gap + 100 * rounding
     assert point.gap >= point.objective - minimum(reference) - rounding
     assert point.relative_gap == pytest.approx(point.gap / point.objective)

@@ -30,6 +30,7 @@ from colinear.solvers.journal import FORGETFUL, Journal, UnreadableError, take_c
 from colinear.solvers.newton import Newton, suits_newton
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.rowspace import RowSpace, suits_row_space
+from colinear.solvers.slopes import count_rows, hinge_dual
 from colinear.solvers.solution import Path, PathPoint, Status
 from colinear.solvers.threads import one_thread_if
 from colinear.solvers.tuning import USUAL, Tuning
@@ -170,6 +171,12 @@ def _lift(path: Path, space: RowSpace, objective: Objective, loss: Loss, held_ou
     # slopes at a width of 1e-9 magnify the rounding of scores: those of the rows in their span do better
     if loss.kinked:
         dual = space.objective.dual_value(inner, regs, smooth, held_out, on=objective.features.at(torch.float64))
+        if any(point.slopes is not None for point in path.points):
+            rows = objective.features.at(torch.float64).gather(slice(0, objective.features.n_samples))
+            for number, point in enumerate(path.points):
+                if point.slopes is not None:
+                    counted = count_rows(objective, None if held_out is None else held_out[number])
+                    dual[number] = hinge_dual(point.slopes, counted, rows, point.reg)
         gaps = torch.minimum(gaps, (there.objective - dual).clamp(min=0))
     # scores that moved change the dual value as they change the loss, to first order: if they did not, the gap stands
     found = torch.tensor([(point.objective, point.gap) for point in path.points], dtype=torch.float64, device=device)
