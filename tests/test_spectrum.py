@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from colinear.objective import Objective
 from colinear.solvers import spectrum
 from colinear.solvers.path import solve_path
 from colinear.solvers.preconditioner import Preconditioner
+from colinear.solvers.solution import Status
 from colinear.solvers.spectrum import RowSample, Spectrum, Subspace, sample_rows
 from colinear.solvers.tuning import Tuning
 
@@ -56,6 +58,32 @@ def test_a_spectrum_is_that_of_the_mean_outer_product() -> None:
     assert {key: found.summary()[key] for key in ("eigenvectors", "of", "rows")} == {
         "eigenvectors": 7, "of": 7, "rows": 200,
     }  # fmt: skip
+
+
+def badly_scaled(n: int, d: int, n_classes: int) -> Features:
+    """Columns of 1e-4 to 1e4, and seconds since 1970 in their midst."""
+    rows = draw_rows(n, d, n_classes)
+    features = rows.features.clone()
+    features *= torch.logspace(-4, 4, d, dtype=torch.float64)[torch.arange(d) * 7 % d]
+    features[:, d // 2] = 1.7e9 + 1e7 * rows.features[:, d // 2]
+    return as_features(replace(rows, features=features))
+
+
+def test_a_spectrum_of_columns_that_differ_by_powers_of_ten_keeps_the_digits_of_all() -> None:
+    features = badly_scaled(400, 11, 3)
+    found, x = Spectrum.fit(Objective(features)), torch.from_numpy(matrix(features))
+    moment = x.mT @ x / len(x)
+    sizes = moment.diagonal().sqrt()
+    again = found.vectors @ found.values.diag() @ found.vectors.mT
+    assert float(((again - moment) / (sizes * sizes.unsqueeze(1))).abs().max()) <= 1e-12
+    assert found.values.tolist() == sorted(found.values.tolist(), reverse=True)
+
+
+def test_lbfgs_reaches_the_optimum_where_columns_differ_by_powers_of_ten() -> None:
+    """Gradients go on where the value is at its rounding; with eps of the largest eigenvalue for all, they do not."""
+    path = solve_path(badly_scaled(400, 11, 3), Softmax(), [1e-4, 1e-2], tuning=Tuning(newton_weights=0))
+    assert [point.status for point in path.points] == [Status.CONVERGED] * 2
+    assert path.passes <= 80
 
 
 def test_directions_without_rows_have_tiny_positive_eigenvalues() -> None:

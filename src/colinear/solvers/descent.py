@@ -36,7 +36,7 @@ NARROWER = (0.03, 0.3)  # bounds of how much the smoothing shrinks at a time
 AIM = 0.4  # share of the tolerance left to the smoothing, whose part of the gap falls with the width squared
 SETTLED = 0.3  # share of the gap below which the smoothed problem counts as solved
 CHECKED = 8  # passes from one look at whether all processes have the same weights to the next
-STALE_STEPS = 5  # accepted steps in a row without a decrease beyond rounding: the precision is exhausted
+STALE_STEPS = 5  # accepted steps in a row without a decrease beyond rounding or half the gap: the precision's end
 
 Report = Callable[[int, int, int, float], None]  # finished, of, passes, largest relative gap still open
 
@@ -228,7 +228,9 @@ class Descent:
         accepted = search.accepts(there)
         step = search.direction * search.step.to(search.direction.dtype).view(-1, 1, 1)
         lineup.history.push(step, there.gradient - here.gradient, accepted & ~lineup.narrowed)
-        stale = accepted & (there.value >= here.value - search.noise())
+        # far beyond the rounding of the value gradients still show, and a gap is the square of one
+        slow = (there.value >= here.value - search.noise()) & ~(there.value_gap <= 0.5 * here.value_gap)
+        stale = accepted & slow
         lineup.stale = torch.where(accepted, torch.where(stale, lineup.stale + 1, 0), lineup.stale)
         lineup.narrowed &= ~accepted
         lineup.moved |= accepted
