@@ -72,13 +72,13 @@ class Descent:
     finisher: Finisher | None = None
     memory: int = USUAL.memory
     journal: Journal = FORGETFUL
-    numbers: list[int] = field(default_factory=list)  # of the batch's strengths
-    passes: int = 0
-    last: bool = False  # whether the work is in float64
-    lineup: Lineup | None = None
-    _waiting: list[Entrant] = field(default_factory=list)  # for float64
-    _ready: int = 0  # how many of them reached the tolerance
-    _open: dict[int, PathPoint] = field(default_factory=dict)  # for the finisher
+    numbers: list[int] = field(default_factory=list, init=False)  # of the batch's strengths
+    passes: int = field(default=0, init=False)
+    last: bool = field(default=False, init=False)  # whether the work is in float64
+    lineup: Lineup | None = field(default=None, init=False)
+    _waiting: list[Entrant] = field(default_factory=list, init=False)  # for float64
+    _ready: int = field(default=0, init=False)  # how many of them reached the tolerance
+    _open: dict[int, PathPoint] = field(default_factory=dict, init=False)  # for the finisher
 
     @property
     def limit(self) -> int:
