@@ -306,7 +306,10 @@ def test_a_start_at_the_optimum_needs_less(name: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_a_truncated_spectrum_only_costs_passes(name: str, dtype: torch.dtype) -> None:
     features, hinge = draw_features(150, 30, 3, dtype=dtype), RecordingHinge()
-    loss, leading = Softmax() if name == "softmax" else hinge, Tuning(eigh_up_to=10, nystroem_rank=6, newton_weights=0)
+    loss, leading = (
+        Softmax() if name == "softmax" else hinge,
+        Tuning(eigh_freely=10, eigh_up_to=10, nystroem_rank=6, newton_weights=0),
+    )
     point = solve_path(features, loss, [0.1], tol=1e-2, tuning=leading).points[0]
     assert point.status is Status.CONVERGED
     assert_certified(point, reference_of(name, features, 0.1), 1e-2, hinge.asked)

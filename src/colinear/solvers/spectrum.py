@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -78,12 +78,19 @@ class RowSample:
         return torch.lerp(drawn, of(self.long), self.share) if self.share else drawn
 
 
+def spectrum_size(objective: Objective, tuning: Tuning = USUAL) -> tuple[int, int]:
+    """Eigenvectors to compute for an objective, and rows to sample for them: `Tuning.spectrum_size`."""
+    features = objective.features
+    d = features.n_features
+    return tuning.spectrum_size(d, objective.n_stored // features.dataset.n_features, features.n_classes)
+
+
 @dataclass(frozen=True, eq=False)
 class Spectrum:
     """Eigenvalues (r,), largest first, > 0, and eigenvectors (d, r) in columns, of the second moment.
 
-    r = d up to tuning.eigh_up_to columns; above, the tuning.nystroem_rank leading pairs of a randomized Nystroem
-    approximation.
+    r = d where tuning.spectrum_size has all of them computed; else the tuning.nystroem_rank leading pairs of a
+    randomized Nystroem approximation.
     """
 
     values: Tensor
@@ -103,7 +110,7 @@ class Spectrum:
         started = time.perf_counter()
         features = objective.features
         d = features.n_features
-        rank, count = tuning.spectrum_size(d)
+        rank, count = spectrum_size(objective, tuning)
         rows = RowSample.draw(objective, count, seed)
         dtype = torch.float64 if d <= tuning.double_up_to else features.dtype
         if rank == d:
@@ -180,7 +187,7 @@ class Subspace:
             raise InputError(f"subspace is a share of variance in (0, 1]; got {share:g}. Try 0.985.")
         objective = Objective(features)
         check_scale(objective)
-        spectrum = Spectrum.fit(objective, seed)
+        spectrum = Spectrum.fit(objective, seed, replace(USUAL, eigh_freely=USUAL.eigh_up_to))
         values = spectrum.values.double()
         # what is left without a direction and all behind it, summed from the smallest: a share of 1 is the whole space
         left = values.flip(0).cumsum(0).flip(0) / values.sum()
