@@ -21,8 +21,7 @@ from colinear.losses import LOSSES
 from colinear.objective import Objective
 from colinear.solvers.path import Path, solve_path
 from colinear.solvers.preconditioner import Preconditioner
-from colinear.solvers.spectrum import Spectrum, sample_rows
-from colinear.solvers.tuning import USUAL
+from colinear.solvers.spectrum import Spectrum, sample_rows, spectrum_size
 
 TOL = 1e-3
 
@@ -73,7 +72,8 @@ def dictionary(train: Dataset, patches: int) -> ArrayDataset:
 def solve_alike(problem: PathProblem, options: WideOptions) -> Path:
     """The same path with the second moment of as many rows, each as likely as another."""
     features = Features(problem.train, fit_scaling(problem.train))
-    objective, (_, count) = Objective(features), USUAL.spectrum_size(features.n_features)
+    objective = Objective(features)
+    _, count = spectrum_size(objective)
     began = now()
     moment = objective.second_moment(sample_rows(features.n_samples, count, 0))
     values, vectors = torch.linalg.eigh(moment)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -75,12 +75,19 @@ class RowSample:
         return torch.lerp(drawn, of(self.long), self.share) if self.share else drawn
 
 
+def spectrum_size(objective: Objective, tuning: Tuning = USUAL) -> tuple[int, int]:
+    """Eigenvectors to compute for an objective, and rows to sample for them: `Tuning.spectrum_size`."""
+    features = objective.features
+    d = features.n_features
+    return tuning.spectrum_size(d, objective.n_stored // features.dataset.n_features, features.n_classes)
+
+
 @dataclass(frozen=True, eq=False)
 class Spectrum:
     """Eigenvalues (r,), largest first, > 0, and eigenvectors (d, r) in columns, of the second moment.
 
-    r = d up to tuning.eigh_up_to columns; above, the tuning.nystroem_rank leading pairs of a randomized Nystroem
-    approximation. A constant column without a penalty is left out: d is one less.
+    r = d where tuning.spectrum_size has all of them computed; else the tuning.nystroem_rank leading pairs of a
+    randomized Nystroem approximation. A constant column without a penalty is left out: d is one less.
     """
 
     values: Tensor
@@ -94,12 +101,13 @@ class Spectrum:
 
         Rows   max(tuning.fewest_rows, tuning.rows_per_feature r), or all there are.
         Cost   n_rows d^2 + about 9 d^3 flops; for d = 3,073 on 2 cores 1.2 s + 1.3 s in float32.
-        Error  eigenvalues below eps times the largest are rounding and count as that.
+        Error  an eigenvalue below eps (sum_j |v_j| s_j)^2, s_j^2 the diagonal of G, is rounding and counts as that
+               where all are computed: columns may differ by powers of ten. Of leading ones, eps times the largest.
         """
         started = time.perf_counter()
         features = objective.features
         d = features.n_features
-        rank, count = tuning.spectrum_size(d)
+        rank, count = spectrum_size(objective, tuning)
         rows = RowSample.draw(objective, count, seed)
         dtype = torch.float64 if d <= tuning.double_up_to else features.dtype
         if rank == d:
@@ -107,17 +115,32 @@ class Spectrum:
             if not bool(torch.isfinite(moment.diagonal()).all()):  # squares beyond float32
                 moment = rows.average(partial(objective.second_moment, dtype=torch.float64))
             moment = features.penalized(features.penalized(moment).mT).mT
-            values, vectors = torch.linalg.eigh(moment.neg_())
-            values = -values  # largest first
+            values, vectors, floor = _decompose(moment)
         else:
             values, vectors = _nystroem(objective, rows, rank, seed)
-        floor = torch.finfo(values.dtype).eps * float(values[0].clamp(min=torch.finfo(values.dtype).tiny))
-        return cls(values.clamp(min=floor), vectors, rows.count, time.perf_counter() - started)
+            floor = torch.finfo(values.dtype).eps * values[:1]
+        info, largest = torch.finfo(values.dtype), float(values[0])
+        floor = floor.clamp(min=info.eps * max(info.eps * largest, info.tiny))  # of dead columns
+        return cls(values.maximum(floor), vectors, rows.count, time.perf_counter() - started)
 
     def summary(self) -> dict[str, Any]:
         """Size and cost: for results.json."""
         kept, columns = self.vectors.shape[1], self.vectors.shape[0]
         return {"eigenvectors": kept, "of": columns, "rows": self.n_rows, "seconds": self.seconds}
+
+
+def _decompose(moment: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Eigenvalues (d,), largest first, eigenvectors (d, d), and what rounding leaves of each value, (d,).
+
+    LAPACK reduces the lower triangle from its first column on. With the largest columns first, small eigenvalues keep
+    their digits where columns differ by powers of ten; in another order 1.7e9 beside 1 leaves none.
+    """
+    sizes, order = moment.diagonal().sort(descending=True, stable=True)
+    values, sorted_vectors = torch.linalg.eigh(moment[order][:, order].neg_())
+    floor = torch.finfo(values.dtype).eps * (sizes.sqrt() @ sorted_vectors.abs()).square()
+    vectors = torch.empty_like(sorted_vectors)
+    vectors[order] = sorted_vectors
+    return -values, vectors, floor
 
 
 def _nystroem(objective: Objective, rows: RowSample, rank: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -188,7 +211,7 @@ class Subspace:
             raise InputError(f"subspace is a share of variance in (0, 1]; got {share:g}. Try 0.985.")
         objective = Objective(features, group=group)
         check_scale(objective)
-        spectrum = Spectrum.fit(objective, seed)
+        spectrum = Spectrum.fit(objective, seed, replace(USUAL, eigh_freely=USUAL.eigh_up_to))
         values = spectrum.values.double()  # of the columns with a penalty: a constant one without stays as it is
         # what is left without a direction and all behind it, summed from the smallest: a share of 1 is the whole space
         left = values.flip(0).cumsum(0).flip(0) / values.sum()
