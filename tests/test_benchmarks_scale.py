@@ -137,12 +137,15 @@ def test_ranks_share_rows_and_loss_and_repeat_steps() -> None:
     for name in ("products", "rows", "loss"):
         assert among[name] == pytest.approx(alone[name] / 8)
     assert (alone["sums"], alone["steps"] > 0, among["steps"]) == (0, True, alone["steps"])
+    step = 8 * 1000 * 2049 * 2049 / 1e11 + 4 * 1000 * 2049 * (costs.ARRAYS + 10 * one.pairs) / 1e10
+    assert alone["steps"] == pytest.approx(step)
     ring = 2 * 7 / 8 * 4 * 1000 * 2049 / 1e9
     assert among["sums"] == pytest.approx(21 * 1e-4 + ring + 4 * 1000 * 2049 / 1e9 / 8)
     few = replace(eight, classes=10, columns=511, strengths=1)  # gathered as float64
     assert few.sent_bytes == 8 * 10 * 512 * 7
     double = pass_seconds(eight, machine, double=True)
-    assert (double["products"], double["steps"]) == (2 * among["products"], 0)
+    assert (double["products"], double["rows"], double["steps"]) == (2 * among["products"], 2 * among["rows"], 0)
+    assert double["sums"] == pytest.approx(among["sums"] + ring)
 
 
 def test_a_path_is_its_passes_certificates_spectrum_and_opening() -> None:
