@@ -51,6 +51,7 @@ GOOD: dict[str, tuple[str, ...]] = {
     "averaging": ("0.5",),
     "intercept_scaling": ("0", "1", "10"),
     "augment": ("mirror", "shift:1", "mirror,shift:1"),
+    "layers": ("0", "1,3"),
     "shots": ("1", "2"),
     "tries": ("1", "2"),
     "rows": ("2", "10"),

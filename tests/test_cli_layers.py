@@ -77,6 +77,22 @@ def test_two_layers_in_one_command(colinear: Program, network: Path, digits: Pat
     assert again.json["layers"][0]["runs"] == results[1]["runs"]
 
 
+def test_without_out_there_is_a_folder_once_there_are_features(
+    colinear: Program, network: Path, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("--regs", "1e-3", "--loss", "softmax", "--log-dir", "log")
+    assert_refused(
+        colinear("tune", "digits", "--features", f"hf:{network}", "--layers", "0,9", *words), "layers 0 to 3"
+    )
+    assert not (tmp_path / "runs").exists()
+    assert colinear("tune", digits, "--features", f"hf:{network}", "--layers", "0,1", *words).status == 0
+    [run] = (tmp_path / "runs").iterdir()
+    assert sorted(place.name for place in run.iterdir()) == ["layer-0", "layer-1"]
+    for name in ("layer-0", "layer-1"):
+        assert any((tmp_path / "log" / name).rglob("events*"))
+
+
 def test_few_shot_runs_of_layers(colinear: Program, network: Path, digits: Path, tmp_path: Path) -> None:
     words = ("--layers", "0,2", "--shots", "3", "--tries", "2", "--regs", "1e-3", "--loss", "softmax")
     said = colinear("tune", digits, "--features", f"hf:{network}", *words, "--out", tmp_path / "run", "--json").json

@@ -27,27 +27,28 @@ class Collected(Output):
         self.emitted = value
 
 
-def run_layers(values: Values, settings: Settings, folder: Path, run: Callable[[Values, Output], None]) -> None:
-    """Run each layer in a folder of its own, as `run` does one, and compare their winners.
+def run_layers(
+    values: Values, settings: Settings, default: Callable[[], Path], run: Callable[[Values, Output], None]
+) -> None:
+    """Run each layer in a folder of its own, layer-N in --out, as `run` does one, and compare their winners.
 
-    settings : of the whole command.     folder : holds the runs, layer-N each.
+    settings : of the whole command.     default : makes the folder that stands for --out.
     """
     output = Output(quiet=values["quiet"], as_json=values["json"])
-    layers = settings.layers or ()
-    places = {layer: folder / f"layer-{layer}" for layer in layers}
-    for place in places.values() if not values["auto_resume"] else ():
-        refuse_used(place)
+    names = {layer: f"layer-{layer}" for layer in settings.layers or ()}
+    for name in names.values() if values["out"] is not None and not values["auto_resume"] else ():
+        refuse_used(Path(values["out"]) / name)
     keep_features(settings, output)
+    folder = Path(values["out"]) if values["out"] is not None else default()
     found: list[Json] = []
-    for number, (layer, place) in enumerate(places.items(), 1):
-        output.note(f"Layer {layer}, {number} of {len(layers)}")
+    for number, (layer, name) in enumerate(names.items(), 1):
+        output.note(f"Layer {layer}, {number} of {len(names)}")
         one = Collected(quiet=values["quiet"], as_json=values["json"])
-        run({**values, "layers": str(layer), "out": place}, one)
+        log = None if values["log_dir"] is None else Path(values["log_dir"]) / name
+        run({**values, "layers": str(layer), "out": folder / name, "log_dir": log}, one)
         found.append({"layer": layer, **one.emitted})
     _show_layers(output, settings, found)
-    output.say_path(
-        f"Written to {folder}: {', '.join(place.name for place in places.values())} (a run of its own each)"
-    )
+    output.say_path(f"Written to {folder}: {', '.join(names.values())} (a run of its own each)")
     output.emit({"folder": str(folder), "layers": found})
 
 

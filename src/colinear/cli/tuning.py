@@ -49,9 +49,9 @@ def run_tune(values: Values, given: Mapping[str, str]) -> None:
         settings = tune_settings(values, given)
         if len(settings.layers or ()) > 1:
             _check_auto(values)
-            folder = Path(values["out"] or _default_folder(settings.data))
             named = {**given, "out": "--out"}
-            run_layers(values, settings, folder, lambda one, output: _run_one(one, named, output))
+            place = partial(_default_folder, settings.data)
+            run_layers(values, settings, place, lambda one, output: _run_one(one, named, output))
             return
     _run_one(values, given, Output(quiet=values["quiet"], as_json=values["json"]))
 

@@ -29,26 +29,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from colinear.checks import InputError, check_choice
-from colinear.datasets.arrays import open_npy
 from colinear.datasets.augment import parse_augment
 from colinear.datasets.base import Dataset, Split
 from colinear.datasets.doors import check_file
 from colinear.datasets.tables import load_table_parts
 from colinear.extractors.base import Extractor, Fitted, RowKind, Told
 from colinear.extractors.names import restore
+from colinear.extractors.pictures import read_pictures, write_pictures
 from colinear.outputs import write_whole
 from colinear.schemas import parse_json
 from colinear.texts import shorten, shown, shown_path
 
 FORMAT = "colinear-features-1"
 FACTS, ARRAYS, PICTURES = "features.json", "extractor.safetensors", "pictures_test.npy"
-MOST_SIDE = 32  # pixels a side of the pictures that are kept
 PARTS = ("validation", "test", "train")  # a table has parts once it has training rows: they are named last
 BLOCK_ROWS = 1024  # rows that are written together; part of what decides the last digits
 DTYPES = ("float32", "float16")
@@ -132,7 +130,7 @@ class Extraction:
             fitted = [one._fit(folder, its, progress) for one, folder, its in zip(each, folders, facts, strict=True)]
             _check_disk(folders, [_size(rows, one, self.dtype) for one in fitted for rows in self.parts.values()])
             for folder in folders:
-                _write_pictures(folder / PICTURES, self.split.test)
+                write_pictures(folder / PICTURES, self.split.test)
             for part, rows in self.parts.items():
                 for folder in folders:
                     _write_labels(folder / f"y_{part}.npy", rows, getattr(self.split.train, "label_kind", "text"))
@@ -250,7 +248,7 @@ def open_extraction(folder: Path) -> tuple[Split, Json] | None:
         )
     test: Any = split.test
     if test is not None and os.path.isfile(folder / PICTURES):
-        test = replace(test, pictures=_read_pictures(folder / PICTURES, test.n_samples))
+        test = replace(test, pictures=read_pictures(folder / PICTURES, test.n_samples))
     return replace(split, train=replace(split.train, extractor=fitted), test=test), facts  # type: ignore[type-var]
 
 
@@ -360,37 +358,6 @@ def _write_labels(target: Path, rows: Dataset, kind: str) -> None:
     buffer = io.BytesIO()
     np.save(buffer, values[rows.labels.numpy()])
     write_whole(target, buffer.getvalue())
-
-
-def _write_pictures(target: Path, test: Dataset | None) -> None:
-    """Small pictures of the test rows, if these are grey or red, green and blue."""
-    if test is None or test.image_shape is None or test.image_shape[0] not in (1, 3) or target.exists():
-        return
-    kind, aside = RowKind.of(test), _aside(target)
-    factor = -(-max(test.image_shape[1:]) // MOST_SIDE)
-    shape = (test.n_samples, test.image_shape[0], *(-(-side // factor) for side in test.image_shape[1:]))
-    with open(aside, "wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, test.n_samples, BLOCK_ROWS):
-            pictures = kind.pictures(test.take(slice(start, min(start + BLOCK_ROWS, test.n_samples))))
-            small = torch.nn.functional.avg_pool2d(pictures, factor, ceil_mode=True)
-            file.write(small.round().clamp(0, 255).to(torch.uint8).numpy().tobytes())
-        file.flush()
-        os.fsync(file.fileno())
-    aside.rename(target)
-
-
-def _read_pictures(path: Path, n: int) -> torch.Tensor:
-    pictures = open_npy(path)
-    sides = pictures.shape[2:]
-    whole = pictures.dtype == np.uint8 and pictures.ndim == 4 and pictures.shape[:1] == (n,)
-    if not whole or pictures.shape[1] not in (1, 3) or not 0 < min(sides) <= max(sides) <= MOST_SIDE:
-        raise InputError(
-            f"{shown_path(path)} must be {n} pictures of bytes, at most {MOST_SIDE} pixels a side. Delete it: reports "
-            "then do without."
-        )
-    return torch.from_numpy(pictures)
 
 
 def _write(path: Path, value: Json) -> None:
