@@ -2,8 +2,8 @@
 
 A test file is executed anew while `sklearn.linear_model` and `sklearn.svm` hold our classes under scikit-learn's
 names, so what it imports, and what stands in its decorators, are ours. Of its tests those are taken that name one of
-them. Nothing else is changed: no default, no parameter. `swapped.toml` lists the files, and the tests that cannot
-pass, with the reason of each.
+them. One default is changed, since their LogisticRegression has no penalty on its intercept, and nothing else.
+`swapped.toml` lists the files, and the tests that cannot pass, with the reason of each.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tomllib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 
 import pytest
 import sklearn
+import sklearn.calibration
 import sklearn.linear_model
 import sklearn.svm
 from sklearn.base import BaseEstimator
@@ -35,36 +37,38 @@ KINDS = ("cannot", "fails", "waits")  # the first that lists a test
 FIXTURE = type(pytest.fixture(lambda: None))
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LogisticRegression(SoftmaxClassifier):
-    """`SoftmaxClassifier` under the name that scikit-learn's messages and tests expect."""
+    """`SoftmaxClassifier` under the name that scikit-learn's messages and tests expect, its intercept without a penalty
+    as theirs.
+    """
+
+    penalize_intercept: bool = False
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LogisticRegressionCV(SoftmaxClassifierCV):
     """`SoftmaxClassifierCV`, likewise."""
+
+    penalize_intercept: bool = False
 
 
 class LinearSVC(SquaredHingeClassifier):
     """`SquaredHingeClassifier`, likewise, which has its default loss."""
 
 
-OURS = {
-    "LogisticRegression": (sklearn.linear_model, LogisticRegression),
-    "LogisticRegressionCV": (sklearn.linear_model, LogisticRegressionCV),
-    "LinearSVC": (sklearn.svm, LinearSVC),
-}
+OURS = {ours.__name__: ours for ours in (LogisticRegression, LogisticRegressionCV, LinearSVC)}
+PUBLIC = (sklearn.linear_model, sklearn.svm, sklearn.calibration)  # modules that hold the names; the last imports one
 
 
 @contextmanager
 def swap() -> Iterator[None]:
     """scikit-learn's names lead to our classes, where a program asks for them."""
-    theirs = {name: getattr(module, name) for name, (module, _) in OURS.items()}
-    try:
-        for name, (module, ours) in OURS.items():
-            setattr(module, name, ours)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in PUBLIC:
+            for name in OURS.keys() & vars(module).keys():
+                patch.setattr(module, name, OURS[name])
         yield
-    finally:
-        for name, (module, _) in OURS.items():
-            setattr(module, name, theirs[name])
 
 
 def names() -> Iterator[str]:

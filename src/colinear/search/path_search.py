@@ -183,8 +183,7 @@ class PathSearch:
         started = time.perf_counter()
         objective, judged, metric = self._objective(train, group), Objective(plain, group=group), METRICS[self.metric]
         own = metric_is_own(metric, plain.dataset)
-        labels = torch.cat(group.gather(plain.labels))
-        folds = deal_folds(labels, n_folds, self.seed, plain.dataset.class_names)[judged.rows]
+        folds = deal_folds(judged.join(plain.labels), n_folds, self.seed, plain.dataset.class_names)[judged.numbers]
         solve = self._solver(objective, preconditioner)
 
         def attempt(regs: tuple[float, ...], start: Tensor | None, done: int, total: int) -> Tried:

@@ -59,6 +59,8 @@ class Candidate:
         self.rows = self.newton.rows if self.basis is None else self.basis.rows
         self.counts = count_rows(objective, self.held_out)
         self.moments = self.counts.share @ self.rows.square()  # (d,)
+        held = None if self.held_out is None or objective.folds is None else self.held_out.view(1)
+        self.sums = objective.class_sums(held) if objective.features.free else None
         self.by_products = self.newton.factor_cost > USUAL_PRODUCTS * self.newton.product_cost
 
     def solve(self, coef: Tensor, width: float, *, first: bool = False) -> PathPoint:
@@ -93,10 +95,11 @@ class Candidate:
     @property
     def suits_interior(self) -> bool:
         """Whether the interior point method may begin: its factors are not as exact as Newton's coordinates."""
-        several = self.newton.objective.features.n_classes > 1
+        features = self.newton.objective.features
         return (
             self.newton.loss.has_interior
-            and several
+            and features.n_classes > 1
+            and not features.free
             and self.basis is None
             and self.tol >= CLOSE
             and self.max_passes > MOST_STEPS
@@ -121,8 +124,12 @@ class Candidate:
             dual = hinge_dual(slopes, self.counts, self.newton.rows, self.reg)
         elif scores is not None:
             loss = self.curved(width)
-            moment = loss.value_and_slopes(scores)[1] @ self.newton.rows
-            dual = loss.dual(scores) - float(moment.square().sum()) / (4 * self.reg)
+            moment, dual = loss.value_and_slopes(scores)[1] @ self.newton.rows, loss.dual(scores)
+            if self.sums is None:
+                dual -= float(moment.square().sum()) / (4 * self.reg)
+            else:
+                balance = self.sums.balance(self.smooth(width), moment[:, -1].unsqueeze(0) / self.sums.bias)
+                dual = float(balance.dual_value(reg.new_tensor([dual]), moment.unsqueeze(0), reg))
         else:
             return there
         gap = (there.objective - dual).clamp(min=0)  # below 0 is rounding
@@ -166,10 +173,27 @@ class Candidate:
         scores = coef @ self.rows.mT  # (c, n)
         mean, slopes = loss.value_and_slopes(scores)
         weights = self._weights(coef)
-        value, penalty = mean + self.reg * float(weights.square().sum()), 2 * self.reg * weights
+        value = mean + self.reg * float(self._penalized(weights).square().sum())
+        penalty = self._slope_of_penalty(weights)
         gradient = self._level(slopes @ self.rows) + self._gradient(penalty)
         full = gradient if self.basis is None else self._level(slopes @ self.newton.rows) + penalty
-        return _Look(scores, value, gradient, float(full.square().sum()))
+        squares = float(full.square().sum())
+        if self.sums is not None and not loss.exact:
+            reg = self.rows.new_tensor([self.reg])
+            balance = self.sums.balance(self.newton.loss, full[:, -1].unsqueeze(0) / self.sums.bias)
+            gap = balance.gap(self.rows.new_tensor([mean]), full.unsqueeze(0), weights.unsqueeze(0), reg)
+            squares = 4 * self.reg * float(gap)
+        return _Look(scores, value, gradient, squares)
+
+    def _penalized(self, weights: Tensor) -> Tensor:
+        """The columns of weights (c, d) that have a penalty."""
+        return self.newton.objective.features.penalized(weights)
+
+    def _slope_of_penalty(self, weights: Tensor) -> Tensor:
+        slope = 2 * self.reg * weights
+        if self.sums is not None:
+            slope[:, -1] = 0
+        return slope
 
     def _weights(self, coordinates: Tensor) -> Tensor:
         return coordinates if self.basis is None else self.basis.weights(coordinates)
@@ -206,11 +230,12 @@ class Candidate:
         )
         rows, pairs = newton.narrow, pairs.to(newton.narrow.dtype)
         gradient = self._level(here.gradient)
-        aimed = 4 * self.reg * SMOOTH_AIM * self.tol * here.value  # of the squared gradient
+        # of the squared gradient; without a penalty on the bias its own part counts for more, by its size
+        aimed = 4 * self.reg * SMOOTH_AIM * self.tol * here.value if self.sums is None else 0.0
 
         def product(along: Tensor) -> Tensor:
             bent = pairs.times(along.to(rows.dtype) @ rows.mT) @ rows
-            return torch.add(bent, along, alpha=2 * self.reg)
+            return bent + self._slope_of_penalty(along) if self.sums else torch.add(bent, along, alpha=2 * self.reg)
 
         return conjugate_gradients(
             product, lambda rest: inverse(rest.unsqueeze(0))[0], gradient,
@@ -249,6 +274,8 @@ class Candidate:
         if self._held is None or self._held[0] != steepest:
             d = self.rows.shape[1]
             penalty = 2 * self.reg * (torch.eye(d).to(self.rows) if self.basis is None else self.basis.metric)
+            if self.sums is not None and self.basis is None:
+                penalty[-1, -1] = 0
             rounding = 4 * EPS * steepest * self.moments
             penalty.diagonal().add_((rounding - penalty.diagonal()).clamp_(min=0))
             self._held = steepest, penalty.unsqueeze(2)
@@ -279,7 +306,7 @@ class Candidate:
     def _line_search(self, coef: Tensor, direction: Tensor, scores: Tensor, loss: Curved) -> float:
         """The step at which the slope along the line is 0."""
         data = loss.line(scores, direction @ self.rows.mT)
-        weights, change = self._weights(coef), self._weights(direction)
+        weights, change = (self._penalized(self._weights(part)) for part in (coef, direction))
         first, second = float((weights * change).sum()), float(change.square().sum())
 
         def slope(step: float) -> tuple[float, float]:
@@ -291,7 +318,9 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """What there is at one point: scores (c, n), objective, gradient (c, d) by the coordinates, |gradient by W|^2."""
+    """What there is at one point: scores (c, n), objective, gradient (c, d) by the coordinates, and |gradient by W|^2,
+    or of a smooth loss with an intercept without a penalty what stands for it: 4 reg times the gap.
+    """
 
     scores: Tensor
     value: float

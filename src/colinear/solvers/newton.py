@@ -24,7 +24,7 @@ from colinear.solvers.basis import Basis
 from colinear.solvers.candidate import CLOSE, USUAL_PRODUCTS, Candidate
 from colinear.solvers.descent import Report
 from colinear.solvers.journal import FORGETFUL, Journal, Parts, UnreadableError, pack_points, unpack_points
-from colinear.solvers.preconditioner import Preconditioner
+from colinear.solvers.preconditioner import Preconditioner, free_bias
 from colinear.solvers.solution import Path, PathPoint
 from colinear.solvers.spectrum import Spectrum
 from colinear.solvers.threads import one_thread_if
@@ -103,7 +103,7 @@ class Newton:
         """
         features = self.objective.features
         if self.loss.kinked:
-            if not self.loss.has_interior:
+            if not self.loss.has_interior or features.free:
                 return False
             step = INTERIOR_COST + MARGIN_COST * features.n_samples * features.n_classes + 2 * self.step_flops
             return tol >= CLOSE and candidates * INTERIOR_STEPS * step <= self.tuning.interior_first
@@ -128,7 +128,8 @@ class Newton:
     @cached_property
     def preconditioner(self) -> Preconditioner:
         """Of conjugate gradients."""
-        return self.prepared or Preconditioner(Spectrum.fit(self.objective, tuning=self.tuning))
+        spectrum = Spectrum.fit
+        return self.prepared or Preconditioner(spectrum(self.objective, tuning=self.tuning), free_bias(self.objective))
 
     @property
     def patience(self) -> float:
@@ -157,7 +158,7 @@ class Newton:
     @cached_property
     def basis(self) -> Basis | None:
         """Coordinates to work in, where those of the features are ill-conditioned."""
-        return Basis.fit(self.rows)
+        return Basis.fit(self.rows, free=self.objective.features.free)
 
     def path(
         self,

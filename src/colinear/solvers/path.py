@@ -75,6 +75,8 @@ def solve_path(
     same call goes on from them, with the same bytes.
     tuning : limits and sizes, see `Tuning`.
 
+    A constant column that is not `penalized` (`Scaling`) is left out of sum(W*W), with a certificate of its own.
+
     Returns a `Path`. A point that did not reach tol says so in its status, with the gap it has.
     Raises   `InputError` for strengths or limits that cannot be, for a `held_out` that leaves no rows, and for features
              so large or so small that float64 cannot hold the problem; in an objective's group of several processes
