@@ -83,8 +83,9 @@ class Objective:
     matter: the sums are those of `unit_weights`, whatever the size of the numbers.
     folds : None, or (n,) int64, the fold of each row. A candidate that holds out fold f gives its rows weight 0.
     group : the processes that hold the rows, those of `features` here, perhaps none; `row_weights` and `folds` are of
-    these. Rows are numbered through the processes, in the order of ranks: `n_samples` counts all of them. To make an
-    objective is a message to the others.
+    these. Rows are numbered through the processes, in the order of ranks, and copy by copy where rows have copies, so
+    that numbers do not depend on who holds what: `n_samples` counts all of them. To make an objective is a message to
+    the others.
     """
 
     features: Features
@@ -118,26 +119,45 @@ class Objective:
         """Numbers that a pass of all processes reads: those of all rows, without the zeros of sparse ones."""
         return sum(numbers for _, numbers in self._sizes)
 
-    @property
-    def rows(self) -> slice:
-        """The numbers of the rows of this process among all."""
-        first = sum(self._counts[: self.group.rank])
-        return slice(first, first + self.features.n_samples)
+    @cached_property
+    def _bounds(self) -> Tensor:
+        """Where the rows of each process end among all, copies aside, (size,) int64."""
+        counts = torch.tensor(self._counts, device=self.features.device) // self.features.copies
+        return counts.cumsum(0)
+
+    def locate(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Of row numbers (m,) int64 among all rows: the process that holds each, and its number there."""
+        if self.group.size == 1:
+            return torch.zeros_like(rows), rows
+        counts = self._bounds.diff(prepend=self._bounds[:1] * 0)
+        copy, row = rows // self._bounds[-1], rows % self._bounds[-1]
+        owner = torch.bucketize(row, self._bounds, right=True)
+        return owner, copy * counts[owner] + row - (self._bounds - counts)[owner]
 
     def mine(self, rows: Tensor) -> Tensor:
         """Of row numbers (m,) int64 among all rows those that are here, as numbers of `features`."""
         if self.group.size == 1:
             return rows
-        return rows[(rows >= self.rows.start) & (rows < self.rows.stop)].sub(self.rows.start)
+        owner, row = self.locate(rows)
+        return row[owner == self.group.rank]
+
+    @property
+    def numbers(self) -> Tensor:
+        """The numbers among all rows of those that are here, (n,) int64."""
+        everywhere = torch.arange(self.n_samples, device=self.features.device)
+        return everywhere[self.locate(everywhere)[0] == self.group.rank]
+
+    def join(self, mine: Tensor) -> Tensor:
+        """What all processes have of each of their rows, (n, ...), as one tensor in the order of all rows."""
+        parts = self.group.gather(mine.cpu())
+        by_copy = [part.view(self.features.copies, -1, *part.shape[1:]) for part in parts]
+        return torch.cat(by_copy, 1).flatten(0, 1).to(self.features.device)
 
     def together(self) -> Objective:
         """The objective of all rows, all of them in each process and in no group: for what needs them at once."""
         if self.group.size == 1:
             return self
-        data, here = self.features.dataset, slice(0, self.features.n_samples)
-
-        def join(mine: Tensor) -> Tensor:
-            return torch.cat(self.group.gather(mine.cpu())).to(self.features.device)
+        data, here, join = self.features.dataset, slice(0, self.features.n_samples), self.join
 
         if data.layout == torch.sparse_csr:
             mine = self.group.gather(data.stored(here).to(torch.device("cpu")))
@@ -146,7 +166,7 @@ class Objective:
             rows = join(data.take(here))
         held = ArrayDataset(rows, join(data.labels), data.class_names, data.image_shape, data.name, data.value_range)
         row_weights, folds = (None if part is None else join(part) for part in (self.row_weights, self.folds))
-        features = Features(held, self.features.scaling, self.features.dtype)
+        features = Features(held, self.features.scaling, self.features.dtype, self.features.copies)
         return Objective(features, row_weights, folds, self.chunk_rows)
 
     def agree(self, **facts: Any) -> None:

@@ -194,11 +194,14 @@ class Features:
 
     Rows come as (b, n_features) of `dtype` on the dataset's device; the buffer is reused, so a chunk is valid
     until the next one is asked for. n_features counts the bias column.
+    copies : how often each row comes, as an `AugmentedDataset` orders them, all once, then all again; by it the rows of
+        several processes are numbered.
     """
 
     dataset: Dataset
     scaling: Scaling
     dtype: torch.dtype = torch.float32
+    copies: int = 1
 
     def __post_init__(self) -> None:
         dataset, scaling = self.dataset, self.scaling
@@ -207,6 +210,7 @@ class Features:
         self.labels, self.n_samples = dataset.labels, dataset.n_samples
         self.n_classes, self.n_features = dataset.n_classes, scaling.n_outputs
         self._scale = scaling.scale.to(self.device, self.dtype)
+        self._factor = float(scaling.scale) if scaling.scale.ndim == 0 else 1.0  # of all columns; read once
         self._minus_shift = -scaling.shift.to(self.device, self.dtype)
         self._buffer = self._scale.new_empty(0, self.n_features)
         self._as_stored = not scaling.bias and bool((scaling.scale == 1).all()) and not bool(scaling.shift.any())
@@ -232,7 +236,7 @@ class Features:
         if dtype == self.dtype:
             return self
         if self._other is None or self._other.dtype != dtype:
-            self._other = Features(self.dataset, self.scaling, dtype)
+            self._other = Features(self.dataset, self.scaling, dtype, self.copies)
             self._other.sparse = None if self.sparse is None else self.sparse.at(dtype)
         return self._other
 
@@ -255,7 +259,7 @@ class Features:
         values = out[:, : raw.shape[1]]
         if self._scale.ndim == 0:
             values.copy_(raw)  # converting first is twice as fast as adding bytes to floats
-            torch.add(self._minus_shift, values, alpha=float(self.scaling.scale), out=values)
+            torch.add(self._minus_shift, values, alpha=self._factor, out=values)
         else:
             torch.mul(raw, self._scale, out=values).add_(self._minus_shift)
         return out

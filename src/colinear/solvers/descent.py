@@ -38,7 +38,7 @@ AIM = 0.4  # share of the tolerance left to the smoothing, whose part of the gap
 SETTLED = 0.3  # share of the gap below which the smoothed problem counts as solved
 CHECKED = 8  # passes from one look at whether all processes have the same weights to the next
 AHEAD = 0.1  # of the gap before a step, for which the bias of the point after it is settled
-STALE_STEPS = 5  # accepted steps in a row without a decrease beyond rounding: the precision is exhausted
+STALE_STEPS = 5  # accepted steps in a row without a decrease beyond rounding or half the gap: the precision's end
 
 Report = Callable[[int, int, int, float], None]  # finished, of, passes, largest relative gap still open
 
@@ -74,13 +74,13 @@ class Descent:
     finisher: Finisher | None = None
     memory: int = USUAL.memory
     journal: Journal = FORGETFUL
-    numbers: list[int] = field(default_factory=list)  # of the batch's strengths
-    passes: int = 0
-    last: bool = False  # whether the work is in float64
-    lineup: Lineup | None = None
-    _waiting: list[Entrant] = field(default_factory=list)  # for float64
-    _ready: int = 0  # how many of them reached the tolerance
-    _open: dict[int, PathPoint] = field(default_factory=dict)  # for the finisher
+    numbers: list[int] = field(default_factory=list, init=False)  # of the batch's strengths
+    passes: int = field(default=0, init=False)
+    last: bool = field(default=False, init=False)  # whether the work is in float64
+    lineup: Lineup | None = field(default=None, init=False)
+    _waiting: list[Entrant] = field(default_factory=list, init=False)  # for float64
+    _ready: int = field(default=0, init=False)  # how many of them reached the tolerance
+    _open: dict[int, PathPoint] = field(default_factory=dict, init=False)  # for the finisher
 
     @property
     def limit(self) -> int:
@@ -238,7 +238,9 @@ class Descent:
         if self.objective.features.free:
             step = trial - search.coef  # with what the bias was moved by
         lineup.history.push(step, there.gradient - here.gradient, accepted & ~lineup.narrowed)
-        stale = accepted & (there.value >= here.value - search.noise())
+        # far beyond the rounding of the value gradients still show, and a gap is the square of one
+        slow = (there.value >= here.value - search.noise()) & ~(there.value_gap <= 0.5 * here.value_gap)
+        stale = accepted & slow
         lineup.stale = torch.where(accepted, torch.where(stale, lineup.stale + 1, 0), lineup.stale)
         lineup.narrowed &= ~accepted
         lineup.moved |= accepted

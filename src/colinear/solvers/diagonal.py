@@ -19,7 +19,7 @@ from torch import Tensor
 
 from colinear.objective import Objective
 from colinear.solvers.preconditioner import Apart, Preconditioner, free_bias
-from colinear.solvers.spectrum import Spectrum
+from colinear.solvers.spectrum import Spectrum, spectrum_size
 from colinear.solvers.tuning import USUAL, Tuning
 
 THIN = 0.25  # share of values that are not 0 below which all columns do better than a spectrum that is cut off
@@ -54,7 +54,7 @@ def make_preconditioner(objective: Objective, seed: int = 0, tuning: Tuning = US
     And where it would be cut off: 1,000 eigenvectors of 100,000 columns are 400 MB, and as many more to find them.
     """
     d = objective.features.n_features
-    rank = tuning.spectrum_size(d)[0]
+    rank = spectrum_size(objective, tuning)[0]
     cut = rank < d and objective.n_stored < THIN * objective.n_samples * d
     if cut or d * rank > DEAREST * objective.n_stored:
         return Diagonal.fit(objective)

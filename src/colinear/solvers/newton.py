@@ -37,7 +37,7 @@ COSTS = (1e6, 5e5)  # of a factor and of a conjugate gradient beside their flops
 NARROW = 1e6  # size of features up to which, and its inverse down to which, float32 holds their products
 STEP_COST = 2e6  # of a Newton step beside its system, in flops
 STEPS = 6  # of a softmax, usually
-INTERIOR_STEPS, INTERIOR_COST = 20, 5e6  # of a hinge, usually; flops of a step beside its system and its margins
+INTERIOR_STEPS, INTERIOR_COST = 15, 5e6  # of a hinge, usually; flops of a step beside its system and its margins
 MARGIN_COST = 2e3  # flops of a margin in such a step: a hundred numbers are read and written for it
 
 
@@ -99,7 +99,7 @@ class Newton:
     def comes_first(self, candidates: int, tol: float) -> bool:
         """Whether the problem is so small that there is no use in L-BFGS before: its operators would take longer.
 
-        A smooth loss takes about six steps whatever the features are, the hinge twenty of the interior point method.
+        A smooth loss takes about six steps whatever the features are, the hinge fifteen of the interior point method.
         """
         features = self.objective.features
         if self.loss.kinked:
@@ -173,7 +173,7 @@ class Newton:
     ) -> Path:
         """One strength after the other; arguments as of `solve_path`."""
         began = time.perf_counter()
-        k, c, d = len(regs), self.objective.features.n_classes, self.rows.shape[1]
+        k, c, (n, d) = len(regs), self.objective.features.n_classes, self.rows.shape
         starts, device = self.rows.new_zeros(k, c, d), self.rows.device
         if start is not None:
             starts.copy_(start)
@@ -182,7 +182,7 @@ class Newton:
 
         def take_steps() -> Parts:
             position = journal.position()
-            points = {} if position is None else unpack_points(position[0], regs, (c, d), device)
+            points = {} if position is None else unpack_points(position[0], regs, (c, d), device, n)
             for number, reg in enumerate(regs.tolist()):
                 if number in points:
                     continue
@@ -190,12 +190,12 @@ class Newton:
                 points[number] = self.solve(
                     reg, starts[number], tol=tol, max_passes=max_passes, held_out=held, first=first
                 )
-                journal.keep(lambda: (pack_points(points, (c, d)), {}))
+                journal.keep(lambda: (pack_points(points, (c, d), n), {}))
                 if report is not None:
                     report(len(points), k, sum(point.passes for point in points.values()), 0.0)
-            return pack_points(points, (c, d)), {}
+            return pack_points(points, (c, d), n), {}
 
-        found = unpack_points(journal.step(take_steps)[0], regs, (c, d), device)
+        found = unpack_points(journal.step(take_steps)[0], regs, (c, d), device, n)
         if len(found) < k:
             raise UnreadableError("it lacks strengths")
         points = tuple(found[number] for number in range(k))
