@@ -129,6 +129,21 @@ def test_the_mixed_slopes_balance_and_have_at_least_the_bound_as_dual_value(name
         assert float(there.gap) == pytest.approx(whole - mean + float(moment.square().sum()) / 0.4)
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_sums_of_classes_are_those_of_the_rows_that_a_candidate_learns_from(seed: int) -> None:
+    """Of one label a row, and of many; of rows in no fold, too."""
+    whole = draw(seed, "logistic")
+    data, weights = whole.features.dataset, whole.row_weights
+    assert isinstance(data, ArrayDataset)
+    assert weights is not None
+    folds = torch.arange(data.n_samples) % 3 * 5
+    sums = replace(whole, folds=folds).class_sums(torch.tensor([5, -1, 0]))
+    for row, kept in enumerate((folds != 5, folds >= 0, folds != 0)):
+        part = Objective(Features(data.subset(kept), whole.features.scaling, torch.float64), weights[kept]).class_sums()
+        for name in ("has", "hasnt", "with_class", "known"):
+            torch.testing.assert_close(getattr(sums, name)[row], getattr(part, name)[0])
+
+
 def test_a_loss_without_an_anchor_is_refused() -> None:
     class Own(SmoothLoss):
         name = "own"
