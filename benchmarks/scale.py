@@ -46,7 +46,7 @@ class ScaleOptions:
     dtype: str = "float32"
 
 
-THOUSAND = ScaleOptions(130_000, 2048, 1000, "1e-6:1e-4:5", 1e-2, 4.0, "float16")
+THOUSAND = ScaleOptions(130_000, 2048, 1000, "1e-6,1e-3,3e-3,1e-2,3e-2", 1e-2, 4.0, "float16")
 
 
 def write_planted(folder: Path, options: ScaleOptions, seed: int = 0) -> Path:
