@@ -129,6 +129,20 @@ def test_the_mixed_slopes_balance_and_have_at_least_the_bound_as_dual_value(name
         assert float(there.gap) == pytest.approx(whole - mean + float(moment.square().sum()) / 0.4)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_slopes_that_are_given_are_balanced_first(seed: int) -> None:
+    """Any slopes in [0, 1] bound the optimum; those of an objective that penalises the intercept, its larger one."""
+    objective, hinge = draw(seed, "hinge"), LOSSES["hinge"]
+    reg = 10 ** -(seed % 3)
+    [point] = solve_newton(objective, [reg], loss=hinge, tol=1e-6).points
+    scaling = replace(objective.features.scaling, penalized=True)
+    held = Objective(Features(objective.features.dataset, scaling, torch.float64), objective.row_weights)
+    [other] = solve_newton(held, [reg], loss=hinge, tol=1e-6).points
+    assert other.slopes is not None
+    value, gap = certify(objective, hinge, other.coef, reg, slopes=other.slopes)
+    assert value - gap <= point.objective * (1 + 1e-12)
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_sums_of_classes_are_those_of_the_rows_that_a_candidate_learns_from(seed: int) -> None:
     """Of one label a row, and of many; of rows in no fold, too."""

@@ -13,7 +13,7 @@ from colinear.lossbase import Loss, check_takes
 from colinear.objective import Objective
 from colinear.solvers.path import solve_path
 from colinear.solvers.preconditioner import Preconditioner
-from colinear.solvers.slopes import count_rows, hinge_dual
+from colinear.solvers.slopes import against_true, count_rows, hinge_dual
 from colinear.solvers.solution import Status
 
 # smoothings whose slopes are tried as the hinge's dual point: by halves where widths end at usual tolerances; then more
@@ -69,7 +69,14 @@ def _certify_slopes(objective: Objective, loss: Loss, coef: Tensor, reg: float, 
     counted, rows = count_rows(objective), features.at(torch.float64).gather(slice(0, features.n_samples))
     feasible = slopes.clamp(0, 1).scatter(0, counted.true, 0.0)
     value = float(objective.evaluate(coef.unsqueeze(0), coef.new_tensor([reg]), loss).objective)
-    return value, max(value - hinge_dual(feasible, counted, rows, reg), 0.0)  # what is no number stays that
+    dual = hinge_dual(feasible, counted, rows, reg)
+    if features.free:
+        shared = feasible * counted.share
+        moment = (against_true(shared, counted) @ rows).unsqueeze(0)
+        sums = objective.class_sums()
+        balance = sums.balance(loss, moment[..., -1] / sums.bias)
+        dual = float(balance.dual_value(shared.sum().view(1), moment, moment.new_tensor([reg])))
+    return value, max(value - dual, 0.0)  # what is no number stays that
 
 
 def _between(widths: Tensor, best: int) -> Tensor:
