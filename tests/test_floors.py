@@ -28,7 +28,7 @@ FLOORS = (
         "reference",
         "selfcheck",
     ),
-    ("objective",),
+    ("hessian", "objective"),
     ("solvers",),
     ("estimators", "search"),
     ("__main__", "cli", "course", "report", "tracking"),

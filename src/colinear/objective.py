@@ -19,7 +19,6 @@ from torch import Tensor
 
 from colinear.byteproducts import MOST_SUMMANDS, byte_second_moment
 from colinear.checks import InputError
-from colinear.datasets.answers import is_right
 from colinear.datasets.base import ArrayDataset, Dataset
 from colinear.datasets.blocks import Matrix, stack
 from colinear.datasets.features import CHUNK_ROWS, Features
@@ -182,24 +181,25 @@ class Objective:
         features = self.features.at(coef.dtype)
         flat = coef.reshape(k * c, d)
         sums = torch.zeros(4, k, dtype=torch.float64, device=coef.device)  # value, original, dual, weight
-        gradient, bent = torch.zeros_like(coef), coef.new_zeros(k, c if curvature else 0)
+        gradient, bent = torch.zeros_like(flat), coef.new_zeros(k, c if curvature else 0)
         products = pass_products(features, flat)
         for rows in features.ranges(self.chunk_rows):
-            weights = self._weights(rows, held_out, coef.dtype)
+            weights = self.weights_of(rows, held_out, coef.dtype)
             products.load(rows)
             scores = products.scores_into(coef.new_empty(k * c, rows.stop - rows.start))
             part = loss.sums_(scores.view(k, c, -1), features.labels[rows], weights, curvature=curvature)
-            products.add_gradient_(gradient.view(k * c, d), scores)
+            products.add_gradient_(gradient, scores)
             if part.curvature is not None:
                 bent += part.curvature
             dual = torch.zeros_like(part.value) if part.dual is None else part.dual
             sums += torch.stack((part.value, part.original, dual, self._total_weight(weights, rows, k)))
         self.group.sum_(sums, gradient, bent)
         value, original, dual = sums[:3] / sums[3]
-        mean = sums[3].to(coef.dtype).view(-1, 1, 1)
-        gradient /= mean  # U, (k, c, d)
+        mean, gradient = sums[3].to(coef.dtype).view(-1, 1, 1), gradient.view(k, c, d)
+        gradient /= mean  # U
         penalty = regs * squared_norm(coef)
-        dual -= squared_norm(gradient) / (4 * regs)
+        if loss.smoothed:
+            dual -= squared_norm(gradient) / (4 * regs)
         gradient += (2 * regs).to(coef.dtype).view(-1, 1, 1) * coef
         value_gap = squared_norm(gradient) / (4 * regs)
         # without smoothing both gaps are one number, and the squared norm has no cancellation
@@ -217,7 +217,7 @@ class Objective:
         sums = torch.zeros(2, k, dtype=torch.float64, device=coef.device)  # dual, weight
         gradient, theirs = coef.new_zeros(k * c, on.n_features), row_products(on)
         for rows, scores in self.scores(coef):
-            weights = self._weights(rows, held_out, coef.dtype)
+            weights = self.weights_of(rows, held_out, coef.dtype)
             part = loss.sums_(scores, self.features.labels[rows], weights)
             theirs.load(rows)
             theirs.add_gradient_(gradient, scores.reshape(k * c, -1))
@@ -271,16 +271,12 @@ class Objective:
         self.group.sum_(square)
         return float(square)
 
-    def accuracy(self, coef: Tensor) -> Tensor:
-        """Share of rows that each candidate labels correctly, (k,) float64; ties go to the lowest class.
+    def lay_out(self, coef: Tensor) -> Tensor:
+        """The same weights (k, c, d) in the order in memory that products read and write without turning them.
 
-        A row with an answer for each class counts where all known ones are right.
+        Of sparse rows that is column by column; what is computed of weights lies as they do.
         """
-        correct = torch.zeros(len(coef), dtype=torch.int64, device=coef.device)
-        for rows, scores in self.scores(coef):
-            correct += is_right(scores, self.features.labels[rows]).sum(1)
-        self.group.sum_(correct)
-        return correct.double() / self.n_samples
+        return coef if self.features.sparse is None else coef.permute(2, 0, 1).contiguous().permute(1, 2, 0)
 
     def kept_weight(self, held_out: Tensor) -> Tensor:
         """Total `unit_weights` of the rows that each candidate learns from, (k,) float64: those outside its fold."""
@@ -333,7 +329,7 @@ class Objective:
         squares = torch.zeros(self.features.n_features, dtype=torch.float64, device=self.features.device)
         total = torch.zeros(1, dtype=torch.float64, device=self.features.device)
         for rows in self.features.ranges(self.chunk_rows):
-            weights = self._weights(rows, None, torch.float64)
+            weights = self.weights_of(rows, None, torch.float64)
             weights = squares.new_ones(rows.stop - rows.start) if weights is None else weights
             squares += self.features.column_squares(rows, weights)
             total += weights.sum()
@@ -372,7 +368,8 @@ class Objective:
             return torch.full((k,), float(rows.stop - rows.start), dtype=torch.float64, device=self.features.device)
         return weights.sum(-1, dtype=torch.float64).expand(k)
 
-    def _weights(self, rows: slice, held_out: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+    def weights_of(self, rows: slice, held_out: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+        """What these rows count for: (b,), or (k, b) where candidates hold folds out; None if all are alike."""
         weights = None if self.unit_weights is None else self.unit_weights[rows].to(dtype)
         if held_out is None:
             return weights
@@ -395,4 +392,5 @@ def label_rows(model: LinearModel, dataset: Dataset) -> Tensor:
 
 def squared_norm(coef: Tensor) -> Tensor:
     """sum of squares per candidate, (k,) float64: accumulated in float64 whatever coef's precision."""
+    coef = coef if coef.stride(-1) == 1 else coef.mT
     return coef.flatten(1).square().sum(1, dtype=torch.float64)

@@ -1,7 +1,8 @@
 """One batch of strengths, from start to certificate, for the exact path.
 
 Preconditioned L-BFGS takes all of them at once: in the features' precision, then in float64, where every
-certificate is computed anew. What it leaves open goes to a finisher, where there is one.
+certificate is computed anew. What it leaves open goes to a finisher, where there is one. On sparse rows, whose products
+cost less than L-BFGS's pairs, directions of smooth losses are Newton's, by conjugate gradients.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from colinear.hessian import Hessian
 from colinear.losses import Loss
 from colinear.objective import Evaluation, Objective
 from colinear.solvers.journal import (
@@ -28,6 +30,7 @@ from colinear.solvers.lbfgs import SHORTEST_STEP, dot
 from colinear.solvers.lineup import Entrant, Lineup, pack_entrants, unpack_entrants
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.solution import PathPoint, Status
+from colinear.solvers.systems import conjugate_gradients
 from colinear.solvers.tuning import USUAL
 
 FIRST_WIDTH = 1.0  # the margin itself: everything near the margin is curved
@@ -36,6 +39,7 @@ NARROWER = (0.03, 0.3)  # bounds of how much the smoothing shrinks at a time
 AIM = 0.4  # share of the tolerance left to the smoothing, whose part of the gap falls with the width squared
 SETTLED = 0.3  # share of the gap below which the smoothed problem counts as solved
 CHECKED = 8  # passes from one look at whether all processes have the same weights to the next
+FORCING = 0.1  # share of the gradient that conjugate gradients leave, unless half of what the tolerance allows is more
 STALE_STEPS = 5  # accepted steps in a row without a decrease beyond rounding: the precision is exhausted
 
 Report = Callable[[int, int, int, float], None]  # finished, of, passes, largest relative gap still open
@@ -70,7 +74,7 @@ class Descent:
     found: list[PathPoint | None]
     report: Report | None
     finisher: Finisher | None = None
-    memory: int = USUAL.memory
+    memory: int = USUAL.memory  # pairs of L-BFGS; 0: directions by conjugate gradients
     journal: Journal = FORGETFUL
     numbers: list[int] = field(default_factory=list)  # of the batch's strengths
     passes: int = 0
@@ -148,6 +152,7 @@ class Descent:
         if tables["lineup"]:
             pairs = take_count(facts, "pairs")
             self.lineup = Lineup.unpack(tables["lineup"], pairs, self.regs, self.held_out, self.memory, like)
+            self.lineup.lay_out(self.objective)
         lined_up = [] if self.lineup is None else self.lineup.numbers.tolist()
         everyone = [*found, *self._open, *lined_up, *(entrant.number for entrant in self._waiting)]
         if sorted(everyone) != sorted(numbers) or (self._waiting if self.last else [*found, *self._open]):
@@ -193,6 +198,7 @@ class Descent:
 
     def _line_up(self, entrants: list[Entrant]) -> Lineup:
         lineup = Lineup.of(entrants, self.regs, self.held_out, self.memory)
+        lineup.lay_out(self.objective)
         lineup.search.here = self._evaluate(lineup, lineup.search.coef)
         self._narrow(lineup)
         self._aim(lineup, ~(lineup.search.here.relative_gap <= self.tol))
@@ -213,7 +219,12 @@ class Descent:
         search, here = lineup.search, lineup.search.here
         # of all: a part of a batch lies elsewhere in memory, and its products have other last bits
         precondition = self.preconditioner.at(here.curvature, lineup.regs, shift_invariant=self.loss.shift_invariant)
-        direction = lineup.history.direction(here.gradient, precondition)
+        if self.memory:
+            direction = lineup.history.direction(here.gradient, precondition)
+        else:
+            direction = torch.zeros_like(here.gradient)
+            for row in turning.nonzero().squeeze(1).tolist():
+                direction[row] = self._newton_direction(lineup, row)
         slope = dot(here.gradient, direction)
         uphill = ~(slope < 0) & turning
         if bool(uphill.any()):
@@ -222,12 +233,36 @@ class Descent:
             slope = dot(here.gradient, direction)
         search.turn(direction, slope, turning)
 
+    def _newton_direction(self, lineup: Lineup, row: int) -> Tensor:
+        """-H^-1 gradient (c, d) of one candidate, to what the tolerance asks for; each product counts as a pass."""
+        only, coef = torch.tensor([row], device=lineup.regs.device), lineup.search.coef[row : row + 1]
+        here, reg = lineup.search.here.keep(only), float(lineup.regs[row])
+        held_out = None if lineup.held_out is None else lineup.held_out[only]
+        hessian = Hessian.at(self.objective, coef, self.loss, reg, held_out)
+        precondition = self.preconditioner.at(
+            here.curvature, lineup.regs[only], shift_invariant=self.loss.shift_invariant
+        )
+        size = float(torch.linalg.vector_norm(here.gradient))
+        allowed = (4 * reg * self.tol * float(here.value)) ** 0.5
+        left = self.limit - self.passes - 2  # of the step, and its certificate
+
+        def product(along: Tensor) -> Tensor:
+            self.passes += 1
+            lineup.passes[row] += 1
+            return hessian.times(along)
+
+        step = conjugate_gradients(
+            product, precondition, here.gradient, max(FORCING * size, 0.5 * allowed), max(1, left), partial=True
+        )
+        return torch.zeros_like(coef[0]) if step is None else -step[0]
+
     def _move(self, lineup: Lineup, there: Evaluation) -> None:
         """Accept or shorten each candidate's step; remember the pairs of those that moved."""
         search, here = lineup.search, lineup.search.here
         accepted = search.accepts(there)
         step = search.direction * search.step.to(search.direction.dtype).view(-1, 1, 1)
-        lineup.history.push(step, there.gradient - here.gradient, accepted & ~lineup.narrowed)
+        if self.memory:
+            lineup.history.push(step, there.gradient - here.gradient, accepted & ~lineup.narrowed)
         stale = accepted & (there.value >= here.value - search.noise())
         lineup.stale = torch.where(accepted, torch.where(stale, lineup.stale + 1, 0), lineup.stale)
         lineup.narrowed &= ~accepted

@@ -134,7 +134,9 @@ class LineSearch:
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Inner products per candidate, (k,) float64."""
+    """Inner products per candidate, (k,) float64, in the order in which `b` lies in memory."""
+    if b.stride(-1) != 1:
+        a, b = a.mT, b.mT
     product: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
     return product.double()
 
