@@ -62,7 +62,9 @@ def test_eigenvectors_are_computed_once_for_a_point_and_never_where_nobody_turns
     advance = LineSearch.advance
     monkeypatch.setattr(Preconditioner, "at", noting)
     monkeypatch.setattr(
-        LineSearch, "advance", lambda self, there, ok: (turned.append(bool(ok.any())), advance(self, there, ok))
+        LineSearch,
+        "advance",
+        lambda self, trial, there, ok: (turned.append(bool(ok.any())), advance(self, trial, there, ok)),
     )
     path = solve_path(draw_features(90, 6, 4, spread=0.7), LOSSES[name], [1e-4], tuning=Tuning(newton_weights=0))
     assert not all(turned)  # some steps were refused

@@ -121,7 +121,7 @@ def test_a_full_newton_step_is_accepted_by_all() -> None:
     search.turn(-search.coef, dot(search.here.gradient, -search.coef), ALL)
     there = evaluate(hessian, search.trial())
     assert search.accepts(there).tolist() == [True] * K
-    search.advance(there, search.accepts(there))
+    search.advance(search.trial(), there, search.accepts(there))
     assert float(search.coef.abs().max()) == 0
 
 
@@ -132,7 +132,7 @@ def test_the_accepted_move_and_the_others_shorten_their_steps() -> None:
     accepted = search.accepts(there)
     assert accepted.tolist() == [False, True, False]
     search.shorten(there, ~accepted)
-    search.advance(there, accepted)
+    search.advance(search.trial(), there, accepted)
     assert torch.equal(search.turned, accepted)
     assert torch.equal(search.coef[[0, 2]], before[[0, 2]])
     assert not torch.equal(search.coef[1], before[1])

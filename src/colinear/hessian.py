@@ -1,4 +1,4 @@
-"""The Hessian of one candidate's objective as what multiplies with it: two products of the rows, nothing of its size."""
+"""The Hessian of one candidate's objective as what multiplies with it: two products of the rows."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ class Hessian:
     reg: float
 
     @classmethod
-    def at(
-        cls, objective: Objective, coef: Tensor, loss: Loss, reg: float, held_out: Tensor | None = None
-    ) -> Hessian:
+    def at(cls, objective: Objective, coef: Tensor, loss: Loss, reg: float, held_out: Tensor | None = None) -> Hessian:
         """At weights (1, c, d), of a loss whose curvature is one of all pairs of classes, or of each class.
 
         held_out : (1,), the fold that is left out, -1 for none.

@@ -102,6 +102,7 @@ class Descent:
     def run(self, numbers: list[int], start: Tensor, width: float = FIRST_WIDTH) -> None:
         """Solve in the features' precision, certify in float64 and go on there where needed; then finish."""
         self.numbers = numbers
+        start = self.objective.lay_out(start)
         self._waiting = [Entrant(n, coef, width, 0) for n, coef in zip(numbers, start, strict=True)]
         if start.dtype != torch.float64 and self.limit > 2:  # float64 needs two: where it is, and a step
             fit = {n: self._fits(start.dtype, float(self.regs[n])) for n in numbers}
@@ -181,8 +182,8 @@ class Descent:
     def _descend(self) -> None:
         """Take steps until every candidate has left."""
         while (lineup := self.lineup) is not None:
-            there = self._evaluate(lineup, lineup.search.trial())
-            self._move(lineup, there)
+            trial = lineup.search.trial()
+            self._move(lineup, trial, self._evaluate(lineup, trial))
             self._narrow(lineup)
             self._release(lineup)
             if len(lineup.numbers):
@@ -198,7 +199,6 @@ class Descent:
 
     def _line_up(self, entrants: list[Entrant]) -> Lineup:
         lineup = Lineup.of(entrants, self.regs, self.held_out, self.memory)
-        lineup.lay_out(self.objective)
         lineup.search.here = self._evaluate(lineup, lineup.search.coef)
         self._narrow(lineup)
         self._aim(lineup, ~(lineup.search.here.relative_gap <= self.tol))
@@ -222,7 +222,7 @@ class Descent:
         if self.memory:
             direction = lineup.history.direction(here.gradient, precondition)
         else:
-            direction = torch.zeros_like(here.gradient)
+            direction = search.direction
             for row in turning.nonzero().squeeze(1).tolist():
                 direction[row] = self._newton_direction(lineup, row)
         slope = dot(here.gradient, direction)
@@ -256,19 +256,19 @@ class Descent:
         )
         return torch.zeros_like(coef[0]) if step is None else -step[0]
 
-    def _move(self, lineup: Lineup, there: Evaluation) -> None:
+    def _move(self, lineup: Lineup, trial: Tensor, there: Evaluation) -> None:
         """Accept or shorten each candidate's step; remember the pairs of those that moved."""
         search, here = lineup.search, lineup.search.here
         accepted = search.accepts(there)
-        step = search.direction * search.step.to(search.direction.dtype).view(-1, 1, 1)
         if self.memory:
+            step = search.direction * search.step.to(search.direction.dtype).view(-1, 1, 1)
             lineup.history.push(step, there.gradient - here.gradient, accepted & ~lineup.narrowed)
         stale = accepted & (there.value >= here.value - search.noise())
         lineup.stale = torch.where(accepted, torch.where(stale, lineup.stale + 1, 0), lineup.stale)
         lineup.narrowed &= ~accepted
         lineup.moved |= accepted
         search.shorten(there, ~accepted)
-        search.advance(there, accepted)
+        search.advance(trial, there, accepted)
 
     def _narrow(self, lineup: Lineup) -> None:
         """Shrink the smoothing where the smoothed problem is solved well enough for its width.

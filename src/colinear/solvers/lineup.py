@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from colinear.objective import Evaluation, Objective
-from colinear.solvers.journal import UnreadableError, take, take_numbers
+from colinear.solvers.journal import UnreadableError, stack, take, take_numbers
 from colinear.solvers.lbfgs import History, LineSearch
 
 Tensors = dict[str, Tensor]
@@ -75,7 +75,7 @@ class Lineup:
     @classmethod
     def of(cls, entrants: Sequence[Entrant], regs: Tensor, held_out: Tensor | None, memory: int) -> Lineup:
         """Candidates that are not yet evaluated, with those of the strengths and folds that belong to them."""
-        coef = torch.stack([entrant.coef for entrant in entrants])
+        coef = stack([entrant.coef for entrant in entrants])
         numbers = torch.tensor([entrant.number for entrant in entrants])
         device, k = coef.device, len(entrants)
         held_out = None if held_out is None else held_out.cpu()[numbers].to(device)

@@ -26,7 +26,7 @@ from colinear.objective import Objective
 from colinear.solvers.arguments import check_scale, check_solve
 from colinear.solvers.descent import FIRST_WIDTH, WARM_WIDTH, Descent, Report
 from colinear.solvers.diagonal import Diagonal, make_preconditioner
-from colinear.solvers.journal import FORGETFUL, Journal, UnreadableError, take_count, unpack_points
+from colinear.solvers.journal import FORGETFUL, Journal, UnreadableError, stack, take_count, unpack_points
 from colinear.solvers.newton import Newton, suits_newton
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.rowspace import RowSpace, suits_row_space
@@ -124,7 +124,8 @@ def solve_path(
     product = 2.0 * shape[0] * shape[1] * min(objective.n_samples, objective.chunk_rows)  # flops, for each strength
     with one_thread_if(k * product <= PRODUCT_ALONE and features.device.type == "cpu"):
         by_products = _suits_products(preconditioner, loss, shape[0])
-        for group in _groups(strengths, shape, product, start is not None, tuning, 1 if by_products else k):
+        groups = _groups(strengths, shape, product, start is not None, tuning)
+        for group in [[number] for several in groups for number in several] if by_products else groups:
             pairs = _pairs(len(group) * shape[0] * shape[1], objective.n_stored // features.dataset.n_features, tuning)
             descent = Descent(
                 objective, loss, strengths, held_out, tol, max_passes, preconditioner, found, report, newton,
@@ -132,7 +133,7 @@ def solve_path(
             )  # fmt: skip
             if start is None:
                 known = [_extrapolate(number, strengths, held_out, found) for number in group]
-                begin = torch.stack([torch.zeros(shape, device=features.device) if w is None else w for w in known])
+                begin = stack([torch.zeros(shape, device=features.device) if w is None else w for w in known])
             else:
                 begin = start.expand(k, *shape)[group]
             cold = start is None and not any(found)
@@ -153,7 +154,8 @@ def solve_path(
     )
     if space is not None:
         path = _lift(path, space, whole, loss, held_out, tol)
-    processes.check_weights(path.coef)
+    if processes.size > 1:
+        processes.check_weights(path.coef)
     return replace(path, seconds=time.perf_counter() - started)
 
 
@@ -241,9 +243,7 @@ def _suits_products(preconditioner: Preconditioner, loss: Loss, n_classes: int) 
     return smooth and isinstance(preconditioner, Diagonal)
 
 
-def _groups(
-    regs: Tensor, shape: tuple[int, int], product: float, started: bool, tuning: Tuning, most: int
-) -> list[list[int]]:
+def _groups(regs: Tensor, shape: tuple[int, int], product: float, started: bool, tuning: Tuning) -> list[list[int]]:
     """Indices of the strengths to batch, strongest first, in groups of one size.
 
     As many as fit with their L-BFGS history into tuning.batch_bytes in float64, the precision that ends every solve:
@@ -254,7 +254,6 @@ def _groups(
     width = max(1, tuning.batch_bytes // ((2 * tuning.memory + 8) * c * d * 8))
     if not started:
         width = min(width, max(tuning.batch_rows // c, math.ceil(PRODUCT_ALONE / product), 1))
-    width = min(width, most)
     order = regs.argsort(descending=True, stable=True).tolist()
     size = math.ceil(len(order) / math.ceil(len(order) / width))
     return [order[i : i + size] for i in range(0, len(order), size)]

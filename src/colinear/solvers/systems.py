@@ -50,7 +50,7 @@ def factor(matrix: Tensor) -> Tensor:
 def conjugate_gradients(
     product: Map, precondition: Map, right: Tensor, enough: float, most: int, *, partial: bool = False
 ) -> Tensor | None:
-    """x with |product(x) - right| <= enough; None where `most` products do not get there, or if `partial` what they got.
+    """x with |product(x) - right| <= enough; None, or if `partial` the last x, where `most` products do not.
 
     product, precondition : symmetric and positive definite, on arrays like `right`.
     Memory   four arrays like `right` and what the two need.
