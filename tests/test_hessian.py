@@ -14,10 +14,10 @@ from colinear.datasets.sparse import SparseMatrix
 from colinear.hessian import Hessian
 from colinear.losses import LOSSES, Softmax
 from colinear.objective import Objective, squared_norm
+from colinear.solvers import diagonal
 from colinear.solvers.diagonal import Diagonal
 from colinear.solvers.lbfgs import dot
 from colinear.solvers.path import solve_path
-from colinear.solvers.preconditioner import divide
 from colinear.solvers.tuning import Tuning
 
 N, D, C = 120, 30, 4
@@ -75,16 +75,30 @@ def test_how_weights_lie_in_memory_changes_nothing_but_the_last_digits() -> None
     assert draw(thin=False).lay_out(coef) is coef
 
 
+@pytest.mark.parametrize("thin", [False, True], ids=["dense", "sparse"])
 @pytest.mark.parametrize("shift_invariant", [True, False])
-def test_a_diagonal_divides_by_the_moments_of_the_columns(shift_invariant: bool) -> None:
-    objective = draw()
-    diagonal, gradient = Diagonal.fit(objective), draw_coef(2, objective.features)
+def test_a_diagonal_divides_by_moments_of_columns_and_of_the_leading_ones_together(
+    shift_invariant: bool, thin: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagonal, "LEADING", 5)
+    objective = draw(thin=thin)
+    d, moment = D + 1, objective.second_moment(torch.arange(N), torch.float64)
+    leading = moment.diagonal().topk(5).indices
+    assert D in leading  # the constant is one of them
+    used = torch.diag(moment.diagonal())
+    used[leading.unsqueeze(1), leading] = moment[leading.unsqueeze(1), leading]
+    gradient = draw_coef(2, objective.features)
     curvature = torch.rand(2, C, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     regs = torch.tensor([0.1, 1e-3], dtype=torch.float64)
-    step = diagonal.at(curvature, regs, shift_invariant=shift_invariant)(gradient)
+    step = Diagonal.fit(objective).at(curvature, regs, shift_invariant=shift_invariant)(gradient)
     a = curvature * C / (C - 1) if shift_invariant else curvature
-    bends = a.unsqueeze(2) * objective.column_squares() + 2 * regs.view(2, 1, 1)
-    torch.testing.assert_close(step, divide(gradient, bends) if shift_invariant else gradient / bends)
+    bends = a.view(2, C, 1, 1) * used + 2 * regs.view(2, 1, 1, 1) * torch.eye(d)
+    common = gradient.mean(1, keepdim=True) * shift_invariant
+    expected = torch.linalg.solve(bends, gradient - common)
+    if shift_invariant:
+        shared = bends.diagonal(dim1=2, dim2=3).reciprocal().mean(1, keepdim=True)
+        expected += common * shared - expected.mean(1, keepdim=True)
+    torch.testing.assert_close(step, expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -244,7 +244,7 @@ class Descent:
         )
         size = float(torch.linalg.vector_norm(here.gradient))
         allowed = (4 * reg * self.tol * float(here.value)) ** 0.5
-        left = self.limit - self.passes - 2  # of the step, and its certificate
+        left = self.limit - self.passes - self._passes_of_a_step + 1
 
         def product(along: Tensor) -> Tensor:
             self.passes += 1
@@ -290,7 +290,7 @@ class Descent:
         here, search, last = lineup.search.here, lineup.search, self.last
         converged = here.relative_gap <= self.tol * (1 if last else 0.95)
         stalled = (search.step < SHORTEST_STEP) | (lineup.stale >= STALE_STEPS) | ~(search.slope < 0)
-        spent = self.passes >= self.limit - (0 if last else 1)  # one is kept for the certificate
+        spent = self.passes + self._passes_of_a_step > self.limit
         # one step at least, however small the limit: else fits of one pass, each from the last one's end, never move
         leaving = converged | stalled | (lineup.moved | (not last) if spent else torch.zeros_like(converged))
         for row in leaving.nonzero().squeeze(1).tolist():
@@ -304,6 +304,11 @@ class Descent:
                 self._ready += bool(converged[row])
         if bool(leaving.any()):
             lineup.keep((~leaving).nonzero().squeeze(1))
+
+    @property
+    def _passes_of_a_step(self) -> int:
+        """At least: a look, a product if directions come of those, and the certificate that is still to come."""
+        return 1 + (not self.memory) + (not self.last)
 
     def _end(self, entrant: Entrant, status: Status, objective: float, gap: float) -> None:
         """Record a point that L-BFGS ended at, or keep it for the finisher."""
