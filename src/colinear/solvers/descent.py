@@ -102,7 +102,6 @@ class Descent:
     def run(self, numbers: list[int], start: Tensor, width: float = FIRST_WIDTH) -> None:
         """Solve in the features' precision, certify in float64 and go on there where needed; then finish."""
         self.numbers = numbers
-        start = self.objective.lay_out(start)
         self._waiting = [Entrant(n, coef, width, 0) for n, coef in zip(numbers, start, strict=True)]
         if start.dtype != torch.float64 and self.limit > 2:  # float64 needs two: where it is, and a step
             fit = {n: self._fits(start.dtype, float(self.regs[n])) for n in numbers}
@@ -199,6 +198,7 @@ class Descent:
 
     def _line_up(self, entrants: list[Entrant]) -> Lineup:
         lineup = Lineup.of(entrants, self.regs, self.held_out, self.memory)
+        lineup.lay_out(self.objective)
         lineup.search.here = self._evaluate(lineup, lineup.search.coef)
         self._narrow(lineup)
         self._aim(lineup, ~(lineup.search.here.relative_gap <= self.tol))
