@@ -122,8 +122,10 @@ def run_graph(content: bytes, model: LinearModel, rows: Tensor) -> Tensor | None
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     if model.many:
         labels, scores = (torch.from_numpy(one) for one in session.run(["labels", "scores"], graph_input(model, rows)))
-        # a score whose answer is not that of its sign counts as infinitely wrong
-        return torch.where((scores > 0) == (labels > 0), scores, torch.full_like(scores, float("inf")))
+        # a score whose answer is not that of its sign, rounding aside, counts as infinitely wrong
+        ahead = model.shift(scores.double())
+        tied = ahead.abs() <= torch.finfo(scores.dtype).eps * scores.abs()
+        return torch.where(tied | ((ahead > 0) == (labels > 0)), scores, torch.full_like(scores, float("inf")))
     found = session.run(["label", "class_name", "scores"], graph_input(model, rows))
     labels, names, scores = torch.from_numpy(found[0]), found[1].tolist(), torch.from_numpy(found[2])
     named = [model.class_names[label] for label in labels.tolist()] == names
