@@ -178,6 +178,20 @@ def test_sgd_takes_the_same_steps(options: dict[str, Any], momentum: float) -> N
     torch.testing.assert_close(ends[0], ends[1], rtol=1e-10, atol=1e-12)
 
 
+def test_svmlight_may_have_several_labels_a_row(tmp_path: Path) -> None:
+    file = tmp_path / "many.svm"
+    file.write_text("1,10 1:1 9:2\n2 2:0.5\n3:1 9:1\n10,2,10 4:1\n")  # the third row has no class
+    data = load_table(file)
+    assert (data.class_names, data.layout) == (("1", "2", "10"), torch.sparse_csr)
+    assert data.labels.tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 0], [0, 1, 1]]
+    file.write_text("1,2.5 1:1\n2 2:0.5\n")
+    with pytest.raises(InputError, match=r"labels must be whole numbers, `1,3`; got 2\.5"):
+        load_table(file)
+    file.write_text("1,cat 1:1\n2 2:0.5\n")
+    with pytest.raises(InputError, match="cannot be read as"):
+        load_table(file)
+
+
 @pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csr_array])
 @pytest.mark.parametrize("layout", ["csr", "csc", "coo"])
 def test_estimators_learn_the_same_from_scipys_kinds(kind: Any, layout: str) -> None:
