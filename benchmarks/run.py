@@ -10,6 +10,7 @@ import importlib
 import json
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ import torch
 
 from benchmarks.classes import ClassesOptions, classes_table, run_classes
 from benchmarks.command import command_table, run_command
+from benchmarks.constants import run_constants
+from benchmarks.costs import tables as cost_tables
 from benchmarks.course_search import SearchOptions, run_course_search, search_table
 from benchmarks.machine import environment, file_name
 from benchmarks.methods.ours import VARIANTS
 from benchmarks.methods.peers import PEERS
 from benchmarks.path import PathOptions, path_tables, run_path
 from benchmarks.problems import WrongAnswerError
+from benchmarks.scale import THOUSAND, ScaleOptions, run_memory, run_scale, scale_table
 from benchmarks.small import RANDOM, run_small, small_tables
 from benchmarks.sparse import SparseOptions, run_sparse, sparse_table
 from benchmarks.strengths import RangeOptions, range_table, run_range
@@ -100,6 +104,21 @@ def sparse(given: argparse.Namespace) -> Report:
     return report, [sparse_table(report)]
 
 
+def scale(given: argparse.Namespace) -> Report:
+    report = run_scale(replace(ScaleOptions(), rows=given.scale_rows), given.repeats)
+    return report, [scale_table(report)]
+
+
+def scale_memory(given: argparse.Namespace) -> Report:
+    report = run_memory(replace(THOUSAND, rows=given.thousand_rows), both=given.both)
+    return report, [scale_table(report)]
+
+
+def costs(given: argparse.Namespace) -> Report:
+    report = run_constants()
+    return report, cost_tables(report)
+
+
 PROBLEMS: dict[str, Callable[[argparse.Namespace], Report]] = {
     "course-search": course_search,
     "path": path,
@@ -110,6 +129,9 @@ PROBLEMS: dict[str, Callable[[argparse.Namespace], Report]] = {
     "range": strengths_range,
     "small": small,
     "sparse": sparse,
+    "scale": scale,
+    "scale-memory": scale_memory,
+    "costs": costs,
 }
 
 
@@ -163,6 +185,10 @@ def make_parser() -> argparse.ArgumentParser:
     peak.add_argument("--memory-steps", type=int, default=300, help="of the tuning process")
     peak.add_argument("--fit-rows", type=int, default=0, metavar="N", help="also fit a memory map of N rows (2000000)")
     peak.add_argument("--fit-columns", type=int, default=512, metavar="D")
+    ranks = parser.add_argument_group("scale, scale-memory")
+    ranks.add_argument("--scale-rows", type=int, default=ScaleOptions.rows, metavar="N")
+    ranks.add_argument("--thousand-rows", type=int, default=THOUSAND.rows, metavar="N", help="of 1,000 classes")
+    ranks.add_argument("--both", action="store_true", help="also measure the memory of two processes")
     tables = parser.add_argument_group("small")
     tables.add_argument("--small-repeats", type=int, default=31, metavar="N", help="of every fit (31)")
     tables.add_argument(

@@ -8,10 +8,20 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import torch
 from tests.program import Said
 
 SECONDS = 60  # after which a test kills what it has started
+HERE = Path(__file__).parent.parent
+JOIN = """
+import os, sys, torch
+from colinear.checks import InputError
+from colinear.parallel.group import Group
+from colinear.parallel.launch import Launch
+group = Group.join(Launch.find(), 20)
+"""
 
 
 def free_port() -> int:
@@ -53,3 +63,10 @@ def run_well(arguments: Sequence[str], size: int, cwd: Path | None = None) -> li
     said = run(arguments, size, cwd)
     assert [one.status for one in said] == [0] * size, said
     return said
+
+
+def find(tmp_path: Path, code: str, size: int) -> list[Any]:
+    """What each process has as `found` after `code`, which begins with `JOIN`."""
+    ending = f"torch.save(found, {str(tmp_path)!r} + f'/found-{{group.rank}}.pt')\ngroup.end()"
+    run_well(["-c", f"{code}\n{ending}"], size, HERE)
+    return [torch.load(tmp_path / f"found-{rank}.pt", weights_only=False) for rank in range(size)]

@@ -7,7 +7,8 @@ import torch
 
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Dataset, split_tail
-from colinear.datasets.base import FINGERPRINT_ROWS, Split
+from colinear.datasets.base import FINGERPRINT_ROWS, Split, move_together
+from colinear.datasets.blocks import Blocks
 from colinear.datasets.derived import JoinedDataset
 
 
@@ -132,3 +133,20 @@ def test_moved_parts_have_the_rows_they_had() -> None:
         assert now is not None
         assert torch.equal(now.take(slice(0, 9)), part.take(slice(0, 9)))
         assert torch.equal(now.labels, part.labels)
+
+
+def test_rows_are_moved_from_the_first_that_belongs_to_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another device gets these alone, once for all parts of one matrix: a process of several has a range."""
+    data = ArrayDataset(Blocks((torch.arange(40.0).view(20, 2),)), torch.zeros(20, dtype=torch.int64), ("a", "b"))
+    chosen = ([5, 7, 11], [6, 9], [])
+    parts = [data.subset(torch.tensor(rows, dtype=torch.int64)) for rows in chosen]
+    monkeypatch.setattr(Blocks, "device", property(lambda _: torch.device("meta")))
+    moved = move_together(parts, torch.device("cpu"))
+    held = {id(part.features) for part in moved if isinstance(part, ArrayDataset)}
+    assert len(held) == 1
+    assert isinstance(moved[0], ArrayDataset)
+    assert len(moved[0].features) == 7
+    for part, rows in zip(moved, chosen, strict=True):
+        assert part.take(slice(0, 3))[:, 0].tolist() == [2.0 * row for row in rows]
+    [whole] = move_together([data], torch.device("cpu"))
+    assert torch.equal(whole.take(slice(0, 20)), torch.arange(40.0).view(20, 2))

@@ -24,6 +24,7 @@ from colinear.datasets.arrays import open_npy
 from colinear.datasets.blocks import Blocks, stack
 from colinear.datasets.shards import open_shard_features
 from colinear.model import LinearModel
+from colinear.parallel.group import Group
 
 ROWS, COLUMNS = 240, 6
 CUTS = (0, 3, 10, 100, 101, 160, 205, ROWS)  # seven uneven shards
@@ -394,3 +395,22 @@ def test_a_folder_without_shards_is_none(tmp_path: Path) -> None:
     for open_it in (open_split, load_shards, open_shard_features):
         with pytest.raises(InputError, match="it has none"):
             open_it(tmp_path)
+
+
+# Several processes
+
+
+def test_a_process_looks_at_the_values_of_its_range_alone(tmp_path: Path) -> None:
+    """Of 240 rows in seven files; row 101 is the first of the fifth."""
+    features = FEATURES.copy()
+    features[101, 2] = np.inf
+    np.savez(tmp_path / "rows.npz", features=features.astype(np.float32), labels=LABELS)
+    shards = write_shards(tmp_path / "shards", features)
+    for rank, sees in enumerate((False, True, False)):
+        group = Group(rank, 3)  # rows up to 80, 160, 240
+        for data, where in ((tmp_path / "rows.npz", "row 101,"), (shards, r"part-0004\.npy must be finite; row 0,")):
+            if sees:
+                with pytest.raises(InputError, match=where):
+                    open_split(data, group=group)
+            else:
+                assert open_split(data, group=group).train.n_features == COLUMNS

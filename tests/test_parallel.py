@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from tests.problems import draw_rows
-from tests.processes import SECONDS, end, run, run_well, start
+from tests.processes import HERE, JOIN, SECONDS, end, find, run, run_well, start
 from tests.program import Program, Said, assert_refused
 
 from colinear.checks import InputError
@@ -29,28 +29,25 @@ from colinear.search.tune import Run
 from colinear.solvers.certificate import certify
 from colinear.solvers.path import solve_path
 
-HERE = Path(__file__).parent.parent
-BEGIN = """
-import os, sys, signal, torch
-from colinear.checks import InputError
+BEGIN = (
+    JOIN
+    + """
+import signal
 from colinear.datasets import Features, fit_scaling
 from colinear.losses import LOSSES
 from colinear.objective import Objective
-from colinear.parallel.group import Group
-from colinear.parallel.launch import GroupError, Launch
+from colinear.parallel.launch import GroupError
 from colinear.solvers.newton import suits_newton
 from colinear.solvers.path import solve_path
 from colinear.solvers.tuning import Tuning
 from tests.problems import draw_rows
-group = Group.join(Launch.find(), 20)
 """
+)
 
 
 def found(tmp_path: Path, code: str, size: int) -> list[Any]:
-    """What each process saves as `found` after `code`."""
-    ending = f"torch.save(found, {str(tmp_path)!r} + f'/found-{{group.rank}}.pt')\ngroup.end()"
-    run_well(["-c", f"{BEGIN}{code}\n{ending}"], size, HERE)
-    return [torch.load(tmp_path / f"found-{rank}.pt", weights_only=False) for rank in range(size)]
+    """What each process has as `found` after `code`."""
+    return find(tmp_path, BEGIN + code, size)
 
 
 # What a launcher says
@@ -303,7 +300,8 @@ def test_the_same_command_on_three_processes_gives_the_same_bytes(table: Path, t
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (("digits", "--solver", "sgd"), "without --solver sgd"),
+        (("digits", "--features", "hog"), "without --features"),
+        (("digits", "--shots", "5000"), "5000"),
         (("nowhere.npz",), "nowhere.npz"),
         (("digits", "--nonsense"), "--nonsense"),
     ],
@@ -319,9 +317,8 @@ def test_a_mistake_is_said_once_and_status_2_everywhere(tmp_path: Path, asked: t
 
 def test_settings_that_take_one_process_are_refused_by_a_run(split: Split) -> None:
     two = Group(0, 2)
-    for more in ({"solver": "sgd"}, {"shots": 5}, {"augment": "mirror"}):
-        with pytest.raises(InputError, match="several processes, here 2"):
-            Run(Settings("digits", device="cpu", **more), split, None, group=two)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="several processes, here 2"):
+        Run(Settings("digits", device="cpu", features="hog"), split, None, group=two)
 
 
 def test_processes_with_other_settings_or_data_are_refused(table: Path, tmp_path: Path) -> None:
@@ -339,6 +336,47 @@ main(["tune", "rows.npz", "--out", {str(tmp_path / "run")!r}])
     said = run(["-c", code], 2)
     assert [one.status for one in said] == [2, 2], said
     assert_refused(max(said, key=lambda one: one.err), "must have the same train data")
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("truncated", "part-0001.npy"),
+        ("columns", "part-0001.npy must have 5 columns"),
+        ("labels", "part-0001.npy must have one label per row"),
+        ("infinite", "part-0002.npy must be finite; row 19"),
+        ("settings", "must have the same tol"),
+    ],
+)
+def test_a_fault_in_one_process_ends_all_with_one_message(tmp_path: Path, fault: str, words: str) -> None:
+    """The last of three processes has shards, or a command, of its own."""
+    rng = np.random.default_rng(0)
+    for rank in range(3):
+        for number in range(3):
+            folder = tmp_path / str(rank) / "rows"
+            folder.mkdir(parents=True, exist_ok=True)
+            wrong = rank == 2 and (number == 1 or fault == "infinite")
+            rows = rng.normal(size=(20, 4 if wrong and fault == "columns" else 5))
+            rows[-1, 0] = np.inf if wrong and fault == "infinite" else 0
+            labels = np.arange(19 if wrong and fault == "labels" else 20) % 2
+            np.save(folder / f"part-{number:04}.npy", rows)
+            np.save(folder / f"part-{number:04}-labels.npy", labels)
+            if wrong and fault == "truncated":
+                whole = (folder / f"part-{number:04}.npy").read_bytes()
+                (folder / f"part-{number:04}.npy").write_bytes(whole[:-8])
+    code = f"""
+import os
+from colinear.cli.app import main
+rank = os.environ["RANK"]
+os.chdir({str(tmp_path)!r} + "/" + rank)
+more = ["--tol", "1e-4"] if rank == "2" and {fault!r} == "settings" else []
+main(["tune", "rows", "--out", {str(tmp_path / "run")!r}, *more])
+"""
+    said = run(["-c", code], 3)
+    assert [one.status for one in said] == [2] * 3, said
+    [speaker] = [one for one in said if one.err]
+    assert_refused(speaker, words)
+    assert not (tmp_path / "run/results.json").exists()
 
 
 def test_a_process_that_dies_ends_the_run_with_what_is_kept(table: Path, tmp_path: Path) -> None:

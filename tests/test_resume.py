@@ -337,9 +337,9 @@ dist.TCPStore = lambda *given, **named: (print("joins", flush=True), store(*give
 def test_a_signal_ends_the_first_of_several_processes_in_a_long_pass(table: Path, tmp_path: Path) -> None:
     """It may write a checkpoint first, but not wait for a sum that another will never join."""
     more = """
-from colinear.cli import tuning
+from colinear.cli import progress
 from colinear.objective import Objective
-tuning.PATIENCE = 0.1
+progress.PATIENCE = 0.1
 def wait(self, *given, **more):
     print("waits", flush=True)
     os.read(os.pipe()[0], 1)

@@ -215,9 +215,9 @@ def test_a_search_makes_its_buffers_once_for_each_size_of_the_matrix(monkeypatch
     made: list[int] = []
     real = module._Stepper.__init__
 
-    def count(stepper: Any, sgd: SGD, state: SGDState, *rest: Any) -> None:
+    def count(stepper: Any, sgd: SGD, state: SGDState, *rest: Any, **more: Any) -> None:
         made.append(len(state.coef))
-        real(stepper, sgd, state, *rest)
+        real(stepper, sgd, state, *rest, **more)
 
     monkeypatch.setattr(module._Stepper, "__init__", count)
     split = open_split("digits")

@@ -15,6 +15,7 @@ from colinear.datasets import Features, Split, fit_scaling
 from colinear.losses import LOSSES
 from colinear.model import LinearModel
 from colinear.objective import Objective, label_rows
+from colinear.parallel.group import Group
 from colinear.search import Candidate, Progress, SearchResult, SGDSearch, draw_candidates, plan_rungs
 from colinear.search.judging import Judged
 from colinear.search.sgd_search import INITIAL_SCALE, SearchPosition
@@ -113,7 +114,7 @@ def test_who_left_early_ranks_below_the_finalists(rows: Rows) -> None:
 
 def test_a_finalist_wins_over_who_left_with_a_better_accuracy(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
     # three candidates, one leaves at the rung with 0.6; the finalists, ahead there, end at 0.5 and 0.4
-    def say(self: SGDSearch, state: SGDState, validation: Features) -> Judged:
+    def say(self: SGDSearch, state: SGDState, validation: Features, group: Group) -> Judged:
         shares = [0.6, 0.8, 0.7] if len(state.coef) == 3 else [0.4, 0.5]
         return Judged(shares, shares, [], own=False)
 

@@ -14,6 +14,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from colinear.cli.console import Output
 from colinear.cli.signals import Stopped, alarm, exit_status, heeding
 from colinear.cli.tables import as_percent, show_run
+from colinear.parallel.group import Group
+from colinear.parallel.launch import GroupError
 from colinear.search import trials
 from colinear.search.listener import Listener
 from colinear.search.runfolder import RunFolder
@@ -21,6 +23,7 @@ from colinear.search.settings import Settings
 from colinear.search.winner import LossRun
 from colinear.tracking import Everyone, TensorBoardLog
 
+PATIENCE = 10.0  # seconds: torchrun, whose signal may follow a death, kills after 30
 LOG_SHARES = 4  # lines a loss gets in a log
 
 
@@ -125,6 +128,11 @@ class Watcher:
             self._bar = None
 
 
+def patience(group: Group) -> float | None:
+    """Seconds that a search may take to its next report after a signal: another process may have left it waiting."""
+    return PATIENCE if group.size > 1 else None
+
+
 def open_log(folder: Path | None, settings: Settings) -> AbstractContextManager[TensorBoardLog | None]:
     """Event files in `folder`, which begin with the settings; nothing if `folder` is None."""
     if folder is None:
@@ -140,7 +148,9 @@ def heard(watcher: Watcher, log: TensorBoardLog | None) -> Listener:
 
 
 def stop(watcher: Watcher, folder: RunFolder, kept: str, error: BaseException) -> NoReturn:
-    """After a signal, which `error` has: say what is kept and how to go on, and leave."""
+    """After a signal, which `error` has, or where a process has gone: say what is kept and how to go on, and leave."""
+    if isinstance(error, GroupError) and not watcher.stopping:
+        raise GroupError(f"{error} Kept in {folder.path}: {kept}. Go on with --resume {folder.path}") from None
     watcher.__exit__(None, None, None)
     with suppress(OSError):  # the terminal may be what has gone
         watcher.output.note(f"\nStopped. Finished and kept in {folder.path}: {kept}.".lstrip())

@@ -4,14 +4,41 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import typer
 
 from colinear.checks import InputError
-from colinear.cli.signals import Stopped, heeding
+from colinear.cli.signals import Stopped, alarm, heeding, leave
 from colinear.parallel.group import Group
-from colinear.parallel.launch import Launch
+from colinear.parallel.launch import GroupError, Launch
+
+LEFT_BEHIND = 20.0  # seconds: longer than the first takes to write what is kept, less than torchrun's 30 to a kill
+
+
+@contextmanager
+def following(seconds: float = LEFT_BEHIND) -> Iterator[None]:
+    """For a process that follows the first: a signal, which the first has too, ends it when the first has gone.
+
+    Else the first might miss it before a checkpoint is written. It ends so many seconds later at the latest, and of a
+    second signal at once.
+    """
+    came: list[int] = []
+    with ExitStack() as stack:
+
+        def wait(number: int, frame: object) -> None:
+            if came:
+                leave(number, frame)
+            came.append(number)
+            stack.enter_context(alarm(seconds, lambda *_: leave(number, frame)))
+
+        stack.enter_context(heeding(wait))
+        try:
+            yield
+        except GroupError:
+            if came:
+                raise Stopped(came[0]) from None
+            raise
 
 
 @contextmanager

@@ -12,10 +12,12 @@ from typing import Any
 
 from colinear.checks import InputError
 from colinear.cli.console import Output
-from colinear.cli.progress import LOG_SHARES, Watcher, count_units, heard, open_log, stop
+from colinear.cli.progress import LOG_SHARES, Watcher, count_units, heard, open_log, patience, stop
 from colinear.cli.signals import Stopped
 from colinear.cli.tables import as_accuracy, as_number, new_table, say_advice
 from colinear.datasets.base import Split
+from colinear.parallel.group import ALONE, Group
+from colinear.parallel.launch import GroupError
 from colinear.search.judging import score_of
 from colinear.search.listener import Listener
 from colinear.search.runfolder import RunFolder
@@ -29,8 +31,8 @@ from colinear.tracking import TensorBoardLog
 class TryWatcher(Watcher):
     """Watches all tries: a bar for each search on a terminal, one line for each that is finished in a log."""
 
-    def __init__(self, output: Output, tries: int) -> None:
-        super().__init__(output)
+    def __init__(self, output: Output, tries: int, patience: float | None = None) -> None:
+        super().__init__(output, patience)
         self.tries, self.number, self.finished_tries = tries, 0, 0
 
     @property
@@ -53,11 +55,18 @@ class TryWatcher(Watcher):
         )
 
 
-def run_tries(settings: Settings, split: Split, folder: RunFolder, output: Output, log: TensorBoardLog | None) -> None:
-    """Run or resume every try, and show their mean and spread. A signal says what is kept."""
+def run_tries(
+    settings: Settings,
+    split: Split,
+    folder: RunFolder,
+    output: Output,
+    log: TensorBoardLog | None,
+    group: Group = ALONE,
+) -> None:
+    """Run or resume every try, show mean and spread. A signal or the death of a process says what is kept."""
     from colinear.report.record import Recorder
 
-    with TryWatcher(output, settings.tries) as watcher:
+    with TryWatcher(output, settings.tries, patience(group)) as watcher:
 
         @contextmanager
         def listen(number: int, own: RunFolder, rows: Split) -> Iterator[Listener]:
@@ -67,9 +76,9 @@ def run_tries(settings: Settings, split: Split, folder: RunFolder, output: Outpu
             watcher.finished_tries = number
 
         try:
-            results = tune_tries(settings, split, folder, listen)
+            results = tune_tries(settings, split, folder, listen, group)
             watcher.heed()
-        except (KeyboardInterrupt, Stopped) as error:
+        except (KeyboardInterrupt, Stopped, GroupError) as error:
             stop(watcher, folder, f"{watcher.finished_tries} of {settings.tries} tries", error)
     if log is not None:
         for record in results["tries"]:

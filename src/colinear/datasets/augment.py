@@ -111,6 +111,11 @@ class AugmentedDataset(DerivedDataset):
     def augmentation(self) -> Augmentation:
         return Augmentation(self.mirror, self.shift)
 
+    @property
+    def copies(self) -> int:
+        """How often each row comes, as a whole; 1 of a choice of rows."""
+        return self.augmentation.n_copies if self.rows is None else 1
+
     @cached_property
     def base_rows(self) -> Tensor:
         """(n,) int64: the base image of each row, for folds that must keep an image and its copies together."""
@@ -164,6 +169,8 @@ class AugmentedDataset(DerivedDataset):
         """Any rows: the base images at once, then each copy's share of them."""
         which = rows // self.base.n_samples
         raw = self.base.take(rows % self.base.n_samples)
+        if raw.device.type != "cpu":  # where copies that are present would have to be waited for
+            return raw.gather(1, self._pixels[which])
         present = torch.bincount(which, minlength=1).nonzero().squeeze(1).tolist()
         if len(present) == 1:
             return self._transform(raw, present[0])
@@ -172,6 +179,15 @@ class AugmentedDataset(DerivedDataset):
             chosen = (which == copy).nonzero().squeeze(1)
             out[chosen] = self._transform(raw.index_select(0, chosen), copy)
         return out
+
+    @cached_property
+    def _pixels(self) -> Tensor:
+        """The pixel of the image that each pixel of a copy is, (copies, d) int64.
+
+        Taking them is a third as fast on a processor as moving what belongs to one copy.
+        """
+        places = torch.arange(self.n_features, device=self.labels.device).unsqueeze(0)
+        return torch.cat([self._transform(places, copy) for copy in range(self.augmentation.n_copies)])
 
     def _transform(self, raw: Tensor, copy: int) -> Tensor:
         """Rows (b, d) as copy number `copy`; (b, d) again."""

@@ -114,6 +114,7 @@ class ArrayDataset(Counted):
     label_kind : what the class names were as labels: 'int', 'bool' or 'text'.
     sample_weight : None, or (n,) float64 >= 0: what each row counts.
     extractor : the `extractors.Fitted` that made these rows of raw ones, which a model of them keeps, or None.
+    pictures : None, or (n, channels, height, width) uint8 of the rows, for people to see; a subset has none.
 
     >>> data = ArrayDataset(torch.eye(3), torch.tensor([0, 1, 1]), ("a", "b"))
     >>> data.n_samples, data.n_features, data.n_classes
@@ -132,11 +133,13 @@ class ArrayDataset(Counted):
     label_kind: str = "text"
     sample_weight: Tensor | None = None
     extractor: Any = field(default=None, repr=False)
+    pictures: Tensor | None = field(default=None, repr=False)
     # taking rows never waits for the device: a CUDA graph may do it; a dataset that does not say so may not
     capturable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_features(self.features)
+        if len(self.features) or self.layout == torch.strided:  # a range of sparse rows is a copy, perhaps of none
+            check_features(self.features)
         check_targets(self.labels, len(self.class_names))
         expected = len(self.features) if self.rows is None else len(self.rows)
         if len(self.labels) != expected:
@@ -184,19 +187,26 @@ class ArrayDataset(Counted):
             rows = rows.nonzero().squeeze(1)
         labels, weights = self.labels[rows], None if self.sample_weight is None else self.sample_weight[rows]
         if isinstance(self.features, SparseMatrix):  # rows out of order would be sorted out by every pass
-            return replace(self, features=self.stored(rows), labels=labels, sample_weight=weights)
+            return replace(self, features=self.stored(rows), labels=labels, sample_weight=weights, pictures=None)
         if self.rows is not None:
             rows = self.rows[rows]
         elif isinstance(rows, slice):
-            return replace(self, features=self.features[rows], labels=labels, sample_weight=weights)
-        return replace(self, labels=labels, sample_weight=weights, rows=rows.to(self.features.device))
+            return replace(self, features=self.features[rows], labels=labels, sample_weight=weights, pictures=None)
+        return replace(self, labels=labels, sample_weight=weights, rows=rows.to(self.features.device), pictures=None)
 
     def to(self, device: torch.device) -> ArrayDataset:
         return self.on(self.features.to(device))
 
-    def on(self, features: Matrix) -> ArrayDataset:
-        """The same rows of `features`, which are those of this dataset on some device."""
-        rows = None if self.rows is None else self.rows.to(features.device)
+    @property
+    def span(self) -> tuple[int, int]:
+        """From the first row of `features` that belongs to behind the last one; (0, 1) if none does."""
+        if self.rows is None:
+            return 0, len(self.features)
+        return (int(self.rows.min()), int(self.rows.max()) + 1) if len(self.rows) else (0, 1)
+
+    def on(self, features: Matrix, first: int = 0) -> ArrayDataset:
+        """The same rows of `features`, which are those of this dataset on some device, from row `first` on."""
+        rows = None if self.rows is None else self.rows.to(features.device) - first
         weights = None if self.sample_weight is None else self.sample_weight.to(features.device)
         labels = self.labels.to(features.device)
         return replace(self, features=features, labels=labels, rows=rows, sample_weight=weights)
@@ -250,15 +260,27 @@ class Split:
 
 
 def move_together(parts: Sequence[Dataset], device: torch.device) -> list[Dataset]:
-    """Each of `parts` on `device`; a matrix that several of them are rows of is moved once."""
+    """Each of `parts` on `device`; a matrix that several of them are rows of is moved once, from first to last row."""
+    spans: dict[int, tuple[int, int]] = {}
+    for part in parts:
+        if isinstance(part, ArrayDataset) and part.n_samples:
+            first, last = part.span
+            before = spans.get(id(part.features), (first, last))
+            spans[id(part.features)] = min(first, before[0]), max(last, before[1])
     moved: dict[int, Matrix] = {}
 
     def move(part: Dataset) -> Dataset:
         if not isinstance(part, ArrayDataset):
             return part.to(device)
-        if id(part.features) not in moved:
-            moved[id(part.features)] = part.features.to(device)
-        return part.on(moved[id(part.features)])
+        held = part.features
+        first, last = spans.get(id(held), part.span)
+        if device == held.device or last - first == len(held):
+            first, cut = 0, held
+        else:
+            cut = held[first:last]
+        if id(held) not in moved:
+            moved[id(held)] = cut.to(device)
+        return part.on(moved[id(held)], first if part.n_samples else 0)
 
     return [move(part) for part in parts]
 

@@ -31,7 +31,8 @@ from colinear.datasets.labels import RawLabels, encode_labels, kind_of_labels, m
 from colinear.datasets.manylabels import renumber
 from colinear.datasets.shardfiles import find_labels, find_shards
 from colinear.datasets.sparse import SparseMatrix
-from colinear.datasets.tables import as_features, find_reader
+from colinear.datasets.tables import as_features, check_values, find_reader
+from colinear.parallel.group import ALONE, Group
 from colinear.texts import clean_name, shorten, shown_path
 
 COPIED = (".npz", ".safetensors")  # by their readers; the others are memory-mapped
@@ -78,9 +79,13 @@ def load_shards(path: str | Path, *, label: str | None = None) -> ArrayDataset:
     return _load(found["train"], path, label)
 
 
-def load_shard_parts(path: Path, label: str | None = None) -> dict[str, ArrayDataset]:
-    """Return the parts that `find_shards` finds, all with the columns and the class names of the training part."""
-    loaded = {part: _load(files, path, label) for part, files in find_shards(path, label).items()}
+def load_shard_parts(path: Path, label: str | None = None, group: Group = ALONE) -> dict[str, ArrayDataset]:
+    """Return the parts that `find_shards` finds, all with the columns and the class names of the training part.
+
+    group : of processes that open the folder together; each looks for values that are not finite in its range of rows,
+        and reads no others of `.npy` shards for that.
+    """
+    loaded = {part: _load(files, path, label, group) for part, files in find_shards(path, label).items()}
     for part, data in loaded.items():
         train = loaded["train"]
         if data.n_features != train.n_features:
@@ -100,17 +105,17 @@ def open_shard_features(path: Path) -> Matrix:
     return stack([shard.matrix for shard in _open_all(files, path)])
 
 
-def _load(files: list[Path], path: Path, label: str | None) -> ArrayDataset:
+def _load(files: list[Path], path: Path, label: str | None, group: Group = ALONE) -> ArrayDataset:
     ending, name = files[0].suffix.lower(), clean_name(path.resolve().name)
     if ending == ".parquet":
         with reading(path, ending):
             features, raw = read_parquets(files, path, label)
             labels = _encode(raw, path, len(features))
-            matrix = as_features(features, path, sum(check_file(file) for file in files))
+            matrix = as_features(features, path, sum(check_file(file) for file in files), group)
         return ArrayDataset(matrix, labels[0], labels[1], name=name, label_kind=labels[2])
     places = find_labels(files, label) if ending == ".npy" else []
     each = places if len(places) == len(files) else None
-    shards = _open_all(files, path, each, label)
+    shards = _open_all(files, path, each, label, group)
     matrix = stack([shard.matrix for shard in shards])
     codes, names, kind = _join_labels(shards) if each or not places else _read_labels(places[0], path, len(matrix))
     return ArrayDataset(matrix, codes, names, name=name, label_kind=kind)
@@ -121,6 +126,7 @@ def _open_all(
     path: Path,
     places: Sequence[Path] | None = None,
     label: str | None = None,
+    group: Group = ALONE,
 ) -> list[_Shard]:
     """Every file with its labels: those of `places` for .npy (none without them), its own for others."""
     shards: list[_Shard] = []
@@ -135,7 +141,19 @@ def _open_all(
                 f"{shown_path(file)} must have {first[0]} columns of {first[1]}, as {shown_path(Path(files[0].name))}; "
                 f"it has {mine[0]} of {mine[1]}. Write all shards alike."
             )
+    _check_range(shards, group)
     return shards
+
+
+def _check_range(shards: Sequence[_Shard], group: Group) -> None:
+    """Look for values that are not finite in the range of all rows that is this process's."""
+    own, first = group.own(sum(len(shard.matrix) for shard in shards)), 0
+    for shard in shards:
+        rows = slice(max(0, own.start - first), min(len(shard.matrix), own.stop - first))
+        for part in shard.matrix.parts if isinstance(shard.matrix, Blocks) else (shard.matrix,):
+            if isinstance(part, Tensor):
+                check_values(part, shard.file, rows)
+        first += len(shard.matrix)
 
 
 def _open(file: Path, place: Path | None, label: str | None) -> _Shard:
@@ -143,7 +161,7 @@ def _open(file: Path, place: Path | None, label: str | None) -> _Shard:
     check_file(file)
     with reading(file, ending):
         raw, values = (open_npy(file), None) if ending == ".npy" else find_reader(file)(file, label, None)
-        matrix = as_features(raw, file)
+        matrix = as_features(raw, file, group=None)  # values are looked at when all files are known
         labels = None if values is None else _encode(values, file, len(matrix))
     if place is not None:
         labels = _read_labels(place, file, len(matrix))

@@ -22,6 +22,7 @@ from colinear.datasets.folders import class_folders, find_folder_parts, load_fol
 from colinear.datasets.shards import load_shard_parts
 from colinear.datasets.tables import find_table_parts, load_table, load_table_parts
 from colinear.datasets.weights import attach_files
+from colinear.parallel.group import ALONE, Group
 from colinear.texts import shorten, shown_path
 
 RUN_PART = re.compile(r"figures|report-data|checkpoints|try-\d+")  # folders of a run
@@ -92,12 +93,13 @@ def open_parts(
     size: tuple[int, int] | None = None,
     progress: Progress | None = None,
     weight: str | None = None,
+    group: Group = ALONE,
 ) -> Parts:
     """The rows of a name, a file or a folder, as it has them. The arguments are those of `splits.open_split`."""
     path = as_path(data)
     if weight is not None and not weight.endswith(".npy"):
-        return Parts(load_table(_as_file(path, weight), label=label, weight=weight))
-    parts = _open(path, str(data), data_dir, label, size, progress)
+        return Parts(load_table(_as_file(path, weight), label=label, weight=weight, group=group))
+    parts = _open(path, str(data), data_dir, label, size, progress, group)
     if weight is None:
         return parts
     own = {"train": parts.train, "validation": parts.validation, "test": parts.test}
@@ -123,6 +125,7 @@ def _open(
     label: str | None,
     size: tuple[int, int] | None,
     progress: Progress | None,
+    group: Group,
 ) -> Parts:
     if data in NAMED:
         return NAMED[data](data_dir, progress)
@@ -134,11 +137,11 @@ def _open(
             f"'{shown_path(path)}'. Check the path."
         )
     if not os.path.isdir(path):
-        return Parts(load_table(path, label=label))
+        return Parts(load_table(path, label=label, group=group))
     if find_table_parts(path):
-        return _own_parts(load_table_parts(path))
+        return _own_parts(load_table_parts(path, group))
     _refuse_run(path)
-    if shards := load_shard_parts(path, label):
+    if shards := load_shard_parts(path, label, group):
         return _own_parts(shards)
     if find_folder_parts(path):
         return _own_parts(load_folder_parts(path, size=size, progress=progress))

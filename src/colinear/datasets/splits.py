@@ -24,6 +24,7 @@ from colinear.datasets.base import ArrayDataset, Dataset, Progress, Split, split
 from colinear.datasets.blocks import stack
 from colinear.datasets.sources import Parts, open_parts
 from colinear.datasets.stratified import split_stratified
+from colinear.parallel.group import ALONE, Group
 from colinear.texts import shorten
 
 SHARE = 0.15  # of all rows, for validation and for test each, where a source does not say
@@ -42,6 +43,7 @@ def open_split(
     image_size: tuple[int, int] | None = None,
     progress: Progress | None = None,
     weight: str | None = None,
+    group: Group = ALONE,
 ) -> Split:
     """Return training, validation and test rows of `data`; the module's table says which.
 
@@ -53,13 +55,15 @@ def open_split(
     weight : where the rows have their weights: a column or key of a feature file, see `load_table`, or a `.npy` file
         with one number a row, as it stands or beside the rows. For w.npy, a source that has its own test or validation
         rows needs w_train.npy, w_test.npy, ...
+    group : of processes that open the same data together, all of it each: of feature files and shards a process looks
+        for values that are not finite in its range of rows alone, so that it reads no others that are memory-mapped.
     Raises `InputError` for anything that cannot be opened, shares that leave a part empty, and a single class.
 
     >>> split = open_split("digits")
     >>> split.train.n_samples, split.validation.n_samples, split.test.n_samples
     (1258, 270, 269)
     """
-    return _split(open_parts(data, data_dir, label, image_size, progress, weight), validation, test, seed)
+    return deal(open_parts(data, data_dir, label, image_size, progress, weight, group), seed, validation, test)
 
 
 def open_dataset(
@@ -88,7 +92,7 @@ def open_dataset(
     part = part or parts.scored_on
     if part == "all":
         return _join(parts)
-    split = _split(parts, validation, test, seed)
+    split = deal(parts, seed, validation, test)
     chosen = {"train": split.train, "validation": split.validation}.get(part, split.test)
     if chosen is None:
         raise InputError(f"{split.name} has no test rows with a test share of 0. Ask for another part.")
@@ -117,7 +121,7 @@ def open_unseen(
     if parts.test is not None:
         return "test", parts.test
     try:
-        split = _split(parts, None, None, seed)
+        split = deal(parts, seed)
     except InputError:  # rows of one class, or too few to be dealt: none were trained on
         return "all", _join(parts)
     if split.test is not None and (parts.scored_on == "test" or split.train.fingerprint in trained_on):
@@ -125,8 +129,8 @@ def open_unseen(
     return "all", _join(parts)
 
 
-def _split(parts: Parts, validation: float | None, test: float | None, seed: int) -> Split:
-    """Refuse what cannot be trained on, and make the parts that the source does not have."""
+def deal(parts: Parts, seed: int, validation: float | None = None, test: float | None = None) -> Split:
+    """Refuse what cannot be trained on, and make the parts that the source does not have; arguments of `open_split`."""
     if parts.train.n_classes < 2:
         raise InputError(
             f"{shorten(parts.train.name)} must have at least two classes to train on; "

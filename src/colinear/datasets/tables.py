@@ -27,6 +27,7 @@ from colinear.datasets.manylabels import MARK
 from colinear.datasets.sparse import SparseMatrix
 from colinear.datasets.sparsefiles import read_sparse
 from colinear.datasets.weights import read_column
+from colinear.parallel.group import ALONE, Group
 from colinear.texts import clean_name, shorten, shown_path
 
 RawFeatures = Tensor | NDArray[Any] | SparseMatrix
@@ -36,7 +37,9 @@ SVMLIGHT = (".svm", ".svmlight", ".libsvm", ".txt")
 SPARSE = (".npz", *SVMLIGHT)  # of rows without labels
 
 
-def load_table(path: str | Path, *, label: str | None = None, weight: str | None = None) -> ArrayDataset:
+def load_table(
+    path: str | Path, *, label: str | None = None, weight: str | None = None, group: Group = ALONE
+) -> ArrayDataset:
     """Return the rows and labels of a feature file, named after the file.
 
     .npy : the matrix, memory-mapped; the labels lie in the .npy that `label` names (a path as it stands, or
@@ -50,6 +53,7 @@ def load_table(path: str | Path, *, label: str | None = None, weight: str | None
         y, target or class. Needs pyarrow.
     .svm, .svmlight, .libsvm, .txt : svmlight text, float32; kept sparse if at most a quarter of the values is not 0.
     weight : the column or key that says what each row counts, of .parquet, .npz, .pt, .pth and .safetensors.
+    group : of processes that open the file together; each looks for values that are not finite in its range of rows.
     Features stay uint8, float32 or float64; float16 and bfloat16 stay as they are stored, and rows of them are read as
     float32; booleans and other integers become float32, or float64 where a whole number is beyond 2^24 in size. Labels
     may be of any kind, see `encode_labels`.
@@ -64,7 +68,7 @@ def load_table(path: str | Path, *, label: str | None = None, weight: str | None
     with reading(path, path.suffix.lower()):
         features, labels = reader(path, label, weight)
         codes, names = encode_labels(labels, f"labels of {shown_path(path)}")
-        matrix = as_features(features, path)
+        matrix = as_features(features, path, group=group)
     if len(codes) != len(matrix):
         raise InputError(
             f"{shown_path(path)} must have one label per row; got {len(codes)} labels for {len(matrix)} rows."
@@ -117,20 +121,22 @@ def find_table_parts(folder: Path) -> dict[str, tuple[Path, Path]]:
     return parts if "train" in parts else {}
 
 
-def load_table_parts(folder: Path) -> dict[str, ArrayDataset]:
+def load_table_parts(folder: Path, group: Group = ALONE) -> dict[str, ArrayDataset]:
     """Return the parts that `find_table_parts` finds, all with the class names of the training part."""
     loaded = {
-        part: load_table(matrix, label=str(labels)) for part, (matrix, labels) in find_table_parts(folder).items()
+        part: load_table(matrix, label=str(labels), group=group)
+        for part, (matrix, labels) in find_table_parts(folder).items()
     }
     train = loaded["train"]
     return {part: match_classes(data, train.class_names, many=train.labels.ndim == 2) for part, data in loaded.items()}
 
 
-def as_features(raw: RawFeatures, path: Path, held: int | None = None) -> Matrix:
+def as_features(raw: RawFeatures, path: Path, held: int | None = None, group: Group | None = ALONE) -> Matrix:
     """Return `raw` as a (n, d) matrix of uint8, float32 or float64 with finite values, without a copy if it fits.
 
     Half precision stays as it is stored, and is float32 when rows are read: `Blocks`.
     held : bytes of the file or files that announce it; default the size of `path`.
+    group : as of `load_table`; None: no value is looked at.
     """
     what = f"features of {shown_path(path)}"
     if isinstance(raw, SparseMatrix):
@@ -146,10 +152,17 @@ def as_features(raw: RawFeatures, path: Path, held: int | None = None) -> Matrix
         stored = stored.double() if wide else stored.float()
     halves = stored.dtype in HALVES and stored.ndim == 2
     matrix: Matrix = check_features(Blocks((stored,)) if halves else stored, what=what)
-    if stored.is_floating_point():
-        for start in range(0, len(stored), CHECK_ROWS):
-            check_finite(stored[start : start + CHECK_ROWS], what, start)
+    if group is not None:
+        check_values(stored, path, group.own(len(stored)))
     return matrix
+
+
+def check_values(stored: Tensor, path: Path, rows: slice) -> None:
+    """Raise `InputError` with the first value of a range of rows (n, d) of the file `path` that is not finite."""
+    if stored.is_floating_point():
+        for start in range(rows.start, rows.stop, CHECK_ROWS):
+            part = stored[start : min(start + CHECK_ROWS, rows.stop)]
+            check_finite(part, f"features of {shown_path(path)}", start)
 
 
 def _from_numpy(array: NDArray[Any], path: Path, what: str) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -45,6 +45,7 @@ class Group:
     size: int = 1
     timeout: float = TIMEOUT
     store: Any = None
+    local_size: int = 1  # of them on this machine
 
     @classmethod
     def join(cls, launch: Launch | None, timeout: float = TIMEOUT) -> Self:
@@ -52,7 +53,8 @@ class Group:
 
         timeout : seconds > 0 that a process waits for the others, here and at every sum.
         Sets PyTorch's threads to the cores of the machine divided by its processes, the fewest of any machine for all:
-        what all compute alike has to be the same to the last bit.
+        what all compute alike has to be the same to the last bit. Where there are GPUs, this process's is that of its
+        place on its machine, and tensors there are summed by NCCL.
         The group that it opens is torch's default group, since gathering needs one.
         """
         if launch is None:
@@ -61,13 +63,17 @@ class Group:
             raise InputError("this program has a process group of torch already; colinear opens its own. Destroy it.")
         wait = timedelta(seconds=timeout)
         group = cls(launch.rank, launch.size, timeout)
+        gpus = torch.cuda.is_available() and launch.local_rank < torch.cuda.device_count()
+        if gpus:
+            torch.cuda.set_device(launch.local_rank)  # what "cuda" means from here on
+        how = "cpu:gloo,cuda:nccl" if gpus and dist.is_nccl_available() else "gloo"
         with group._meeting():
             host = launch.rank == 0 and not launch.served
             meet = dist.TCPStore(launch.host, launch.port, launch.size, host, wait, multi_tenant=True)  # type: ignore[attr-defined]
             # a restarted process would read addresses of dead ones
             store = dist.PrefixStore(f"colinear-{launch.attempt}", meet)  # type: ignore[attr-defined]
-            dist.init_process_group("gloo", store=store, rank=launch.rank, world_size=launch.size, timeout=wait)
-        group = cls(launch.rank, launch.size, timeout, store)
+            dist.init_process_group(how, store=store, rank=launch.rank, world_size=launch.size, timeout=wait)
+        group = cls(launch.rank, launch.size, timeout, store, launch.local_size)
         torch.set_num_threads(min(group.gather(launch.threads)))
         return group
 
@@ -84,8 +90,8 @@ class Group:
         """Replace each tensor by its sum over all processes, the same bits in each.
 
         Those of at most `MOST_GATHERED` numbers are gathered, all in one message, and added in float64 in the order of
-        ranks: the sum of a number does not depend on where it stands. Larger ones are summed by gloo's ring, in their
-        precision: the same bits each time that the same processes sum tensors of the same shape.
+        ranks: the sum of a number does not depend on where it stands. Larger ones are summed by gloo's ring, or by NCCL
+        on GPUs, in their precision: the same bits each time that the same processes sum tensors of the same shape.
         """
         if self.size == 1:
             return
@@ -134,6 +140,17 @@ class Group:
                 if tensor.numel():
                     dist.broadcast(tensor.reshape(-1).view(torch.uint8), 0)
         return here
+
+    def fill_(self, tensor: Tensor, counts: Sequence[int]) -> None:
+        """Give each process all of a contiguous tensor (n, ...), of which each has made so many rows, in rank order."""
+        if self.size == 1 or not tensor.numel():
+            return
+        data = tensor.detach().view(len(tensor), -1).view(torch.uint8)
+        with self._meeting():
+            parts = enumerate(torch.split(data, list(counts)))
+            sent = [dist.broadcast(part, rank, async_op=True) for rank, part in parts if len(part)]
+            for work in sent:
+                work.wait()
 
     def agree(self, facts: Mapping[str, Any]) -> None:
         """Raise `InputError` in every process unless all have the same facts; of a tensor its bytes are compared.
@@ -213,10 +230,10 @@ class Group:
             time.sleep(0.01)
 
     def _reduce_(self, tensor: Tensor, how: dist.ReduceOp.RedOpType) -> None:
-        whole = tensor.detach().to("cpu").contiguous()
+        whole = (tensor if tensor.is_cuda else tensor.cpu()).contiguous()
         with self._meeting():
             dist.all_reduce(whole, how)
-        if whole.data_ptr() != tensor.data_ptr():
+        if whole is not tensor:
             tensor.copy_(whole)
 
     @contextmanager

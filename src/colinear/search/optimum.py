@@ -14,6 +14,7 @@ from colinear.checks import InputError
 from colinear.datasets.features import Features
 from colinear.losses import LOSSES
 from colinear.objective import Objective
+from colinear.parallel.group import ALONE, Group
 from colinear.search.trials import SearchResult
 from colinear.solvers.certificate import bracket_optimum
 from colinear.solvers.preconditioner import Preconditioner
@@ -32,19 +33,22 @@ def place_winner(
     preconditioner: Callable[[], Preconditioner | None],
     report: Callable[[], None],
     row_weights: Tensor | None = None,
+    group: Group = ALONE,
 ) -> SearchResult:
     """The result with its winner's objective, certificate, and distance above the optimum of its strength.
 
     Nothing is added where it diverged or where reg is 0 and there may be no optimum.
     preconditioner : gives that of `train`; not called where the limit of work leaves no passes.
     report : called after every pass; what it raises ends the search.     row_weights : of `train`, as it was trained.
+    group : of the processes that hold the rows, those of `train` here.
     """
     winner = result.winner
     if winner.status is Status.DIVERGED or winner.reg == 0:
         return result
     started = time.perf_counter()
-    passes = affordable_passes(train.n_samples, train.n_classes, train.n_features)
-    problem = Objective(train, row_weights), LOSSES[result.loss], result.winning_coef.to(train.device), winner.reg
+    objective = Objective(train, row_weights, group=group)
+    passes = affordable_passes(objective.n_samples, train.n_classes, train.n_features)
+    problem = objective, LOSSES[result.loss], result.winning_coef.to(train.device), winner.reg
     try:
         shared = preconditioner() if passes > 0 else None
         found = bracket_optimum(*problem, tol=TOL, max_passes=passes, preconditioner=shared, report=report)
@@ -68,7 +72,7 @@ def affordable_passes(n: int, c: int, d: int) -> int:
     [98, 9, 0]
     """
     d = min(n, d)  # fewer rows than columns are solved in the space of the rows
-    rank, rows = USUAL.spectrum_size(d)
+    rank, rows = USUAL.spectrum_size(d, n, c)
     setup = 9.0 * d**3 + 2.0 * d * d * min(n, rows) if rank == d else 4.0 * d * rank * min(n, rows)
     passes = math.floor((MOST_WORK - setup) / (4.0 * n * c * d))
     return 0 if passes < FEWEST_PASSES else min(passes, MOST_PASSES)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from colinear.parallel.group import Group
 from colinear.search.trials import RungResult
 from colinear.solvers.sgd import SGDState
 from colinear.solvers.solution import Status
@@ -71,6 +72,15 @@ class SearchPosition:
             )  # fmt: skip
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise ValueError(f"it holds no position of a search: {error!r}") from None
+
+    @classmethod
+    def share(cls, mine: SearchPosition | None, group: Group, device: torch.device) -> SearchPosition | None:
+        """The position of the first process of a group, in all; None if it has none."""
+        if group.size == 1:
+            return mine
+        tensors, facts = ({}, {}) if mine is None else mine.to_parts()
+        tensors, [facts, *_] = group.share(tensors), group.gather(facts)
+        return cls.from_parts(tensors, facts, device) if facts else None
 
     def difference(self, begun: SearchPosition) -> str | None:
         """What no step of the search that starts at `begun` could have changed, or None.

@@ -28,7 +28,8 @@ class Prepared:
     train : what is trained on, with the copies that `augment` asks for;   everything : training and validation
     rows once each;   augmentation : None, or what makes the copies.
     class_weight : what the rows of each class count in training, by those that are trained on.
-    split : all rows;   own : those of this process of the group, ranges of each part, as are all that follow.
+    split : all rows, in a group where they were opened;   own : those of this process, ranges of each part, as are all
+    that follow.
     """
 
     settings: Settings
@@ -40,13 +41,18 @@ class Prepared:
     class_weight: tuple[float, ...] | None = None
 
     @classmethod
-    def fit(cls, settings: Settings, split: Split, group: Group = ALONE) -> Prepared:
+    def fit(
+        cls, settings: Settings, split: Split, group: Group = ALONE, device: torch.device | None = None
+    ) -> Prepared:
+        """Measure the training rows, and move those of this process to `device`, if it is given."""
         own = split if group.size == 1 else take_ranges(split, group)
+        own = own if device is None else own.to(device)
+        split = own if group.size == 1 else split
         trained = own.train if settings.cv is None else JoinedDataset(own.train, own.validation)
         class_weight = class_weights(settings.class_weight, trained, group)
         scaling = fit_scaling(
             own.train, standardize=settings.standardize, max_abs=settings.max_abs,
-            intercept_scaling=settings.intercept_scaling, group=group,
+            intercept_scaling=settings.intercept_scaling, penalize_intercept=not settings.free_intercept, group=group,
             row_weights=weigh_rows(own.train, class_weight),
         )  # fmt: skip
         # copies are of pictures: those of extracted features are among the rows already
@@ -81,12 +87,14 @@ class Prepared:
     @cached_property
     def projection(self) -> Projection:
         """Training and validation rows in the principal subspace, for all losses; as they are without --subspace."""
-        return Projection.fit(self.train, self.validation, self.settings.subspace, self.settings.seed)
+        return Projection.fit(self.train, self.validation, self.settings.subspace, self.settings.seed, self.group)
 
     @cached_property
     def everything(self) -> Dataset:
         joined = JoinedDataset(self.split.train, self.split.validation)
-        return joined if self.group.size == 1 else joined.subset(self.group.own(joined.n_samples))
+        if self.group.size == 1:
+            return joined
+        return joined.subset(self.group.own(joined.n_samples)).to(self.own.train.labels.device)
 
     def copies(self, dataset: Dataset) -> Dataset:
         """`dataset` with its further copies, if there are any."""
@@ -94,7 +102,8 @@ class Prepared:
 
     def see(self, dataset: Dataset) -> Features:
         """`dataset` through the scaling, in float64 if it is stored so, else float32."""
-        return Features(dataset, self.scaling, torch.float64 if dataset.dtype == torch.float64 else torch.float32)
+        dtype = torch.float64 if dataset.dtype == torch.float64 else torch.float32
+        return Features(dataset, self.scaling, dtype, getattr(dataset, "copies", 1))
 
 
 def take_ranges(split: Split, group: Group) -> Split:

@@ -46,8 +46,10 @@ def loss_json(
     }
 
 
-def results_json(settings: Settings, split: Split, entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """The whole of results.json: a run on the device that holds the rows of `split`."""
+def results_json(
+    settings: Settings, split: Split, entries: list[dict[str, Any]], device: torch.device
+) -> dict[str, Any]:
+    """The whole of results.json: a run on `device`."""
     train = split.train
     dataset = {
         "name": split.name,
@@ -62,7 +64,7 @@ def results_json(settings: Settings, split: Split, entries: list[dict[str, Any]]
     environment = {
         **versions(),
         "platform": platform.platform(),
-        "device": device_name(train.labels.device),
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
     }
     return {

@@ -19,6 +19,7 @@ from colinear.checks import InputError
 from colinear.datasets.features import Features
 from colinear.losses import LOSSES
 from colinear.metrics import METRICS
+from colinear.parallel.group import ALONE, Group
 from colinear.search.candidates import Candidate, rank_candidates
 from colinear.search.halving import plan_rungs
 from colinear.search.judging import Judged, judge, metric_is_own, weigh_rows
@@ -27,6 +28,7 @@ from colinear.search.trials import Progress, RungResult, SearchResult, Trial
 from colinear.solvers.sgd import SGD, SGDState
 from colinear.solvers.solution import Status
 from colinear.solvers.spectrum import Projection, Subspace
+from colinear.solvers.team import Team
 
 INITIAL_SCALE = 1e-6  # the course's: weights start as 1e-6 * normal numbers
 REPORTS = 100  # reporting points of a search, or more: validation is scored at every fifth
@@ -57,7 +59,8 @@ class SGDSearch:
 
     def run(self, train: Features, validation: Features, **options: Any) -> SearchResult:
         """Search on `train`, compare on `validation`; `options` as of `run_on`."""
-        return self.run_on(Projection.fit(train, validation, self.subspace, self.seed), **options)
+        group = options.get("group", ALONE)
+        return self.run_on(Projection.fit(train, validation, self.subspace, self.seed, group), **options)
 
     def run_on(
         self,
@@ -66,10 +69,12 @@ class SGDSearch:
         report: Callable[[Progress], None] | None = None,
         keeper: Keeper | None = None,
         position: SearchPosition | None = None,
+        group: Group = ALONE,
     ) -> SearchResult:
         """Search on rows that are projected already, which several searches share.
 
         It begins at the start, or at `position`; `report` and `keeper` are called at reporting points.
+        group : of the processes that hold the rows, those given here.
         """
         started = time.perf_counter()
         begun = self._start(rows.train, rows.subspace)
@@ -78,7 +83,7 @@ class SGDSearch:
                 f"position, from a checkpoint, must be of this search and rows; {wrong}. Delete it to start anew."
             )
         position = position or begun
-        self._train(position, rows, report or (lambda _: None), keeper or (lambda *_: None))
+        self._train(position, rows, report or (lambda _: None), keeper or (lambda *_: None), group)
         seconds = time.perf_counter() - started
         own = metric_is_own(METRICS[self.metric], rows.validation.dataset)
         return self._result(position, rows.subspace, seconds, own)
@@ -104,10 +109,12 @@ class SGDSearch:
         )  # fmt: skip
 
     def _train(
-        self, position: SearchPosition, rows: Projection, report: Callable[[Progress], None], keeper: Keeper
-    ) -> None:
+        self, position: SearchPosition, rows: Projection, report: Callable[[Progress], None], keeper: Keeper,
+        group: Group,
+    ) -> None:  # fmt: skip
         state, steps, loss = position.state, self.sgd.steps, LOSSES[self.loss]
         metric, weights = METRICS[self.metric], weigh_rows(rows.train.dataset, self.class_weight)
+        team = Team(self.sgd, rows.train, loss, weights, group)
         rungs = plan_rungs(len(self.candidates), steps, self.eta) if self.eta else []
         at_rung = {rung.step: rung.stayed for rung in rungs}
         every = max(1, min(steps // REPORTS, LONGEST_SILENCE))
@@ -115,22 +122,22 @@ class SGDSearch:
         while state.step < steps:
             ahead = [step for step in at_rung if step > state.step]
             until = min([steps, every * (state.step // every + 1), *ahead])
-            self.sgd.advance(state, rows.train, loss, until, weights)
+            team.advance(state, until)
             if until in at_rung:
-                self._leave(position, rows, at_rung[until])
+                self._leave(position, rows, at_rung[until], group)
             if until % (5 * every) < every or until in at_rung:
-                best = metric.merit(max(self._merits(self._judge(state, rows.validation)), default=math.nan))
+                best = metric.merit(max(self._merits(self._judge(state, rows.validation, group)), default=math.nan))
             keeper(position, until in at_rung)  # before the report, which may end the run
             smallest = _smallest(state.history[:, until - 1])
             report(Progress(until, steps, smallest, best, len(position.alive), metric=metric.name))
         if len(position.alive):
-            self._leave(position, rows, 0)
+            self._leave(position, rows, 0, group)
 
-    def _leave(self, position: SearchPosition, rows: Projection, stay: int) -> None:
+    def _leave(self, position: SearchPosition, rows: Projection, stay: int, group: Group) -> None:
         """Score those in the matrix; the best `stay` remain, the record of the others is closed."""
         state = position.state
         coef, statuses = self.sgd.result(state), self.sgd.statuses(state)
-        judged = self._judge(state, rows.validation)
+        judged = self._judge(state, rows.validation, group)
         order = rank_candidates([METRICS[self.metric].merit(score) for score in judged.scores], state.regs.tolist())
         stays, leaves = sorted(order[:stay]), torch.tensor(sorted(order[stay:]))
         left = leaves.to(coef.device)
@@ -141,7 +148,7 @@ class SGDSearch:
                     tuple(judged.scores) if judged.own else None,
                 )
             )  # fmt: skip
-        trained = judge(rows.train, coef[left], METRICS[self.metric])
+        trained = judge(rows.train, coef[left], METRICS[self.metric], group)
         numbers = position.alive[leaves]
         position.coef[numbers] = coef[left].cpu()
         position.history[numbers] = state.history[left].cpu()
@@ -157,9 +164,9 @@ class SGDSearch:
         state.keep(kept)
         position.alive = position.alive[kept]
 
-    def _judge(self, state: SGDState, validation: Features) -> Judged:
+    def _judge(self, state: SGDState, validation: Features, group: Group) -> Judged:
         """Of those in the matrix; NaN where one has diverged."""
-        judged = judge(validation, self.sgd.result(state), METRICS[self.metric])
+        judged = judge(validation, self.sgd.result(state), METRICS[self.metric], group)
         fine = [status is not Status.DIVERGED for status in self.sgd.statuses(state)]
         accuracies, scores = (
             [value if well else math.nan for value, well in zip(values, fine, strict=True)]

@@ -15,13 +15,14 @@ from typing import Any
 from colinear.checks import InputError
 from colinear.datasets.base import Split
 from colinear.datasets.stratified import draw_shots
+from colinear.parallel.group import ALONE, Group
 from colinear.search.device import pick_device
 from colinear.search.judging import score_of
 from colinear.search.listener import Listener, Silent
 from colinear.search.resultsfile import results_json
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
-from colinear.search.tune import Run
+from colinear.search.tune import Run, agree
 from colinear.search.written import read_results, write_settings
 
 Listen = Callable[[int, RunFolder, Split], AbstractContextManager[Listener]]  # number, folder and rows of a try
@@ -42,7 +43,9 @@ def try_split(settings: Settings, split: Split, number: int) -> Split:
     return replace(split, train=draw_shots(split.train, settings.shots, settings.seed + number - 1))
 
 
-def tune_tries(settings: Settings, split: Split, folder: RunFolder, listen: Listen | None = None) -> dict[str, Any]:
+def tune_tries(
+    settings: Settings, split: Split, folder: RunFolder | None, listen: Listen | None = None, group: Group = ALONE
+) -> dict[str, Any]:
     """Run every try; after each one results.json is whole, with the mean and spread of the tries so far.
 
     Each try picks its own winners on the validation rows and scores them on the test rows once. The seed of the
@@ -51,10 +54,15 @@ def tune_tries(settings: Settings, split: Split, folder: RunFolder, listen: List
     goes on. Returns what results.json holds.
 
     listen : gives the listener of a try, as a context that is left when the try is finished.
+    folder, group : as of `search.tune.Run`; the processes that follow the first need no folder, and return nothing.
     """
-    split = split.to(pick_device(settings.device))
-    results = {**results_json(settings, split, []), "tries": []}
+    agree(settings, split, group)
+    device = pick_device(settings.device)
+    split = split.to(device) if group.size == 1 else split  # else each process moves rows of its own
     try_split(settings, split, 1)  # too many shots are refused before anything is written
+    if folder is None:
+        return _follow(settings, split, group)
+    results = {**results_json(settings, split, [], device), "tries": []}
     if (folder.path / "results.json").is_file():
         read_results(folder, settings)
     write_settings(folder, settings)
@@ -63,14 +71,24 @@ def tune_tries(settings: Settings, split: Split, folder: RunFolder, listen: List
     for number in range(1, settings.tries + 1):
         rows = try_split(settings, split, number)
         with RunFolder(folder.path / try_name(number)) as own, listen(number, own, rows) as listener:
-            run = Run(settings, rows, own, listener)
+            run = Run(settings, rows, own, listener, group)
             done = run.finished()
+            group.gather(bool(done))
             for one in done:
                 listener.finished(one)
             tries.append([one.entry for one in done or run.search()])
         results["tries"] = [summarize(entries, settings.seed) for entries in zip(*tries, strict=True)]
         folder.write_json("results.json", results)
     return read_results(folder)
+
+
+def _follow(settings: Settings, split: Split, group: Group) -> dict[str, Any]:
+    """Search with the first process the tries that it has not finished before."""
+    for number in range(1, settings.tries + 1):
+        run = Run(settings, try_split(settings, split, number), None, group=group)
+        if not group.gather(False)[0]:
+            run.search()
+    return {}
 
 
 def summarize(entries: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from colinear.losses import LOSSES
 from colinear.parallel.group import ALONE, Group
 from colinear.search.candidates import draw_candidates
 from colinear.search.checkpoints import Checkpoints, note_name, run_identity
-from colinear.search.device import pick_device
+from colinear.search.device import check_group, pick_device
 from colinear.search.journal import journal_of
 from colinear.search.judging import weigh_rows
 from colinear.search.listener import Listener, Silent
@@ -33,6 +33,7 @@ from colinear.search.sgd_search import SGDSearch
 from colinear.search.trials import SearchResult
 from colinear.search.winner import LossRun, model_name, score_winner
 from colinear.search.written import read_results, write_settings
+from colinear.solvers.precision import matmul_precision
 from colinear.solvers.sgd import SGD
 from colinear.solvers.solution import Status
 
@@ -65,7 +66,7 @@ class Run:
     group: Group = ALONE
 
     def __post_init__(self) -> None:
-        check_processes(self.settings, self.group.size)
+        check_processes(self.settings, self.group)
 
     @cached_property
     def prepared(self) -> Prepared:
@@ -73,7 +74,7 @@ class Run:
         device, train = pick_device(self.settings.device), self.split.train
         check_labels(self.settings, train)
         check_memory(self.settings, train.n_classes, train.n_features + 1, device)
-        return Prepared.fit(self.settings, self.split.to(device), self.group)
+        return Prepared.fit(self.settings, self.split, self.group, device)
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
@@ -119,7 +120,10 @@ class Run:
         for loss, note in noted.items():
             runs.append(self._finish(loss) if note is None else LossRun.read(self.place, note, note_name(loss)))
             entries = [run.entry for run in runs]
-            self.place.write_json("results.json", results_json(self.settings, self.prepared.split, entries))
+            self.place.write_json(
+                "results.json",
+                results_json(self.settings, self.prepared.split, entries, self.prepared.own.train.labels.device),
+            )
             self.checkpoints.clear(loss)
             self.listener.finished(runs[-1])
         for loss in self.settings.losses:
@@ -128,10 +132,7 @@ class Run:
 
     def _agree(self) -> None:
         """The rows on the device; refuse processes that have other settings, versions or data than the others."""
-        if self.group.size > 1:
-            parts = {part.name: getattr(self.split, part.name) for part in fields(self.split)}
-            data = {f"{name} data": part and part.fingerprint for name, part in parts.items()}
-            self.group.agree({**flatten(self.settings.to_json()), **data, **versions()})
+        agree(self.settings, self.split, self.group)
         _ = self.prepared
 
     def _follow(self) -> list[LossRun]:
@@ -150,7 +151,8 @@ class Run:
 
     def _train(self, loss: str) -> LossRun:
         started = time.perf_counter()
-        result = self._search_sgd(loss) if self.settings.solver == "sgd" else self._search_exact(loss)
+        with matmul_precision(self.settings.precision):  # type: ignore[arg-type]
+            result = self._search_sgd(loss) if self.settings.solver == "sgd" else self._search_exact(loss)
         if result.winner.status is Status.DIVERGED:
             raise InputError(_all_diverged(loss, self.settings))
         return score_winner(result, self.prepared, time.perf_counter() - started)
@@ -159,10 +161,13 @@ class Run:
         rows, keeper = self.prepared, _Keeper(self, loss)
         self.listener.started(loss, self.settings.steps, "steps")
         search = sgd_search(loss, self.settings, rows.class_weight)
-        position = self.checkpoints.load(loss, rows.train.device)
-        result = search.run_on(rows.projection, report=self.listener.progressed, keeper=keeper, position=position)
+        begun = self.checkpoints.load(loss, rows.train.device) if self.group.leads else None
+        position = SearchPosition.share(begun, self.group, rows.train.device)
+        result = search.run_on(
+            rows.projection, report=self.listener.progressed, keeper=keeper, position=position, group=self.group
+        )
         weights = weigh_rows(rows.train.dataset, rows.class_weight)
-        return place_winner(result, rows.train, lambda: rows.preconditioner, keeper.stop_if_wanted, weights)
+        return place_winner(result, rows.train, lambda: rows.preconditioner, keeper.stop_if_wanted, weights, self.group)
 
     def _search_exact(self, loss: str) -> SearchResult:
         rows, settings = self.prepared, self.settings
@@ -182,7 +187,10 @@ class Run:
 
 
 class _Keeper:
-    """Writes the checkpoints of one search: at rungs, before the run is stopped, and every half a minute."""
+    """Writes the checkpoints of one search: at rungs, before the run is stopped, and every half a minute.
+
+    In a process that follows the first it does nothing.
+    """
 
     def __init__(self, run: Run, loss: str) -> None:
         self.run, self.loss = run, loss
@@ -191,6 +199,8 @@ class _Keeper:
 
     def __call__(self, position: SearchPosition, at_rung: bool) -> None:
         self.last = position
+        if not self.run.group.leads:
+            return
         if at_rung or self.run.listener.stopping or time.monotonic() - self.saved >= CHECKPOINT_SECONDS:
             self.run.checkpoints.save(self.loss, position)
             self.saved = time.monotonic()
@@ -203,20 +213,21 @@ class _Keeper:
             raise KeyboardInterrupt
 
 
-def check_processes(settings: Settings, size: int) -> None:
-    """Raise `InputError` for settings with which several processes cannot search together."""
-    if size == 1:
-        return
-    alone = {
-        "--solver sgd": settings.solver == "sgd", "--shots": settings.shots is not None,
-        "--augment": settings.augment is not None, "--features": settings.features is not None,
-        "a GPU": pick_device(settings.device).type != "cpu",
-    }  # fmt: skip
-    for what in (name for name, wanted in alone.items() if wanted):
-        instead = "Give --device cpu" if what == "a GPU" else f"Leave {what} out"
+def agree(settings: Settings, split: Split, group: Group) -> None:
+    """Raise `InputError` in every process of a group unless all have the same settings, versions and rows."""
+    if group.size > 1:
+        parts = {part.name: getattr(split, part.name) for part in fields(split)}
+        data = {f"{name} data": part and part.fingerprint for name, part in parts.items()}
+        group.agree({**flatten(settings.to_json()), **data, **versions()})
+
+
+def check_processes(settings: Settings, group: Group) -> None:
+    """Raise `InputError` for settings with which the processes of a group cannot search together."""
+    if group.size > 1 and settings.features is not None:
         raise InputError(
-            f"several processes, here {size}, search by the exact path and without {what}. {instead}, or start one."
+            f"several processes, here {group.size}, search without --features. Leave --features out, or start one."
         )
+    check_group(settings.device, group)
 
 
 def tune(

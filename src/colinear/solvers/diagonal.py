@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from colinear.objective import Objective
-from colinear.solvers.preconditioner import Preconditioner
-from colinear.solvers.spectrum import Spectrum
+from colinear.solvers.preconditioner import Apart, Preconditioner, divide, free_bias
+from colinear.solvers.spectrum import Spectrum, spectrum_size
 from colinear.solvers.tuning import USUAL, Tuning
 
 THIN = 0.25  # share of values that are not 0 below which all columns do better than a spectrum that is cut off
@@ -37,10 +37,10 @@ class Diagonal(Preconditioner):
     moments : (d,) float64, of all rows.    leading : (m,) int64 columns whose moment is vectors diag(values) vectors^T.
     """
 
-    moments: Tensor
-    leading: Tensor
-    values: Tensor
-    vectors: Tensor
+    moments: Tensor = field(kw_only=True)
+    leading: Tensor = field(kw_only=True)
+    values: Tensor = field(kw_only=True)
+    vectors: Tensor = field(kw_only=True)
 
     @classmethod
     def fit(cls, objective: Objective, tuning: Tuning = USUAL) -> Diagonal:
@@ -49,23 +49,26 @@ class Diagonal(Preconditioner):
         Cost   one read of the rows, 2 fewest_rows LEADING^2 flops (3 GFLOPS at most), 0.02 s for the vectors.
         """
         started = time.perf_counter()
-        moments, n = objective.column_squares(), objective.n_samples
+        moments, n = objective.features.penalized(objective.column_squares()), objective.n_samples
         leading = moments.topk(min(LEADING, len(moments))).indices.sort().values
         rows = objective.mine(torch.arange(0, n, max(1, n // tuning.fewest_rows), device=moments.device))
         values, vectors = torch.linalg.eigh(objective.moment_of(leading, rows).double())
         nothing = moments.new_zeros(len(moments), 0, dtype=objective.features.dtype)
         spectrum = Spectrum(moments.sum().view(1), nothing, n, time.perf_counter() - started)
-        return cls(spectrum, moments, leading, values.clamp(min=0), vectors)
+        return cls(
+            spectrum,
+            free_bias(objective),
+            moments=moments,
+            leading=leading,
+            values=values.clamp(min=0),
+            vectors=vectors,
+        )
 
-    def at(self, curvature: Tensor, regs: Tensor, *, shift_invariant: bool = True) -> Callable[[Tensor], Tensor]:
-        """The map of (k, c, d) gradients at curvatures (k, c) of their precision and strengths (k,) float64."""
-        c, dtype = curvature.shape[1], curvature.dtype
-        a = curvature.clamp(min=0).unsqueeze(1)  # (k, 1, c)
-        a = a * (c / max(c - 1, 1)) if shift_invariant else a
-        penalty = 2 * regs.to(dtype).view(-1, 1, 1)
+    def _columns(self, a: Tensor, regs: Tensor, dtype: torch.dtype, apart: Apart) -> Callable[[Tensor], Tensor]:
+        a, penalty = a.to(dtype), 2 * regs.to(dtype).view(-1, 1, 1)
         # (k, c, d), column by column, as weights of sparse rows lie
-        inverse = (self.moments.to(dtype).unsqueeze(-1) * a).add_(penalty).reciprocal_().mT
-        bends, vectors = a.mT * self.values.to(dtype) + penalty, self.vectors.to(dtype)  # (k, c, m), (m, m)
+        inverse = (self.moments.to(dtype).unsqueeze(-1) * a.mT).add_(penalty).reciprocal_().mT
+        bends, vectors = a * self.values.to(dtype) + penalty, self.vectors.to(dtype)  # (k, c, m), (m, m)
         shared = inverse.mean(1, keepdim=True)
 
         def apart_(gradient: Tensor) -> Tensor:
@@ -73,7 +76,7 @@ class Diagonal(Preconditioner):
             return gradient.mul_(inverse).index_copy_(2, self.leading, ahead)
 
         def precondition(gradient: Tensor) -> Tensor:
-            if not shift_invariant:
+            if apart is not divide:
                 return apart_(gradient.clone())
             common = gradient.mean(1, keepdim=True)
             rest = apart_(gradient - common)
@@ -88,8 +91,8 @@ def make_preconditioner(objective: Objective, seed: int = 0, tuning: Tuning = US
     And where it would be cut off: 1,000 eigenvectors of 100,000 columns are 400 MB, and as many more to find them.
     """
     d = objective.features.n_features
-    rank = tuning.spectrum_size(d)[0]
+    rank = spectrum_size(objective, tuning)[0]
     cut = rank < d and objective.n_stored < THIN * objective.n_samples * d
     if cut or d * rank > DEAREST * objective.n_stored:
         return Diagonal.fit(objective, tuning)
-    return Preconditioner(Spectrum.fit(objective, seed, tuning))
+    return Preconditioner(Spectrum.fit(objective, seed, tuning), free_bias(objective))

@@ -62,7 +62,8 @@ class SGD:
     """Plain minibatch SGD, with what probe protocols add to it; all extras are off by default.
 
     W <- (1 - 2 lr reg) W - (lr / b) dS x :  the gradient of mean_i loss_i + reg sum(W*W) over b rows drawn with
-    replacement.  momentum : v <- momentum v + gradient, W <- W - lr v (PyTorch's form).
+    replacement. A constant column without a penalty does not shrink.
+    momentum : v <- momentum v + gradient, W <- W - lr v (PyTorch's form).
     schedule : 'cosine' lets lr fall to 0 over `steps`, lr_t = lr (1 + cos(pi t / steps)) / 2.
     averaging : share of the last steps whose iterates are averaged into the result (Polyak & Juditsky 1992).
     precision : 'highest' multiplies in full float32; 'high' may use tensor cores for float32 products.
@@ -108,12 +109,15 @@ class SGD:
         )
 
     def advance(
-        self, state: SGDState, features: Features, loss: Loss, until: int, row_weights: Tensor | None = None
-    ) -> SGDState:
+        self, state: SGDState, features: Features, loss: Loss, until: int, row_weights: Tensor | None = None,
+        batches: Tensor | None = None,
+    ) -> SGDState:  # fmt: skip
         """Take steps up to number `until`, in place; the same state comes back.
 
         row_weights : None, or (n,) >= 0: rows are drawn evenly, and each counts by its weight over the mean of all, so
         that a step is one for the weighted mean. Pass the same tensor to every call.
+        batches : None, or (steps, b) int64, the rows of each step; nothing is drawn then, and row_weights, in the
+        precision of the weights, are those over the mean of all already.
         Rows are drawn one step at a time from state.generator, so stopping and going on changes nothing. Buffers, and
         on a CUDA device the recorded step, stay with the state until it is compacted.
         """
@@ -121,17 +125,26 @@ class SGD:
         if state.step >= until:
             return state
         with matmul_precision(self.precision):
-            stepper = self._stepper(state, features, loss, row_weights)
+            stepper = self._stepper(state, features, loss, row_weights, drawn=batches is not None)
+            first = state.step
             while state.step < until:
-                stepper.take(state)
+                drawn = self.draw(state, features.n_samples) if batches is None else batches[state.step - first]
+                stepper.take(state, drawn)
         return state
 
-    def _stepper(self, state: SGDState, features: Features, loss: Loss, row_weights: Tensor | None) -> _Stepper:
+    def draw(self, state: SGDState, n_samples: int) -> Tensor:
+        """The rows of the next step, (b,) int64, with replacement."""
+        generator = state.generator
+        return torch.randint(n_samples, (self.batch_size,), generator=generator, device=generator.device)
+
+    def _stepper(
+        self, state: SGDState, features: Features, loss: Loss, row_weights: Tensor | None, *, drawn: bool
+    ) -> _Stepper:
         """The one that made the last steps, if nothing it was made for has changed since."""
         stepper = state._stepper
         if stepper is None or not stepper.fits(self, state, features, loss, row_weights):
             check_takes(loss, features.labels, features.dataset.name)
-            stepper = state._stepper = _Stepper(self, state, features, loss, row_weights)
+            stepper = state._stepper = _Stepper(self, state, features, loss, row_weights, relative=drawn)
             if suits_graph(state, features) and self.steps - state.step >= GRAPH_STEPS:
                 stepper.record(state)
         return stepper
@@ -172,8 +185,9 @@ class _Stepper:
     """
 
     def __init__(
-        self, sgd: SGD, state: SGDState, features: Features, loss: Loss, row_weights: Tensor | None = None
-    ) -> None:
+        self, sgd: SGD, state: SGDState, features: Features, loss: Loss, row_weights: Tensor | None = None,
+        *, relative: bool = False,
+    ) -> None:  # fmt: skip
         self._made_for = (sgd, features, loss, row_weights, *_tensors(state))
         self.sgd, self.features, self.loss = sgd, replace(features), loss
         coef, batch = state.coef, sgd.batch_size
@@ -189,8 +203,8 @@ class _Stepper:
         self.mixing = coef.new_zeros(())
         self._rates, self._regs = state.learning_rates.view(column), state.regs.view(column)
         self._penalty = state.regs.to(coef.dtype)
-        self._weights = None
-        if row_weights is not None:
+        self._weights = row_weights
+        if row_weights is not None and not relative:
             self._weights = (row_weights.double() / row_weights.double().mean()).to(coef.device, coef.dtype)
         whole = row_weights is None
         self._products = step_products(self.features, loss, batch, block=BLOCK_ROWS, unweighted=whole)
@@ -226,14 +240,8 @@ class _Stepper:
             tensor.copy_(old)
         self._graph = graph
 
-    def take(self, state: SGDState) -> None:
+    def take(self, state: SGDState, drawn: Tensor) -> None:
         sgd = self.sgd
-        drawn = torch.randint(
-            self.features.n_samples,
-            (sgd.batch_size,),
-            generator=state.generator,
-            device=state.generator.device,
-        )
         self.rows.copy_(drawn, non_blocking=True)
         if sgd.schedule != "constant":
             self._set_rates(state.step)
@@ -262,15 +270,16 @@ class _Stepper:
         self._products.scores_into(scores)
         weights = None if self._weights is None else self._weights[self.rows]
         data = self.loss.value_and_gradient_(self.scores, self.features.labels[self.rows], weights)  # (k,) float64
-        norms = torch.linalg.vector_norm(coef.view(k, c * d), dim=1)
+        held = self.features.penalized(coef)
+        norms = torch.linalg.vector_norm(held.flatten(1), dim=1)
         self.losses.copy_(data / batch + self._penalty * norms * norms)
         if state.velocity is None:
-            coef *= self.decay
+            held *= self.decay
             self._products.add_gradient_(flat, scores, self.factor.view(k * c, 1))
         else:
             velocity = state.velocity
             velocity *= self.sgd.momentum
-            velocity += 2 * self._penalty.view(k, 1, 1) * coef
+            self.features.penalized(velocity).add_(2 * self._penalty.view(k, 1, 1) * held)
             self._products.add_gradient_(velocity.view(k * c, d), scores, self._mean)
             coef -= self.rate * velocity
         if state.average is not None:
