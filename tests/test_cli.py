@@ -235,6 +235,20 @@ def test_a_fit_that_diverges_is_told_its_own_rate(colinear: Program, tmp_path: P
     assert not (tmp_path / "m.safetensors").exists()
 
 
+def test_class_weights_that_are_no_file_are_no_input(
+    colinear: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "balanced").write_text("somebody's")
+    options = ("--loss", "softmax", "--reg", "1", "-q", "--force")
+    assert colinear("fit", "digits", *options, "--class-weight", "balanced", "--out", "balanced").status == 0
+    many = json.dumps({str(digit): 1.0 + digit / 1e9 for digit in range(10)}) + " " * 300  # longer than a name may be
+    assert colinear("fit", "digits", *options, "--class-weight", many, "--out", "m.safetensors").status == 0
+    (tmp_path / "weights.csv").write_text("1,2\n")
+    said = colinear("fit", "digits", *options, "--class-weight", "weights.csv", "--out", "weights.csv")
+    assert_refused(said, "--out")
+
+
 # mistakes --------------------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -170,17 +172,46 @@ def test_what_takes_one_class_a_row_says_so_before_a_folder_is_made(
     assert_refused(colinear("tune", matrix, "--loss", "logistic", "--shots", "2"), "--shots draws rows of one class")
 
 
-@pytest.mark.parametrize(
-    ("flag", "value"), [("--class-weight", "balanced"), ("--calibrate", "temperature"), ("--calibrate", "thresholds")]
-)
-def test_class_weights_and_calibration_take_one_class_a_row(
-    flag: str, value: str, matrix: Path, tmp_path: Path, colinear: Program
-) -> None:
+def test_class_weights_take_one_class_a_row(matrix: Path, tmp_path: Path, colinear: Program) -> None:
     out = tmp_path / "out"
     for command in (("tune",), ("fit", "--reg", "1")):
-        said = colinear(*command, matrix, "--loss", "logistic", flag, value, "--out", out)
-        assert_refused(said, f"{flag} takes one class a row; rows of X have any number of them. Leave it out.")
+        said = colinear(*command, matrix, "--loss", "logistic", "--class-weight", "balanced", "--out", out)
+        assert_refused(said, "--class-weight takes one class a row; rows of X have any number of them. Leave it out.")
         assert not out.exists()
+
+
+@pytest.mark.parametrize("loss", ["logistic", "squared-hinge"])
+def test_calibrated_answers_are_sigmoids_and_those_above_their_thresholds(
+    loss: str, matrix: Path, tmp_path: Path, colinear: Program
+) -> None:
+    out = tmp_path / "out"
+    asked = ("tune", matrix, "--loss", loss, "--calibrate", "both", "--metric", "macro-f1", *QUICK, "--out", out)
+    assert colinear(*asked, "--quiet").status == 0
+    model = LinearModel.load(out / f"model-{loss}.safetensors")
+    [run] = json.loads((out / "results.json").read_text())["runs"]
+    before, after = run["calibration"]["log_loss"]
+    assert model.temperature is not None
+    assert after <= before + 1e-12
+    assert run["calibration"]["score"][1] >= run["calibration"]["score"][0]
+    rows = torch.from_numpy(draw()[0]).float()
+    scores = model.scores(rows)
+    torch.testing.assert_close(model.predict_proba(rows), (scores / model.temperature).sigmoid())
+    assert torch.equal(model.predict(rows), (scores > torch.tensor(model.thresholds).to(scores)).to(torch.int8))
+    for kind in ("onnx", "numpy"):
+        file = tmp_path / f"m.{'npz' if kind == 'numpy' else kind}"
+        asked = ("--to", kind, "--out", file, "--check", matrix)
+        assert colinear("export", out / f"model-{loss}.safetensors", *asked).status == 0
+    session = onnxruntime.InferenceSession((tmp_path / "m.onnx").read_bytes(), providers=["CPUExecutionProvider"])
+    [shares] = session.run(["probabilities"], {"features": rows.numpy()})
+    np.testing.assert_allclose(shares, model.predict_proba(rows).numpy(), atol=1e-6)
+    plain = replace(model, thresholds=None)
+    plain.save(tmp_path / "plain.safetensors")
+    assert (
+        colinear("export", tmp_path / "plain.safetensors", "--to", "sklearn", "--out", tmp_path / "m.pkl").status == 0
+    )
+    with (tmp_path / "m.pkl").open("rb") as file:
+        theirs = pickle.load(file).predict_proba(rows.numpy())
+    np.testing.assert_allclose(theirs, model.predict_proba(rows).numpy(), atol=1e-6)
 
 
 def test_a_loss_is_named_once_and_is_one_of_those_there_are(colinear: Program) -> None:

@@ -29,7 +29,7 @@ FLOORS = (
         "reference",
         "selfcheck",
     ),
-    ("objective",),
+    ("hessian", "objective"),
     ("solvers",),
     ("estimators", "search", "sweep"),
     ("__main__", "cli", "course", "report", "tracking"),

@@ -9,10 +9,15 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load, save
+from scipy.sparse import csr_array
 from tests.problems import draw_features
 
+from colinear.datasets import ArrayDataset, Features
+from colinear.datasets.sparse import SparseMatrix
 from colinear.losses import LOSSES
+from colinear.objective import Objective
 from colinear.solvers import Path, Tuning, solve_path
+from colinear.solvers.diagonal import Diagonal, make_preconditioner
 from colinear.solvers.journal import Parts, UnreadableError
 
 
@@ -73,14 +78,26 @@ SOLVES: dict[str, tuple[str, Any, dict[str, Any]]] = {
     "newton": ("softmax", (60, 4, 3), {}),
     "interior": ("hinge", (60, 4, 3), {}),
     "rows": ("softmax", (30, 90, 3), {"tuning": Tuning(**BIG)}),
+    "products": ("softmax", (120, 30, 3), {"tuning": Tuning(**BIG, eigh_up_to=4, nystroem_rank=4), "tol": 1e-9}),
 }
 REGS = [1e-3, 1e-2, 1e-1]
+
+
+def thin(features: Features) -> Features:
+    """The same rows, sparse, of their values above 1.5."""
+    data = features.dataset
+    raw = data.take(slice(0, data.n_samples))
+    rows = SparseMatrix.from_scipy(csr_array((raw * (raw > 1.5)).numpy()))
+    return Features(ArrayDataset(rows, data.labels, data.class_names), features.scaling, features.dtype)
 
 
 @pytest.mark.parametrize("case", SOLVES)
 def test_a_solve_goes_on_from_any_pass_with_the_same_bytes(case: str) -> None:
     loss, size, options = SOLVES[case]
     features = draw_features(*size, dtype=torch.float64 if case == "double" else torch.float32, spread=0.7)
+    if case == "products":
+        features = thin(features)
+        assert isinstance(make_preconditioner(Objective(features), tuning=options["tuning"]), Diagonal)
     tape = Tape()
     whole = solve_path(features, LOSSES[loss], REGS, **options)
     noted = solve_path(features, LOSSES[loss], REGS, journal=tape, **options)

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_wine, make_blobs
 from tests.problems import as_features, draw_features, draw_rows, reference_of
 from torch.testing import assert_close
 
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features, fit_scaling, load_digits
-from colinear.losses import Hinge, Loss, Softmax
+from colinear.losses import LOSSES, Hinge, Loss, Softmax
 from colinear.objective import Evaluation, Objective
 from colinear.solvers.basis import Basis
 from colinear.solvers.candidate import SLACK, Candidate
@@ -63,6 +63,17 @@ def test_a_fold_held_out_is_a_fit_on_the_other_rows() -> None:
     assert_close(held.points[0].coef, solve_newton(weighted, [1e-2], tol=1e-8).points[0].coef, rtol=0, atol=1e-7)
     plain = Objective(objective.features)
     assert_close(held.points[1].coef, solve_newton(plain, [1e-2], tol=1e-8).points[0].coef, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("loss", ["squared-hinge", "logistic", "softmax"])
+def test_smooth_losses_get_there_by_stronger_penalties_where_steps_are_short(loss: str) -> None:
+    """Large features, nearly apart: most rows have no curvature where the weights are, but on the way of a step."""
+    X, y = make_blobs(500, 100, centers=10, cluster_std=15, random_state=1)
+    labels = torch.from_numpy(y[::2]).clamp(max=2)
+    large = as_features(ArrayDataset(torch.from_numpy(X[::2].copy()), labels, ("a", "b", "c")))
+    point = solve_newton(Objective(large), [2e-3], loss=LOSSES[loss], tol=1e-6).points[0]
+    assert (point.status.name, point.relative_gap <= 1e-6) == ("CONVERGED", True)
+    assert point.passes < 60  # the squared hinge gets nowhere in 50 short steps
 
 
 def test_a_spent_budget_is_a_status_with_its_gap() -> None:

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features
+from colinear.datasets.answers import is_right
+from colinear.hessian import Hessian
 from colinear.losses import LOSSES, Hinge, Loss, Softmax
 from colinear.model import LinearModel
 from colinear.objective import Evaluation, Objective, label_rows, squared_norm
@@ -192,7 +194,8 @@ def test_holding_out_without_folds_is_refused() -> None:
 
 def test_accuracy_counts_ties_for_the_lowest_class() -> None:
     features = as_features(ArrayDataset(torch.eye(4), torch.tensor([0, 0, 1, 2]), ("a", "b", "c")))
-    assert Objective(features).accuracy(torch.zeros(2, 3, 5)).tolist() == [0.5, 0.5]
+    _, scores = next(Objective(features).scores(torch.zeros(2, 3, 5)))
+    assert is_right(scores, features.labels).tolist() == [[True, True, False, False]] * 2
 
 
 @quick
@@ -212,7 +215,8 @@ def test_a_model_labels_raw_rows_as_its_weights_label_scaled_ones() -> None:
     coef = draw_coef(1, features)
     model = LinearModel.from_coef(coef[0], features.scaling, data.class_names)
     accuracy = (label_rows(model, data) == data.labels).double().mean()
-    assert float(accuracy) == float(Objective(features).accuracy(coef.float())[0])
+    scores = torch.cat([part for _, part in Objective(features).scores(coef.float())], 2)
+    assert float(accuracy) == float(is_right(scores, data.labels).double().mean())
 
 
 def test_evaluations_merge_and_squared_norms_are_float64_sums() -> None:
@@ -252,6 +256,7 @@ from colinear.losses import LOSSES
 from colinear.objective import Objective
 from colinear.parallel.group import Group
 from colinear.parallel.launch import Launch
+from colinear.hessian import Hessian
 from colinear.solvers.path import solve_path
 folder, group = sys.argv[1], Group.join(Launch.find(), 20)
 problem = torch.load(f"{folder}/problem.pt")
@@ -265,7 +270,8 @@ for name, loss in LOSSES.items():
     found[name] = vars(objective.evaluate(problem["coef"], problem["regs"], loss, curvature=True))
     path = solve_path(objective, loss, problem["regs"], tol=1e-3)
     found[f"{name} path"] = path.coef, [p.objective for p in path.points], [p.status.name for p in path.points]
-found["accuracy"] = objective.accuracy(problem["coef"])
+held = problem["held_out"][2:]
+found["hessian"] = Hessian.at(objective, problem["coef"][:1], LOSSES["softmax"], 0.1, held).times(problem["coef"][1:2])
 rows = objective.mine(torch.arange(40))
 found["moment"] = objective.second_moment(rows, torch.float64)
 found["moment times"] = objective.second_moment_times(problem["matrix"], rows)
@@ -320,7 +326,8 @@ def test_processes_with_a_shard_each_or_none_are_one_with_all_rows(sharded: Shar
         assert first[f"{name} path"][2] == ["CONVERGED"] * K
         whole = objective.evaluate(first[f"{name} path"][0], REGS, loss)
         torch.testing.assert_close(whole.objective.tolist(), first[f"{name} path"][1])
-    assert first["accuracy"].tolist() == objective.accuracy(coef).tolist()
+    hessian = Hessian.at(objective, coef[:1], LOSSES["softmax"], 0.1, sharded.problem["held_out"][2:])
+    torch.testing.assert_close(first["hessian"], hessian.times(coef[1:2]))
     rows, held_out = torch.arange(40), sharded.problem["held_out"]
     torch.testing.assert_close(first["moment"], objective.second_moment(rows, torch.float64))
     times = objective.second_moment_times(sharded.problem["matrix"], rows)

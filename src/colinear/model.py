@@ -43,7 +43,8 @@ class LinearModel:
     """scores = weight @ raw + bias; the label is the class with the largest score, the lowest index on ties.
 
     Where rows may have many classes, a row has those with scores above 0.
-    A calibrated model compares scores less `thresholds`, and its probabilities are the softmax of scores / temperature.
+    A calibrated model compares scores less `thresholds`, and its probabilities are the softmax of scores / temperature,
+    where rows may have many classes the sigmoid of each.
 
     weight : (c, d) float32 or float64.   bias : (c,) of the same type.   class_names : c strings, no two alike.
     image_shape : (channels, height, width) or None.
@@ -182,9 +183,12 @@ class LinearModel:
 
     @property
     def probability(self) -> Link | None:
-        """What makes probabilities of scores, None if nothing does; a temperature is fitted to the softmax."""
+        """What makes probabilities of scores, None if nothing does; a temperature is fitted to what stands here.
+
+        That is the softmax, or where rows may have many classes the sigmoid of each.
+        """
         if self.temperature is not None:
-            return "softmax"
+            return "sigmoid" if self.many else "softmax"
         return self.link or ("softmax" if self.loss == "softmax" else None)
 
     @property

@@ -88,6 +88,7 @@ class SparseProducts:
 
     def __init__(self, rows: SparseRows) -> None:
         self.rows, self._width = rows, rows.dataset.n_features
+        self._plain = rows.scale.ndim == 0 and float(rows.scale) == 1
 
     def hold(self, coef: Tensor) -> None:
         self._tables = [self._turn(block) for block in torch.split(coef, BLOCK)]
@@ -109,10 +110,12 @@ class SparseProducts:
 
     def _turn(self, block: Tensor) -> Tensor:
         """Weights (m, d [+ 1]) as a table (d, m) for raw rows."""
-        return (block[:, : self._width] * self.rows.scale).mT.contiguous()
+        raw = block[:, : self._width]
+        return (raw if self._plain else raw * self.rows.scale).mT.contiguous()
 
     def _add_columns_(self, target: Tensor, sums: Tensor) -> None:
-        target[:, : self._width].addcmul_(sums, self.rows.scale)
+        mine = target[:, : self._width]
+        mine.add_(sums) if self._plain else mine.addcmul_(sums, self.rows.scale)
 
     def _constant_scores(self, coef: Tensor) -> Tensor | None:
         """What every row has of scores, (m, 1)."""

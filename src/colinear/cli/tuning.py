@@ -27,7 +27,7 @@ from colinear.outputs import MODEL, check_output
 from colinear.parallel.group import Group
 from colinear.parallel.launch import GroupError, Launch
 from colinear.search.checkpoints import CHECKPOINTS
-from colinear.search.classweights import class_weights
+from colinear.search.classweights import class_weights, names_file
 from colinear.search.device import pick_device
 from colinear.search.memory import check_memory
 from colinear.search.option import check_needs, list_options, solver_parameters
@@ -167,7 +167,8 @@ def run_fit(values: Values, given: Mapping[str, str]) -> None:
         regs=(values["reg"],) if solver == "exact" else None,
     )
     target = Path(values["out"])
-    inputs = [*list_inputs(settings), Path(values["class_weight"] or settings.data)]
+    weights = values["class_weight"]
+    inputs = [*list_inputs(settings), *([Path(weights)] if weights is not None and names_file(weights) else ())]
     check_output(target, MODEL, inputs=inputs, force=values["force"])
     split = open_rows(settings, output)
     with (

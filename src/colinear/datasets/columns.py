@@ -199,20 +199,43 @@ def needs_float64(values: NDArray[Any]) -> bool:
     return int(values.max()) > EXACT or int(values.min()) < -EXACT
 
 
+WHOLE = 2**53  # up to which float64 holds every whole number
+
+
 def read_svmlight(
     path: Path, label: str | None, weight: str | None = None
 ) -> tuple[NDArray[Any] | SparseMatrix, RawLabels]:
     """Return (features float32 (n, d), labels); index 0 or 1 first, as scikit-learn's `zero_based="auto"` finds.
 
-    They are a `SparseMatrix` if at most `SPARSE_UP_TO` of them are not 0.
+    They are a `SparseMatrix` if at most `SPARSE_UP_TO` of them are not 0. Where a line has several labels, `1,3`, every
+    line has an answer for each: columns of them, called as the numbers are.
     """
     if label is not None:
         raise InputError(f"{shown_path(path)}: svmlight text has its labels first in each line; leave --label out.")
     from sklearn.datasets import load_svmlight_file  # a second to import, for this format alone
 
-    sparse, labels = load_svmlight_file(str(path), dtype=np.float32)
+    labels: RawLabels
+    try:
+        sparse, labels = load_svmlight_file(str(path), dtype=np.float32)
+    except ValueError:  # a comma in a label is no number; neither is what else may be wrong, which is told then
+        sparse, several = load_svmlight_file(str(path), dtype=np.float32, multilabel=True)
+        labels = _answers_of(several, path)
     n, d = sparse.shape
     check_size(path, n, d)
     if sparse.nnz <= SPARSE_UP_TO * n * d:
         return SparseMatrix.from_scipy(sparse, what=f"features of {shown_path(path)}"), labels
     return sparse.toarray(), labels
+
+
+def _answers_of(rows: list[tuple[float, ...]], path: Path) -> dict[str, NDArray[np.int8]]:
+    """Columns of 1 and 0, by the numbers that are in the rows."""
+    numbers = sorted({number for row in rows for number in row})
+    wrong = [number for number in numbers if not (number.is_integer() and abs(number) < WHOLE)]
+    if wrong:
+        raise InputError(f"{shown_path(path)}: labels must be whole numbers, `1,3`; got {wrong[0]:g}.")
+    check_memory(path, len(rows) * len(numbers), "the answers of its rows")
+    columns = {str(int(number)): np.zeros(len(rows), np.int8) for number in numbers}
+    for place, row in enumerate(rows):
+        for number in row:
+            columns[str(int(number))][place] = 1
+    return columns

@@ -264,6 +264,12 @@ class Features:
             torch.mul(raw, self._scale, out=values).add_(self._minus_shift)
         return out
 
+    def gather_columns(self, rows: Tensor | slice, columns: Tensor) -> Tensor:
+        """Scaled features in some columns (m,) int64, (len(rows), m)."""
+        if self.sparse is not None:
+            return self.sparse.gather_columns(rows, columns)
+        return self.gather(rows)[:, columns]
+
     def ranges(self, size: int = CHUNK_ROWS) -> Iterator[slice]:
         """Ranges of `size` rows that cover all rows in order; of more rows where they are sparse."""
         size = size if self.sparse is None else max(size, self.sparse.fewest_rows)

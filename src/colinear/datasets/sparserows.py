@@ -91,6 +91,19 @@ class SparseRows:
         scaled = raw.mul_(self.scale) if self.shift is None else raw.mul_(self.scale).sub_(self.shift)
         return scaled if not self.scaling.bias else torch.cat((scaled, self._constant(len(scaled), 1)), 1)
 
+    def gather_columns(self, rows: Tensor | slice, columns: Tensor) -> Tensor:
+        """Scaled values in these columns (m,), the constant one perhaps among them, dense, (b, m)."""
+        held, n = self.load(rows), self.dataset.n_features
+        place = torch.full((n + 1,), -1, device=held.device)
+        place[columns] = torch.arange(len(columns), device=held.device)
+        at = place[held.columns]
+        wanted = at >= 0
+        out = torch.zeros(len(held), len(columns), dtype=self.dtype, device=held.device)
+        out[held.row_of()[wanted], at[wanted]] = held.values[wanted]
+        shift = torch.zeros(n, dtype=self.dtype, device=held.device) if self.shift is None else self.shift
+        out *= self._with_constant(self.scale.expand(n), 0.0)[columns]
+        return out.sub_(self._with_constant(shift, -self.scaling.bias)[columns])
+
     def column_sizes(self, rows: Tensor | slice) -> Tensor:
         """Largest magnitude of each scaled column, (d [+ 1],) float64."""
         held, n = self.load(rows), self.dataset.n_features

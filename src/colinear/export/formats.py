@@ -136,7 +136,7 @@ def _compare(model: LinearModel, rows: Tensor, scores: Tensor, to: str) -> tuple
     allowed += EXTRACTED * size if made else 0.0
     difference = (own.double() - scores.double()).abs().amax(1)
     if model.many:
-        split = torch.where(mine == theirs, 0.0, own.double().abs()).amax(1)
+        split = torch.where(mine == theirs, 0.0, model.shift(own.double()).abs()).amax(1)
     else:
         pair = torch.stack((mine, theirs), 1)
         split = model.shift(own.double()).gather(1, pair).diff(dim=1).squeeze(1).abs()  # 0 where the labels agree

@@ -143,8 +143,10 @@ def run_graph(content: bytes, model: LinearModel, rows: Tensor) -> Tensor | None
 
     if model.many:
         labels, scores = (torch.from_numpy(one) for one in run("labels", "scores"))
-        # a score whose answer is not that of its sign counts as infinitely wrong
-        return torch.where((scores > 0) == (labels > 0), scores, torch.full_like(scores, float("inf")))
+        # a score whose answer is not that of its sign, rounding aside, counts as infinitely wrong
+        ahead = model.shift(scores.double())
+        tied = ahead.abs() <= torch.finfo(scores.dtype).eps * scores.abs()
+        return torch.where(tied | ((ahead > 0) == (labels > 0)), scores, torch.full_like(scores, float("inf")))
     found = run("label", "class_name", "scores")
     labels, names, scores = torch.from_numpy(found[0]), found[1].tolist(), torch.from_numpy(found[2])
     named = [model.class_names[label] for label in labels.tolist()] == names

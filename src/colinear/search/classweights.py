@@ -32,7 +32,7 @@ def parse_class_weight(flag: str, given: Any) -> ClassWeight:
     if text == "balanced":
         return text
     path = Path(text)
-    inline = text.lstrip().startswith("{")
+    inline = not names_file(text)
     kind = ".json" if inline else path.suffix.lower()
     if kind not in (".json", ".csv"):
         raise InputError(
@@ -47,6 +47,11 @@ def parse_class_weight(flag: str, given: Any) -> ClassWeight:
     }
     check_class_weight(flag, found)
     return found
+
+
+def names_file(text: str) -> bool:
+    """Whether what is given as class weights is the name of a file of them."""
+    return text != "balanced" and not text.lstrip().startswith("{")
 
 
 def check_class_weight(flag: str, value: Any) -> None:

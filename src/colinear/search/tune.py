@@ -44,11 +44,10 @@ def check_labels(settings: Settings, train: Dataset) -> None:
     """Raise `InputError` with the first loss that does not take the labels of the training rows."""
     for loss in settings.losses:
         check_takes(LOSSES[loss], train.labels, train.name)
-    for flag, value in (("--class-weight", settings.class_weight), ("--calibrate", settings.calibrate)):
-        if value is not None and train.labels.ndim == 2:
-            raise InputError(
-                f"{flag} takes one class a row; rows of {train.name} have any number of them. Leave it out."
-            )
+    if settings.class_weight is not None and train.labels.ndim == 2:
+        raise InputError(
+            f"--class-weight takes one class a row; rows of {train.name} have any number of them. Leave it out."
+        )
 
 
 @dataclass(frozen=True, eq=False)

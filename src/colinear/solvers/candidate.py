@@ -1,7 +1,8 @@
 """One strength of Newton's method, from a start to its certificate.
 
 A smooth loss takes Newton's own step where that falls enough, and a search along it elsewhere; its systems are
-factorized, or solved by conjugate gradients where these are cheaper. The hinge is minimised at one width of smoothing
+factorized, or solved by conjugate gradients where these are cheaper. Where the search ends early, since rows that have
+no curvature here have some on the way, stronger penalties lead there. The hinge is minimised at one width of smoothing
 after another.
 """
 
@@ -38,6 +39,8 @@ SLACK = 1e-2  # share of a line's first slope left: a closer look costs more tha
 STEPS_EACH = 50  # a width that takes more is at the end of float64: the next one may still help
 FORCING = 0.1  # share of the gradient that conjugate gradients leave; 0.03 takes a fifth more products, 0.3 more steps
 USUAL_PRODUCTS = 4  # conjugate gradients of a step, where the preconditioner is good
+SHORT = 0.1  # of Newton's step: a smooth loss that goes no further along it makes a detour
+DETOUR = 10.0  # by so many times stronger penalties: 54 steps for blobs that 50 do not bring anywhere; by 3, 95 steps
 IDLE_STEPS = 3  # steps that leave the value and do not halve the gradient: a smooth loss at the end of float64
 EPS = torch.finfo(torch.float64).eps
 
@@ -52,9 +55,10 @@ class Candidate:
     tol: float
     max_passes: int
     passes: int = 0
-    _held: tuple[float, Tensor] | None = None  # the penalty of a steepest curvature
+    _held: tuple[float, float, Tensor] | None = None  # the penalty of a strength and a steepest curvature
 
     def __post_init__(self) -> None:
+        self.at = self.reg  # the strength at which steps are taken
         objective, self.basis = self.newton.objective, self.newton.basis
         self.rows = self.newton.rows if self.basis is None else self.basis.rows
         self.counts = count_rows(objective, self.held_out)
@@ -138,20 +142,34 @@ class Candidate:
     def _settle(self, coef: Tensor, loss: Curved) -> tuple[Tensor, bool, Tensor | None]:
         """Minimise at one width; whether any step was taken, and the scores of the coordinates, where there are any."""
         if self.basis is None:
-            return *self._descend(coef, loss), None
-        at, moved = self._descend(self.basis.coordinates(coef), loss)
+            return *self._minimise(coef, loss), None
+        at, moved = self._minimise(self.basis.coordinates(coef), loss)
         return self.basis.weights(at) if moved else coef, moved, at @ self.rows.mT
 
-    def _descend(self, coef: Tensor, loss: Curved) -> tuple[Tensor, bool]:
-        """Take Newton steps from coordinates (c, d), which are the weights where there is no basis."""
-        moved, idle, least = False, 0, math.inf
+    def _minimise(self, coef: Tensor, loss: Curved) -> tuple[Tensor, bool]:
+        """Take Newton steps from coordinates (c, d), which are the weights where there is no basis.
+
+        By way of stronger penalties where a smooth loss's steps are short, and back from the first where they are not.
+        """
+        coef, moved, short = self._descend(coef, loss)
+        while short:
+            self.at *= DETOUR
+            coef, _, short = self._descend(coef, loss)
+        while self.at > self.reg:
+            self.at = max(self.at / DETOUR, self.reg)
+            coef, _, _ = self._descend(coef, loss, back=True)
+        return coef, moved
+
+    def _descend(self, coef: Tensor, loss: Curved, *, back: bool = False) -> tuple[Tensor, bool, bool]:
+        """Take steps at the strength `at`; whether there was any, and whether a short one ended them, unless `back`."""
+        moved, short, idle, least = False, False, 0, math.inf
         there: _Look | None = None
         for _ in range(min(STEPS_EACH, self.max_passes - 1 - self.passes)):
             self.passes += 1
             here, there = there or self._look(coef, loss), None
             # the Hessian is at least 2 reg, which bounds the decrement before there is one
             enough = 2 * SETTLED if loss.exact else 4 * SMOOTH_AIM * self.tol
-            if not here.squares > self.reg * enough * here.value:
+            if not here.squares > self.at * enough * here.value:
                 break
             direction = self._direction(coef, here, loss)
             decrement = -float((here.gradient * direction).sum())
@@ -167,22 +185,25 @@ class Candidate:
             if step == 0:
                 break
             coef, moved = coef + step * direction, True
-        return coef, moved
+            short = step < SHORT and not (loss.exact or back)
+            if short:
+                break
+        return coef, moved, short
 
     def _look(self, coef: Tensor, loss: Curved) -> _Look:
         scores = coef @ self.rows.mT  # (c, n)
         mean, slopes = loss.value_and_slopes(scores)
         weights = self._weights(coef)
-        value = mean + self.reg * float(self._penalized(weights).square().sum())
+        value = mean + self.at * float(self._penalized(weights).square().sum())
         penalty = self._slope_of_penalty(weights)
         gradient = self._level(slopes @ self.rows) + self._gradient(penalty)
         full = gradient if self.basis is None else self._level(slopes @ self.newton.rows) + penalty
         squares = float(full.square().sum())
         if self.sums is not None and not loss.exact:
-            reg = self.rows.new_tensor([self.reg])
+            reg = self.rows.new_tensor([self.at])
             balance = self.sums.balance(self.newton.loss, full[:, -1].unsqueeze(0) / self.sums.bias)
             gap = balance.gap(self.rows.new_tensor([mean]), full.unsqueeze(0), weights.unsqueeze(0), reg)
-            squares = 4 * self.reg * float(gap)
+            squares = 4 * self.at * float(gap)
         return _Look(scores, value, gradient, squares)
 
     def _penalized(self, weights: Tensor) -> Tensor:
@@ -190,7 +211,7 @@ class Candidate:
         return self.newton.objective.features.penalized(weights)
 
     def _slope_of_penalty(self, weights: Tensor) -> Tensor:
-        slope = 2 * self.reg * weights
+        slope = 2 * self.at * weights
         if self.sums is not None:
             slope[:, -1] = 0
         return slope
@@ -224,18 +245,18 @@ class Candidate:
         return _without_common(gradient) if self.newton.loss.shift_invariant else gradient
 
     def _conjugate(self, here: _Look, pairs: AllPairs | ClassBends) -> Tensor | None:
-        newton, regs = self.newton, torch.tensor([self.reg], dtype=torch.float64, device=self.rows.device)
+        newton, regs = self.newton, torch.tensor([self.at], dtype=torch.float64, device=self.rows.device)
         inverse = newton.preconditioner.at(
             pairs.mean_diagonal().unsqueeze(0), regs, shift_invariant=newton.loss.shift_invariant
         )
         rows, pairs = newton.narrow, pairs.to(newton.narrow.dtype)
         gradient = self._level(here.gradient)
         # of the squared gradient; without a penalty on the bias its own part counts for more, by its size
-        aimed = 4 * self.reg * SMOOTH_AIM * self.tol * here.value if self.sums is None else 0.0
+        aimed = 4 * self.at * SMOOTH_AIM * self.tol * here.value if self.sums is None else 0.0
 
         def product(along: Tensor) -> Tensor:
             bent = pairs.times(along.to(rows.dtype) @ rows.mT) @ rows
-            return bent + self._slope_of_penalty(along) if self.sums else torch.add(bent, along, alpha=2 * self.reg)
+            return bent + self._slope_of_penalty(along) if self.sums else torch.add(bent, along, alpha=2 * self.at)
 
         return conjugate_gradients(
             product, lambda rest: inverse(rest.unsqueeze(0))[0], gradient,
@@ -271,15 +292,15 @@ class Candidate:
 
     def _penalty(self, steepest: float) -> Tensor:
         """Second derivatives of the penalty in one class, (d, d, 1), at least what rounding leaves of the loss's."""
-        if self._held is None or self._held[0] != steepest:
+        if self._held is None or self._held[:2] != (self.at, steepest):
             d = self.rows.shape[1]
-            penalty = 2 * self.reg * (torch.eye(d).to(self.rows) if self.basis is None else self.basis.metric)
+            penalty = 2 * self.at * (torch.eye(d).to(self.rows) if self.basis is None else self.basis.metric)
             if self.sums is not None and self.basis is None:
                 penalty[-1, -1] = 0
             rounding = 4 * EPS * steepest * self.moments
             penalty.diagonal().add_((rounding - penalty.diagonal()).clamp_(min=0))
-            self._held = steepest, penalty.unsqueeze(2)
-        return self._held[1]
+            self._held = self.at, steepest, penalty.unsqueeze(2)
+        return self._held[2]
 
     def _hessian(self, pairs: AllPairs | Iterable[Pair], c: int) -> Tensor:
         """Second derivatives of the mean loss, (c, d, c, d).
@@ -311,7 +332,7 @@ class Candidate:
 
         def slope(step: float) -> tuple[float, float]:
             here, bend = data(step)
-            return here + 2 * self.reg * (first + step * second), bend + 2 * self.reg * second
+            return here + 2 * self.at * (first + step * second), bend + 2 * self.at * second
 
         return rising_root(slope, FLAT if loss.exact else SLACK)
 

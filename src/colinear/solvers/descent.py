@@ -1,7 +1,8 @@
 """One batch of strengths, from start to certificate, for the exact path.
 
 Preconditioned L-BFGS takes all of them at once: in the features' precision, then in float64, where every
-certificate is computed anew. What it leaves open goes to a finisher, where there is one.
+certificate is computed anew. What it leaves open goes to a finisher, where there is one. On sparse rows, whose products
+cost less than L-BFGS's pairs, directions of smooth losses are Newton's, by conjugate gradients.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from colinear.hessian import Hessian
 from colinear.losses import Loss
 from colinear.objective import Evaluation, Objective
 from colinear.solvers.journal import (
@@ -29,6 +31,7 @@ from colinear.solvers.lineup import Entrant, Lineup, pack_entrants, unpack_entra
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.settle import settle_
 from colinear.solvers.solution import PathPoint, Status
+from colinear.solvers.systems import conjugate_gradients
 from colinear.solvers.tuning import USUAL
 
 FIRST_WIDTH = 1.0  # the margin itself: everything near the margin is curved
@@ -37,6 +40,7 @@ NARROWER = (0.03, 0.3)  # bounds of how much the smoothing shrinks at a time
 AIM = 0.4  # share of the tolerance left to the smoothing, whose part of the gap falls with the width squared
 SETTLED = 0.3  # share of the gap below which the smoothed problem counts as solved
 CHECKED = 8  # passes from one look at whether all processes have the same weights to the next
+FORCING = 0.1  # share of the gradient that conjugate gradients leave, unless half of what the tolerance allows is more
 AHEAD = 0.1  # of the gap before a step, for which the bias of the point after it is settled
 STALE_STEPS = 5  # accepted steps in a row without a decrease beyond rounding or half the gap: the precision's end
 
@@ -72,7 +76,7 @@ class Descent:
     found: list[PathPoint | None]
     report: Report | None
     finisher: Finisher | None = None
-    memory: int = USUAL.memory
+    memory: int = USUAL.memory  # pairs of L-BFGS; 0: directions by conjugate gradients
     journal: Journal = FORGETFUL
     numbers: list[int] = field(default_factory=list, init=False)  # of the batch's strengths
     passes: int = field(default=0, init=False)
@@ -150,6 +154,7 @@ class Descent:
         if tables["lineup"]:
             pairs = take_count(facts, "pairs")
             self.lineup = Lineup.unpack(tables["lineup"], pairs, self.regs, self.held_out, self.memory, like)
+            self.lineup.lay_out(self.objective)
         lined_up = [] if self.lineup is None else self.lineup.numbers.tolist()
         everyone = [*found, *self._open, *lined_up, *(entrant.number for entrant in self._waiting)]
         if sorted(everyone) != sorted(numbers) or (self._waiting if self.last else [*found, *self._open]):
@@ -196,6 +201,7 @@ class Descent:
 
     def _line_up(self, entrants: list[Entrant]) -> Lineup:
         lineup = Lineup.of(entrants, self.regs, self.held_out, self.memory)
+        lineup.lay_out(self.objective)
         lineup.search.here = self._evaluate(lineup, lineup.search.coef)
         self._narrow(lineup)
         self._aim(lineup, ~(lineup.search.here.relative_gap <= self.tol))
@@ -221,7 +227,12 @@ class Descent:
         search, here = lineup.search, lineup.search.here
         # of all: a part of a batch lies elsewhere in memory, and its products have other last bits
         precondition = self.preconditioner.at(here.curvature, lineup.regs, shift_invariant=self.loss.shift_invariant)
-        direction = lineup.history.direction(here.gradient, precondition)
+        if self.memory:
+            direction = lineup.history.direction(here.gradient, precondition)
+        else:
+            direction = search.direction
+            for row in turning.nonzero().squeeze(1).tolist():
+                direction[row] = self._newton_direction(lineup, row)
         slope = dot(here.gradient, direction)
         uphill = ~(slope < 0) & turning
         if bool(uphill.any()):
@@ -230,14 +241,38 @@ class Descent:
             slope = dot(here.gradient, direction)
         search.turn(direction, slope, turning)
 
+    def _newton_direction(self, lineup: Lineup, row: int) -> Tensor:
+        """-H^-1 gradient (c, d) of one candidate, to what the tolerance asks for; each product counts as a pass."""
+        only, coef = torch.tensor([row], device=lineup.regs.device), lineup.search.coef[row : row + 1]
+        here, reg = lineup.search.here.keep(only), float(lineup.regs[row])
+        held_out = None if lineup.held_out is None else lineup.held_out[only]
+        hessian = Hessian.at(self.objective, coef, self.loss, reg, held_out)
+        precondition = self.preconditioner.at(
+            here.curvature, lineup.regs[only], shift_invariant=self.loss.shift_invariant
+        )
+        size = float(torch.linalg.vector_norm(here.gradient))
+        allowed = (4 * reg * self.tol * float(here.value)) ** 0.5
+        left = self.limit - self.passes - self._passes_of_a_step + 1
+
+        def product(along: Tensor) -> Tensor:
+            self.passes += 1
+            lineup.passes[row] += 1
+            return hessian.times(along)
+
+        step = conjugate_gradients(
+            product, precondition, here.gradient, max(FORCING * size, 0.5 * allowed), max(1, left), partial=True
+        )
+        return torch.zeros_like(coef[0]) if step is None else -step[0]
+
     def _move(self, lineup: Lineup, trial: Tensor, there: Evaluation) -> None:
         """Accept or shorten each candidate's step; remember the pairs of those that moved."""
         search, here = lineup.search, lineup.search.here
         accepted = search.accepts(there)
-        step = search.direction * search.step.to(search.direction.dtype).view(-1, 1, 1)
-        if self.objective.features.free:
-            step = trial - search.coef  # with what the bias was moved by
-        lineup.history.push(step, there.gradient - here.gradient, accepted & ~lineup.narrowed)
+        if self.memory:
+            step = search.direction * search.step.to(search.direction.dtype).view(-1, 1, 1)
+            if self.objective.features.free:
+                step = trial - search.coef  # with what the bias was moved by
+            lineup.history.push(step, there.gradient - here.gradient, accepted & ~lineup.narrowed)
         # far beyond the rounding of the value gradients still show, and a gap is the square of one
         slow = (there.value >= here.value - search.noise()) & ~(there.value_gap <= 0.5 * here.value_gap)
         stale = accepted & slow
@@ -267,7 +302,7 @@ class Descent:
         here, search, last = lineup.search.here, lineup.search, self.last
         converged = here.relative_gap <= self.tol * (1 if last else 0.95)
         stalled = (search.step < SHORTEST_STEP) | (lineup.stale >= STALE_STEPS) | ~(search.slope < 0)
-        spent = self.passes >= self.limit - (0 if last else 1)  # one is kept for the certificate
+        spent = self.passes + self._passes_of_a_step > self.limit
         # one step at least, however small the limit: else fits of one pass, each from the last one's end, never move
         leaving = converged | stalled | (lineup.moved | (not last) if spent else torch.zeros_like(converged))
         for row in leaving.nonzero().squeeze(1).tolist():
@@ -281,6 +316,11 @@ class Descent:
                 self._ready += bool(converged[row])
         if bool(leaving.any()):
             lineup.keep((~leaving).nonzero().squeeze(1))
+
+    @property
+    def _passes_of_a_step(self) -> int:
+        """At least: a look, a product if directions come of those, and the certificate that is still to come."""
+        return 1 + (not self.memory) + (not self.last)
 
     def _end(self, entrant: Entrant, status: Status, objective: float, gap: float) -> None:
         """Record a point that L-BFGS ended at, or keep it for the finisher."""

@@ -6,7 +6,7 @@ Notes come back from files: whatever reads them checks them, and raises `Unreada
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -60,7 +60,7 @@ def pack_points(points: Mapping[int, PathPoint], shape: tuple[int, int], n: int 
     values = [[point.objective, point.gap, point.width] for point in found]
     return {
         "numbers": torch.tensor(list(points), dtype=torch.int64),
-        "coef": torch.stack([point.coef for point in found]) if found else torch.zeros(0, *shape, dtype=torch.float64),
+        "coef": stack([point.coef for point in found]) if found else torch.zeros(0, *shape, dtype=torch.float64),
         "values": torch.tensor(values, dtype=torch.float64).view(-1, 3),
         "passes": torch.tensor([point.passes for point in found], dtype=torch.int64),
         "statuses": torch.tensor([STATUSES.index(point.status) for point in found], dtype=torch.int64),
@@ -91,6 +91,11 @@ def unpack_points(
             float(regs[number]), weights, objective, gap, passes[row], STATUSES[statuses[row]], width, own
         )
     return points
+
+
+def stack(weights: Sequence[Tensor]) -> Tensor:
+    """Weights (c, d) of several candidates as one tensor (k, c, d); those of one where and as they lie."""
+    return weights[0].unsqueeze(0) if len(weights) == 1 else torch.stack(list(weights))
 
 
 def take(tensors: Mapping[str, Tensor], name: str, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:

@@ -115,9 +115,12 @@ class LineSearch:
         return (enough | flat) & torch.isfinite(there.value)
 
     def advance(self, trial: Tensor, there: Evaluation, accepted: Tensor) -> None:
-        """Move the accepted to their trial points (k, c, d)."""
-        self.coef = torch.where(accepted.view(-1, 1, 1), trial, self.coef)
-        self.here = self.here.merge(there, accepted)
+        """Move the accepted to their trial points."""
+        if bool(accepted.all()):  # the usual case, without a copy
+            self.coef, self.here = trial, there
+        else:
+            self.coef = torch.where(accepted.view(-1, 1, 1), trial, self.coef)
+            self.here = self.here.merge(there, accepted)
         self.turned = accepted
 
     def shorten(self, there: Evaluation, refused: Tensor) -> None:
@@ -134,7 +137,9 @@ class LineSearch:
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
-    """Inner products per candidate, (k,) float64."""
+    """Inner products per candidate, (k,) float64, in the order in which `b` lies in memory."""
+    if b.stride(-1) != 1:
+        a, b = a.mT, b.mT
     product: Tensor = torch.linalg.vecdot(a.flatten(1), b.flatten(1))
     return product.double()
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from colinear.objective import Evaluation
-from colinear.solvers.journal import UnreadableError, take, take_numbers
+from colinear.objective import Evaluation, Objective
+from colinear.solvers.journal import UnreadableError, stack, take, take_numbers
 from colinear.solvers.lbfgs import History, LineSearch
 
 Tensors = dict[str, Tensor]
@@ -75,7 +75,7 @@ class Lineup:
     @classmethod
     def of(cls, entrants: Sequence[Entrant], regs: Tensor, held_out: Tensor | None, memory: int) -> Lineup:
         """Candidates that are not yet evaluated, with those of the strengths and folds that belong to them."""
-        coef = torch.stack([entrant.coef for entrant in entrants])
+        coef = stack([entrant.coef for entrant in entrants])
         numbers = torch.tensor([entrant.number for entrant in entrants])
         device, k = coef.device, len(entrants)
         held_out = None if held_out is None else held_out.cpu()[numbers].to(device)
@@ -93,6 +93,14 @@ class Lineup:
         return Entrant(
             int(self.numbers[row]), coef, float(self.widths[row]), int(self.passes[row]), bool(self.moved[row])
         )
+
+    def lay_out(self, objective: Objective) -> None:
+        """Have everything of the weights' shape in memory as the products of the objective like it."""
+        search, lay_out = self.search, objective.lay_out
+        search.coef, search.direction = lay_out(search.coef), lay_out(search.direction)
+        if search.here.gradient.ndim == 3:
+            search.here = replace(search.here, gradient=lay_out(search.here.gradient))
+        self.history.pairs = [(lay_out(s), lay_out(y), rho) for s, y, rho in self.history.pairs]
 
     def keep(self, members: Tensor) -> None:
         self.regs, self.widths, self.stale = self.regs[members], self.widths[members], self.stale[members]

@@ -47,30 +47,38 @@ def factor(matrix: Tensor) -> Tensor:
     return lower
 
 
-def conjugate_gradients(product: Map, precondition: Map, right: Tensor, enough: float, most: int) -> Tensor | None:
-    """x with |product(x) - right| <= enough; None where `most` products do not get there.
+def conjugate_gradients(
+    product: Map, precondition: Map, right: Tensor, enough: float, most: int, *, partial: bool = False
+) -> Tensor | None:
+    """x with |product(x) - right| <= enough; None, or if `partial` the last x, where `most` products do not.
 
     product, precondition : symmetric and positive definite, on arrays like `right`.
+    Memory   four arrays like `right` and what the two need.
     Source   Nocedal & Wright 2006, algorithm 5.3.
 
     >>> ones = torch.ones(3, dtype=torch.float64)
     >>> conjugate_gradients(lambda x: 2 * x, lambda x: x, ones, 1e-9, 1)
     tensor([0.5000, 0.5000, 0.5000], dtype=torch.float64)
     """
-    x, rest, size, along = torch.zeros_like(right), right, 0.0, torch.zeros_like(right)
+    x, rest, size, along = torch.zeros_like(right), right.clone(), 0.0, torch.zeros_like(right)
     for _ in range(most):
         inner = precondition(rest)
         before, size = size, dot(rest, inner)
-        along = torch.add(inner, along, alpha=size / before) if before else inner
+        torch.add(inner, along, alpha=size / before if before else 0, out=along)
+        del inner
         image = product(along)
         bend = dot(along, image)
         if not (bend > 0 and size > 0):
-            return None
-        x, rest = torch.add(x, along, alpha=size / bend), torch.sub(rest, image, alpha=size / bend)
+            return x if partial else None
+        x.add_(along, alpha=size / bend)
+        rest.sub_(image, alpha=size / bend)
         if float(torch.linalg.vector_norm(rest)) <= enough:
             return x
-    return None
+    return x if partial else None
 
 
 def dot(a: Tensor, b: Tensor) -> float:
+    """Inner product of two arrays (..., m), in the order in which `b` lies in memory."""
+    if b.stride(-1) != 1:
+        a, b = a.mT, b.mT
     return float(torch.dot(a.reshape(-1), b.reshape(-1)))
