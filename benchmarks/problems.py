@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.certificates import CERTIFICATES, Floats, Labels, write_rows
+from benchmarks.certificates import CERTIFICATES, Floats, Labels, hinge_certificate, write_rows
 from colinear.datasets import Dataset, Features, Split, fit_scaling
 from colinear.search.candidates import Candidate, draw_candidates
 from colinear.search.settings import BOTH, COURSE_BATCH
@@ -95,16 +95,22 @@ class PathProblem:
             np.save(folder / "labels.npy", self.labels)
             yield folder
 
-    def certify(self, folder: Path, coef: Any, reg: float) -> tuple[float, float]:
-        """(objective, relative gap) of weights (c, d), recomputed in float64 by numpy."""
+    def certify(self, folder: Path, coef: Any, reg: float, slopes: Any = None) -> tuple[float, float]:
+        """(objective, relative gap) of weights (c, d), recomputed in float64 by numpy.
+
+        slopes : (c, n), a hinge's dual point, where the solver has its own.
+        """
         rows: Floats = np.load(folder / "float64.npy", mmap_mode="r")
+        if slopes is not None:
+            return hinge_certificate(rows, self.labels, coef, reg, slopes)
         return CERTIFICATES[self.loss](rows, self.labels, coef, reg)
 
     def judge(self, folder: Path, points: tuple[PathPoint, ...]) -> list[dict[str, Any]]:
         """Recompute every certificate; refuse points that did not get where they say they did."""
         judged = []
         for point in points:
-            objective, gap = self.certify(folder, point.coef.cpu().numpy(), point.reg)
+            slopes = None if point.slopes is None else point.slopes.cpu().numpy()
+            objective, gap = self.certify(folder, point.coef.cpu().numpy(), point.reg, slopes)
             judged.append(
                 {
                     "reg": point.reg, "status": point.status.key, "passes": point.passes,

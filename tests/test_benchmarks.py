@@ -149,7 +149,12 @@ def test_independent_hinge_gap_bounds_the_distance_to_a_better_solution(split: S
     rough, fine = (solve(replace(problem, tol=tol))[1].points[0] for tol in (5e-2, 1e-5))
     objective, gap = hinge_certificate(rows, problem.labels, rough.coef.numpy(), 1e-1)
     assert objective - fine.objective <= gap * objective
-    assert hinge_certificate(rows, problem.labels, fine.coef.numpy(), 1e-1)[1] <= 2e-5
+    assert fine.slopes is not None
+    slopes = fine.slopes.numpy()
+    assert hinge_certificate(rows, problem.labels, fine.coef.numpy(), 1e-1, slopes)[1] <= 1.01e-5
+    for infeasible in (slopes + 1e-3, slopes - 1e-3):
+        with pytest.raises(ValueError, match="slopes lie in"):
+            hinge_certificate(rows, problem.labels, fine.coef.numpy(), 1e-1, infeasible)
 
 
 def test_k_at_once_is_refused_if_it_differs_from_each_alone(split: Split) -> None:

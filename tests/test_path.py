@@ -356,12 +356,26 @@ def test_newton_keeps_to_the_limit_and_never_loses_what_lbfgs_had(budget: int) -
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_a_softmax_that_lbfgs_leaves_open_is_finished_by_newton(dtype: torch.dtype) -> None:
     rows = draw_rows(90, 6, 4)
-    features = as_features(replace(rows, features=(rows.features + 1e5).to(dtype)))
-    point = solve_path(features, Softmax(), [1e-2], tol=1e-6).points[0]
+    features = as_features(replace(rows, features=(rows.features + 1e6).to(dtype)))
+    point = solve_path(features, Softmax(), [1e-2], tol=1e-6, tuning=Tuning(newton_first=0)).points[0]
+    assert point.status is Status.CONVERGED
+    reference = reference_of("softmax", features, 1e-2)
+    assert point.objective == pytest.approx(reference.value(point.coef.numpy()), rel=1e-10)
+    alone = solve_path(features, Softmax(), [1e-2], tol=1e-6, tuning=NO_NEWTON).points[0]
+    assert alone.status is Status.STALLED
+    assert alone.objective >= point.objective * (1 - 1e-10)
+
+
+@pytest.mark.parametrize("tuning", [Tuning(), NO_NEWTON], ids=["newton", "lbfgs"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_columns_of_any_size_are_solved_by_both(dtype: torch.dtype, tuning: Tuning) -> None:
+    rows = draw_rows(90, 6, 4)
+    features = as_features(
+        replace(rows, features=(rows.features * torch.tensor([1e8, 1e-8, 1, 1e8, 1e-8, 1])).to(dtype))
+    )
+    point = solve_path(features, Softmax(), [1e-2], tol=1e-6, tuning=tuning).points[0]
     assert point.status is Status.CONVERGED
     assert_certified(point, reference_of("softmax", features, 1e-2), 1e-6, [])
-    alone = solve_path(features, Softmax(), [1e-2], tol=1e-6, tuning=NO_NEWTON)
-    assert alone.points[0].status is Status.STALLED
 
 
 def test_a_softmax_that_lbfgs_finishes_never_goes_to_newton() -> None:
