@@ -64,15 +64,28 @@ def softmax_certificate(rows: Floats, labels: Labels, coef: npt.ArrayLike, reg: 
     return objective, float((gradient**2).sum()) / (4 * reg) / objective
 
 
-def hinge_certificate(rows: Floats, labels: Labels, coef: npt.ArrayLike, reg: float) -> tuple[float, float]:
+def hinge_certificate(
+    rows: Floats, labels: Labels, coef: npt.ArrayLike, reg: float, slopes: Floats | None = None
+) -> tuple[float, float]:
     """(objective, relative gap) of weights (c, d) for the Weston-Watkins hinge.
 
     Any a in [0, 1] gives a lower bound of the optimum, mean_i sum_j a_ij - |U|^2 / (4 reg) with
     U = -(1/n) sum_i sum_j a_ij (e_j - e_y) x_i^T. Tried: a = clip(margin / width, 0, 1) for 24 widths from 1 down
     by halves, then twice 24 more around the best so far, and the best mixture of each 24; the best bound counts.
+    slopes : a (c, n), where the solver has its own, in place of these.
     """
     weights = np.asarray(coef, dtype=np.float64)
     objective, bound, best, octaves = 0.0, -np.inf, 1.0, np.arange(0.0, -WIDTHS, -1)
+    if slopes is not None:
+        others = np.arange(len(weights))[:, None] != labels
+        if not (np.all(slopes >= 0) and np.all(slopes <= others)):
+            raise ValueError("slopes lie in [0, 1], and are 0 for true classes")
+        scores = np.asarray(rows @ weights.T).T
+        losses = np.maximum(0, scores - scores[labels, np.arange(len(labels))] + 1) * others
+        objective = float(losses.sum()) / len(labels) + reg * float((weights**2).sum())
+        pull = (slopes - ~others * slopes.sum(0)) @ rows / len(labels)
+        bound = float(slopes.sum()) / len(labels) - float((pull**2).sum()) / (4 * reg)
+        return objective, (objective - bound) / objective
     for _ in range(ROUNDS):
         widths = best * 2**octaves
         objective, linear, gram = _hinge_duals(rows, labels, weights, reg, widths)

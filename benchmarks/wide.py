@@ -13,16 +13,15 @@ import torch
 
 from benchmarks.machine import now, spread
 from benchmarks.methods.ours import solve
-from benchmarks.patches import patch_features
 from benchmarks.problems import PathProblem
 from benchmarks.tables import Table, number, say
 from colinear.datasets import ArrayDataset, Dataset, Features, fit_scaling
+from colinear.extractors import Patches
 from colinear.losses import LOSSES
 from colinear.objective import Objective
 from colinear.solvers.path import Path, solve_path
 from colinear.solvers.preconditioner import Preconditioner
-from colinear.solvers.spectrum import Spectrum, sample_rows
-from colinear.solvers.tuning import USUAL
+from colinear.solvers.spectrum import Spectrum, sample_rows, spectrum_size
 
 TOL = 1e-3
 
@@ -63,8 +62,8 @@ def run_wide(train: Dataset, options: WideOptions, repeats: int) -> dict[str, An
 
 def dictionary(train: Dataset, patches: int) -> ArrayDataset:
     """The images' rows in the dictionary, standardized."""
-    images = train.take(torch.arange(train.n_samples)).view(-1, *(train.image_shape or ()))
-    rows = patch_features(images, patches)
+    fitted = Patches(patches).fit(train)
+    rows = fitted.transform(train.take(slice(0, train.n_samples)))
     spreads, means = torch.std_mean(rows, 0)
     rows.sub_(means).div_(spreads.clamp(min=torch.finfo(rows.dtype).tiny))
     return ArrayDataset(rows, train.labels, train.class_names, name=f"{patches} patches")
@@ -73,7 +72,8 @@ def dictionary(train: Dataset, patches: int) -> ArrayDataset:
 def solve_alike(problem: PathProblem, options: WideOptions) -> Path:
     """The same path with the second moment of as many rows, each as likely as another."""
     features = Features(problem.train, fit_scaling(problem.train))
-    objective, (_, count) = Objective(features), USUAL.spectrum_size(features.n_features)
+    objective = Objective(features)
+    _, count = spectrum_size(objective)
     began = now()
     moment = objective.second_moment(sample_rows(features.n_samples, count, 0))
     values, vectors = torch.linalg.eigh(moment)

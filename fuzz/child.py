@@ -175,7 +175,7 @@ def judge_command(case: Case, status: Any, folder: Path) -> Verdict:
         if found := NO_NUMBER.search(out):
             return {"outcome": "nan", "detail": f"{out[max(0, found.start() - 60) : found.end() + 20]!r}"}
         return {"outcome": "fine", "detail": ""}
-    if status == 1 and (case.mode == "broken stdout" or case.words[:1] == ("check",)):
+    if status == 1 and (case.mode == "broken stdout" or case.words[:1] in (("check",), ("sweep",))):
         return {"outcome": "fine", "detail": "status 1"}
     if status != 2:
         return {"outcome": "exception", "detail": f"exit status {status!r}: {err[-200:]}", "type": f"exit {status!r}"}
@@ -204,10 +204,14 @@ def _judge_traces(verdict: Verdict, watch: Watch, before: dict[Path, tuple[int, 
 
 
 def _protected(case: Case, folder: Path) -> dict[Path, tuple[int, ...]]:
-    """State of the files that no call may change: all but those of a run, models, pages, and where force is used."""
+    """State of the files that no call may change: all but those of a run, of features that `features` goes on with,
+    models, pages, and where force is used.
+    """
     if "--force" in case.words:
         return {}
     runs = {path.parent for path in folder.rglob("settings.json")}
+    if case.words[:1] == ("features",):
+        runs |= {path.parent for path in folder.rglob("X_*.npy.part")}
     files = (path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".html", ".safetensors"))
     return {path: _state(path) for path in files if not runs & set(path.parents)}
 

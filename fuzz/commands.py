@@ -15,13 +15,15 @@ from functools import cache
 from typing import Any
 
 from fuzz.cases import MODES, Case
-from fuzz.corpus import BASES, FOLDERS, MODELS, PICTURES, RUNS, TABLES, Corpus
+from fuzz.corpus import BASES, EXTRACTIONS, FOLDERS, MODELS, PICTURES, RUNS, TABLES, Corpus
 from fuzz.pictures import FORGED
 
 DATA = (
     "rows.npy", "packed.npz", "pictures", "lists.parquet", "tensors.pt", "split", "parts", "shards", "tables",
-    "rows.svm", "csr.npz", "answers.npz", "names.parquet",
+    "rows.svm", "csr.npz", "answers.npz", "names.parquet", "extracted", "extracting",
 )  # fmt: skip
+# the last three import a module: one that fails on rows, one without such a function, one that is nowhere
+EXTRACTORS = ("hog", "hog+color", "patches:3", "kernel:5", "json:loads", "json:nothing", "nowhere:embed")
 # What stands for good by an option's name; others go by their type. None: the option is left out.
 GOOD: dict[str, tuple[str, ...]] = {
     "data": DATA,
@@ -29,7 +31,10 @@ GOOD: dict[str, tuple[str, ...]] = {
     "model": MODELS,
     "inputs": ("one.png", "one.jpg", "one.webp", "rows.npy", "shards", "coo.npz"),
     "run": ("run", "exact", "few/try-1"),
-    "runs": ("run", "exact"),
+    "runs": ("run", "exact", "swept"),
+    "columns": ("loss", "solver", "reg"),
+    "where": ("loss=softmax", "seed=0"),
+    "pattern": ("{name}", "{kind}.npy"),
     "resume": ("run", "begun", "path", "exact", "few"),
     "regs": ("1e-2", "1e-3:1e-1:3", "0.1,0.2", "dino45", "auto"),
     "lr": ("1e-2", "1e-3:1e-1"),
@@ -46,12 +51,15 @@ GOOD: dict[str, tuple[str, ...]] = {
     "averaging": ("0.5",),
     "intercept_scaling": ("0", "1", "10"),
     "augment": ("mirror", "shift:1", "mirror,shift:1"),
+    "layers": ("0", "1,3"),
     "shots": ("1", "2"),
     "tries": ("1", "2"),
     "rows": ("2", "10"),
     "top": ("1", "2", "99"),
     "seed": ("0", "7", "4294967296"),
     "device": ("cpu", "auto"),
+    "features": EXTRACTORS,
+    "extractor": EXTRACTORS,
     "out": ("new", "new.safetensors", "new.html", "new/deep.onnx"),
     "log_dir": ("log",),
     "label": ("rows_labels.npy", "label", "labels", "y", "class", "c0,c1"),
@@ -120,6 +128,7 @@ BOUNDS = {
     "rows": "10",
     "tries": "2",
 }
+SEARCHES = ("tune", "sweep")
 EXACT, SGD = ("max_passes", "regs"), ("steps", "candidates")
 FALSE_PICTURE = base64.b64encode(FORGED).decode()
 
@@ -183,7 +192,7 @@ def make_command(rng: random.Random, corpus: Corpus, name: str) -> Case:
     words = [command]
     for parameter in commands[command]:
         wanted = parameter.required or parameter.name == "data" or rng.random() < (0.12 if parameter.options else 0.5)
-        if not wanted or rng.random() < 0.01 or (command == "tune" and parameter.name in left_out):
+        if not wanted or rng.random() < 0.01 or (command in SEARCHES and parameter.name in left_out):
             continue
         values = [
             draw_value(rng, parameter, bad)
@@ -230,13 +239,13 @@ def _bounds(command: str, chosen: dict[str, list[str]], known: dict[str, Paramet
     """Options that keep a run small, of the solver that the chosen ones ask for."""
     sgd = {"candidates", "lr", "steps", "batch_size", "halving", "subspace", "momentum", "averaging", "reg", "eta"}
     asked = chosen.get("solver", [""])[0]
-    is_sgd = asked == "sgd" or (asked != "exact" and bool(sgd & set(chosen)) and command == "tune")
+    is_sgd = asked == "sgd" or (asked != "exact" and bool(sgd & set(chosen)) and command in SEARCHES)
     names = SGD if is_sgd else EXACT
     if command == "check":
         names = ("rows",)
     if "shots" in chosen:
         names = (*names, "tries")
-    if command not in ("tune", "fit", "check") or "resume" in chosen:
+    if command not in (*SEARCHES, "fit", "check") or "resume" in chosen:
         return []
     return [
         word
@@ -248,7 +257,7 @@ def _bounds(command: str, chosen: dict[str, list[str]], known: dict[str, Paramet
 
 def _needed(words: list[str]) -> tuple[tuple[str, str], ...]:
     """The items of the corpus that the words name, with what belongs to them."""
-    items = (*TABLES, *PICTURES, *FOLDERS, *MODELS, *RUNS, "cifar", "rows_labels.npy")
+    items = (*TABLES, *PICTURES, *FOLDERS, *MODELS, *RUNS, *EXTRACTIONS, "cifar", "rows_labels.npy")
     named = {item for item in items for word in words if word.split("=")[-1].split("/")[0] == item}
     named |= {BASES[run] for run in RUNS if run in named}
     named |= {f"{item[:-4]}_labels.npy" for item in named if item.endswith(".npy") and not item.endswith("_labels.npy")}

@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from fuzz.structure import join_safetensors, split_safetensors, write_zip
 
 ROWS, COLUMNS, CLASSES = 30, 4, 3
-SHAPE = (3, 6, 5)  # of the pictures: channels, height, width
+SHAPE = (3, 8, 9)  # of the pictures: channels, height, width; the least that every extractor takes
 CHEAP = ("--loss", "softmax", "--max-passes", "5")
 CHEAP_SGD = ("--solver", "sgd", "--steps", "6", "--candidates", "2", "--batch-size", "4")
 TABLES = (
@@ -35,12 +35,17 @@ TABLES = (
     "thin.svm", "csr.npz", "csc.npz", "coo.npz", "answers.npz", "names.parquet",
 )  # fmt: skip
 PICTURES = ("one.png", "grey16.png", "palette.png", "one.jpg", "one.bmp", "one.webp")
-FOLDERS = ("pictures", "split", "parts", "shards", "tables")
-MODELS = ("model.safetensors", "table-model.safetensors")
-RUNS = ("run", "exact", "begun", "path", "few")
+FOLDERS = ("pictures", "split", "parts", "shards", "tables", "extracted")
+MODELS = ("model.safetensors", "table-model.safetensors", "patches-model.safetensors")
+RUNS = ("run", "exact", "begun", "path", "few", "swept")
+GRID = "grid.toml"
 BEGUN = ("begun", "path")  # runs that were stopped
+EXTRACTIONS = {  # folders of features, each with the source and the extractor; the second was stopped
+    "extracted": ("pictures", "patches:3"), "extracting": ("rows.npy", "kernel:5")
+}  # fmt: skip
 BASES = {  # what a run is a run on
-    "run": "pictures", "exact": "rows.npy", "begun": "pictures", "path": "wide.npz", "few": "stored.npz"
+    "run": "pictures", "exact": "rows.npy", "begun": "pictures", "path": "wide.npz", "few": "stored.npz",
+    "swept": "rows.npy",
 }  # fmt: skip
 ADDRESS = re.compile(rb"X[\x09-\x14]\0\0\0(\d{9,20})")
 
@@ -81,6 +86,7 @@ def build_corpus(folder: Path) -> Corpus:
     _write_columns(folder, rows, labels)
     _write_pictures(folder, generator)
     _write_cifar(folder / "cifar", generator)
+    _write_extractions(folder)
     _write_runs(folder)
     return Corpus(folder)
 
@@ -224,6 +230,23 @@ def _write_cifar(folder: Path, generator: np.random.Generator) -> None:
     (folder / "batches.meta").write_bytes(pickle.dumps(names, protocol=2))
 
 
+def _write_extractions(folder: Path) -> None:
+    """A finished folder of features and one that was stopped behind the validation rows."""
+    from colinear.datasets import open_split
+    from colinear.extractors import parse_extractor
+    from colinear.extractors.folder import Extraction
+    from colinear.search.runfolder import RunFolder
+
+    def stop(what: str, done: int, total: int) -> None:
+        if "test" in what:
+            raise KeyboardInterrupt
+
+    for name, (source, extractor) in EXTRACTIONS.items():
+        with contextlib.chdir(folder), RunFolder(name) as place, contextlib.suppress(KeyboardInterrupt):
+            stopper = stop if name == "extracting" else None
+            Extraction(open_split(source), parse_extractor(extractor)).run(place.path, stopper)
+
+
 def _write_runs(folder: Path) -> None:
     """A finished run of each solver, one of few shots, one that was stopped; and their models."""
     call("tune", BASES["run"], *CHEAP_SGD, "--out", "run", folder=folder)
@@ -231,12 +254,17 @@ def _write_runs(folder: Path) -> None:
     call("tune", BASES["few"], "--shots", "2", "--tries", "2", *CHEAP, "--regs", "0.1", "--out", "few", folder=folder)
     shutil.copy(folder / "run/model-softmax.safetensors", folder / MODELS[0])
     shutil.copy(folder / "exact/model-hinge.safetensors", folder / MODELS[1])
+    call("sweep", BASES["swept"], *CHEAP, "--regs", "0.1", "--out", "swept", folder=folder)
+    (folder / GRID).write_text('data = ["rows.npy", "{kind}.npy"]\nloss = ["softmax", "hinge"]\nseed = [0, 1]\n')
+    call("fit", "extracted", *CHEAP, "--out", MODELS[2], folder=folder)
     _stop_runs(folder)
-    for name in RUNS:
-        for file in (*(folder / name).rglob("report.html"), *(folder / name).rglob(".lock")):
+    for name in (*RUNS, *EXTRACTIONS):
+        anew = ("report.html", ".lock", "summary.html", "summary.csv")
+        for file in (file for one in anew for file in (folder / name).rglob(one)):
             file.unlink()  # written anew by every command that needs them
         for file in (folder / name).rglob("*.json"):
-            file.write_text(re.sub(r'("[a-z_]*seconds": )[0-9.e+-]+', r"\g<1>1.0", file.read_text()))
+            text = re.sub(r'("[a-z_]*seconds": )[0-9.e+-]+', r"\g<1>1.0", file.read_text())
+            file.write_text(re.sub(r'("stamp": )"\w+"', r'\g<1>"0"', text))
 
 
 def call(*words: str, folder: Path) -> None:

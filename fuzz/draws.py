@@ -12,17 +12,18 @@ from pathlib import Path
 
 from fuzz.cases import Case
 from fuzz.commands import make_command
-from fuzz.corpus import BASES, BEGUN, CHEAP, MODELS, PICTURES, RUNS, TABLES, Corpus, pick
+from fuzz.corpus import BASES, BEGUN, CHEAP, EXTRACTIONS, GRID, MODELS, PICTURES, RUNS, TABLES, Corpus, pick
 from fuzz.mutate import mutate
 from fuzz.odd import ODD, make_odd
 from fuzz.pictures import FOREIGN
-from fuzz.seals import seal
+from fuzz.seals import seal, seal_learned
 
 SETTINGS = "settings.json"
 LARGEST = 32 << 20  # of a file that is carried in a case
 Family = Callable[[random.Random, Corpus, str], Case]
 TABLE_TARGETS = ("table", "table", "table", "split", "dataset", "info", "tune", "fit", "evaluate")
 MODEL_TARGETS = ("model", "model", "model", "info", "predict", "predict", "evaluate", "export")
+EXTRACTION_TARGETS = ("extraction", "extraction", "extraction", "features", "features", "tune", "evaluate", "info")
 RUN_TARGETS = ("report", "report", "report", "compare", "compare", "resume", "resume")
 OTHER_NAMES = ("x.npy", "x.npz", "x.pt", "x.pth", "x.safetensors", "x.parquet", "x.svm", "x.txt", "x.png", "x.jpg", "x")
 SHARD_NAMES = (
@@ -159,7 +160,40 @@ def damaged_run(rng: random.Random, corpus: Corpus, name: str) -> Case:
         sealed = "model" if base.startswith("model-") else "checkpoint" if run in BEGUN and base != SETTINGS else base
         content, notes = _seal(rng, sealed, content, notes)
         case = Case(name, "", run, place=place, notes=(file, *notes)).write(f"{run}/{file}", content)
+    if run == "swept":
+        return _aim(rng, case, rng.choice(("swept", "swept", "again", "summary", "tabulate")))
     return _aim(rng, case, "resume" if run in BEGUN else rng.choice(RUN_TARGETS))
+
+
+def damaged_grid(rng: random.Random, corpus: Corpus, name: str) -> Case:
+    content, notes = mutate(rng, corpus.read(GRID), ".toml", corpus.donors)
+    place = (("rows.npy", "rows.npy"), ("double.npy", "double.npy"))
+    return Case(name, "grid", GRID, place=place, notes=tuple(notes)).write(GRID, content)
+
+
+def damaged_extraction(rng: random.Random, corpus: Corpus, name: str) -> Case:
+    """A folder of features with one of its files damaged, mostly under a digest that fits."""
+    item = rng.choice(tuple(EXTRACTIONS))
+    source, extractor = EXTRACTIONS[item]
+    file = pick(rng, corpus, item)
+    names = {item, source, MODELS[2], *(("rows_labels.npy",) if source.endswith(".npy") else ())}
+    case = Case(name, "", item, place=tuple((one, one) for one in sorted(names)))
+    if rng.random() < 0.1:
+        how = rng.choice((("pipe", ""), ("folder", ""), ("gone", ""), ("link", "."), ("device", "1:5"), ("bytes", "")))
+        case = replace(case, writes=((f"{item}/{file}", *how),), notes=(file, *how))
+    else:
+        content, notes = mutate(rng, corpus.read(item, file), _kind(file), corpus.donors)
+        case = replace(case, notes=(file, *notes)).write(f"{item}/{file}", content)
+        if file == "extractor.safetensors" and rng.random() < 0.85:
+            case = case.write(f"{item}/features.json", seal_learned(corpus.read(item, "features.json"), content))
+    words = {
+        "features": ("features", source, "--with", extractor, "--out", item),
+        "tune": ("tune", item, *CHEAP, "--regs", "0.1", "--out", "new"),
+        "evaluate": ("evaluate", MODELS[2], item),
+        "info": ("info", item),
+    }
+    target = rng.choice(EXTRACTION_TARGETS)
+    return replace(case, target="command", words=words[target]) if target in words else replace(case, target=target)
 
 
 def hostile(rng: random.Random, corpus: Corpus, name: str) -> Case:
@@ -221,6 +255,9 @@ def _aim(rng: random.Random, case: Case, target: str) -> Case:
         "predict": ("predict", path, picture) if _is_model(path) else ("predict", MODELS[0], path),
         "export": ("export", path, "--to", rng.choice(("onnx", "sklearn", "numpy", "csv")), "--out", "exported"),
         "resume": ("tune", "--resume", path),
+        "again": ("sweep", BASES["swept"], *CHEAP, "--regs", "0.1", "--out", path),
+        "summary": ("report", path),
+        "tabulate": ("table", path, "--to", rng.choice(("md", "csv", "latex", "json"))),
     }
     extra: dict[str, tuple[str, ...]] = {
         "evaluate": ("pictures",) if _is_model(path) else (MODELS[1],),
@@ -241,5 +278,5 @@ def _is_model(path: str) -> bool:
 
 FAMILIES: dict[Family, int] = {
     damaged_table: 30, odd_table: 12, damaged_parts: 8, damaged_picture: 16, odd_folder: 5, damaged_cifar: 8,
-    damaged_model: 14, damaged_run: 20, hostile: 4,
+    damaged_model: 14, damaged_run: 20, damaged_grid: 3, damaged_extraction: 10, hostile: 4,
 }  # fmt: skip

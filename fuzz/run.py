@@ -20,7 +20,7 @@ from pathlib import Path
 
 from fuzz.cases import Case
 from fuzz.child import Verdict
-from fuzz.corpus import BASES, BEGUN, FOLDERS, MODELS, PICTURES, TABLES, Corpus, build_corpus
+from fuzz.corpus import BASES, BEGUN, FOLDERS, GRID, MODELS, PICTURES, TABLES, Corpus, build_corpus
 from fuzz.draws import seeded
 from fuzz.proofs import PROOFS
 from fuzz.summary import GOOD, Failure, Tally, describe
@@ -60,6 +60,9 @@ def sound_cases(corpus: Corpus) -> Iterator[Case]:
     for run in BEGUN:
         place = ((run, run), (BASES[run], BASES[run]))
         yield Case(f"sound-resume-{run}", "command", run, ("tune", "--resume", run), place)
+    yield Case("sound-sweep", "swept", "swept", place=(("swept", "swept"),))
+    place = ((GRID, GRID), ("rows.npy", "rows.npy"))
+    yield Case("sound-grid", "grid", GRID, place=place)
     yield Case("sound-compare", "compare", "run", ("exact",), (("run", "run"), ("exact", "exact")))
 
 

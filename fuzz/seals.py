@@ -51,4 +51,11 @@ def _seal_settings(content: bytes) -> bytes:
     return json.dumps(values, indent=2).encode()
 
 
+def seal_learned(facts: bytes, learned: bytes) -> bytes:
+    """features.json with the digest of what the extractor has learned."""
+    values: dict[str, Any] = json.loads(facts)
+    values["fitted"]["sha256"] = hashlib.sha256(learned).hexdigest()
+    return json.dumps(values).encode()
+
+
 SEALS: dict[str, Seal] = {"model": _seal_model, "checkpoint": _seal_checkpoint, "settings.json": _seal_settings}

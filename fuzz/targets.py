@@ -122,6 +122,22 @@ def model(case: Case) -> None:
     expect(torch.equal(LinearModel.load("again.safetensors").predict(rows), loaded.predict(rows)), "another model")
 
 
+def extraction(case: Case) -> None:
+    """A folder of features: its parts, and the extractor that a model of them would keep."""
+    from colinear.extractors.folder import open_extraction
+
+    found = open_extraction(Path(case.path))
+    if found is None:
+        return
+    parts, facts = found
+    check_rows(parts.train)
+    check_rows(parts.validation)
+    fitted: Any = parts.train.extractor  # type: ignore[attr-defined]
+    rows = fitted.transform(torch.zeros(2, fitted.rows.n_inputs))
+    expect(rows.shape == (2, parts.train.n_features), f"features of shape {tuple(rows.shape)}")
+    expect(isinstance(facts["augment"], str | None), f"copies that are {type(facts['augment'])}")
+
+
 def report(case: Case) -> None:
     from colinear.report import write_report
 
@@ -134,6 +150,24 @@ def compare(case: Case) -> None:
     expect(write_comparison([case.path, *case.words], "compare.html").is_file(), "no page")
 
 
+def swept(case: Case) -> None:
+    """Results, tables and page of a sweep."""
+    from colinear.report.summary import remake_summary
+    from colinear.sweep import list_results, tabulate, write_table
+    from colinear.sweep.formats import FORMATS
+
+    results = list_results([case.path])
+    for to in FORMATS:
+        expect(bool(write_table(tabulate(results), to)), "no table")
+    expect(remake_summary(Path(case.path)).is_file(), "no page")
+
+
+def grid(case: Case) -> None:
+    from colinear.sweep.grid import read_grid
+
+    expect(bool(read_grid(Path(case.path))), "a sweep without runs")
+
+
 def command(case: Case) -> None:
     """The program, as the shell calls it; what it says is judged by the caller."""
     from colinear.cli.app import main
@@ -143,5 +177,6 @@ def command(case: Case) -> None:
 
 TARGETS: dict[str, Target] = {
     "table": table, "features": features, "folder": folder, "split": split, "dataset": dataset, "picture": picture,
-    "cifar10": cifar10, "pickled": pickled, "model": model, "report": report, "compare": compare, "command": command,
+    "cifar10": cifar10, "pickled": pickled, "model": model, "extraction": extraction,
+    "report": report, "compare": compare, "swept": swept, "grid": grid, "command": command,
 }  # fmt: skip

@@ -91,9 +91,16 @@ class Reference:
     def gradient(self, coef: Array, width: float = 0.0) -> Array:
         return self.slopes(coef, width)[0].T @ self.x / len(self.y) + 2 * self.reg * coef
 
-    def gap(self, coef: Array, width: float = 0.0) -> float:
-        """Primal minus dual value at the dual point that the (smoothed) loss gives, from the definitions."""
+    def gap(self, coef: Array, width: float = 0.0, margins: Array | None = None) -> float:
+        """Primal minus dual value at the dual point that the (smoothed) loss gives, from the definitions.
+
+        margins : slopes (n, c) of the hinge's margins in place of these.
+        """
         slopes = self.slopes(coef, width)[0]
+        if margins is not None:
+            assert np.all(margins >= 0)
+            assert np.all(margins <= 1 - self.truth)
+            slopes = margins - self.truth * margins.sum(1, keepdims=True)
         if self.loss == "softmax":
             p = slopes + self.truth
             dual = -np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0).sum(1)

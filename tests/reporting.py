@@ -9,6 +9,8 @@ import torch
 from colinear.datasets import load_digits
 from colinear.datasets.base import ArrayDataset, Split
 from colinear.datasets.stratified import split_stratified
+from colinear.extractors import Extractor, Patches
+from colinear.extractors.folder import Extraction, open_extraction
 from colinear.report import Recorder, write_report
 from colinear.search.listener import Silent
 from colinear.search.runfolder import RunFolder
@@ -48,6 +50,25 @@ def table_split() -> Split:
     features = torch.randn(90, 7, generator=generator) + 2 * torch.eye(7)[labels]
     data = ArrayDataset(features, labels, ("a", "b", "<i>c</i>"), name="<b>table</b>")
     return Split(data, data, data)
+
+
+def many_split() -> Split:
+    """A table of 100 classes."""
+    generator = torch.Generator().manual_seed(2)
+    labels = torch.arange(100).repeat(4)
+    features = torch.randn(400, 30, generator=generator)
+    data = ArrayDataset(features, labels, tuple(f"class {n}" for n in range(100)), name="many")
+    return Split(data, data, data)
+
+
+def patches_split(folder: Path, shape: str = "digits", extractor: Extractor | None = None) -> Split:
+    """Features of digits under hostile names, or of coloured pictures, in a folder of their own."""
+    raw = digits_split() if shape == "digits" else colour_split(classes=3, side=9)
+    folder.mkdir()
+    Extraction(raw, extractor or Patches(12, size=3)).run([folder])
+    found = open_extraction(folder)
+    assert found is not None
+    return found[0]
 
 
 def run(path: Path, split: Split, solver: str = "sgd", losses: tuple[str, ...] = ("softmax",), seed: int = 0) -> Path:

@@ -2,8 +2,8 @@
 
 A test file is executed anew while `sklearn.linear_model` and `sklearn.svm` hold our classes under scikit-learn's
 names, so what it imports, and what stands in its decorators, are ours. Of its tests those are taken that name one of
-them. Nothing else is changed: no default, no parameter. `swapped.toml` lists the files, and the tests that cannot
-pass, with the reason of each.
+them. One default is changed, since their LogisticRegression has no penalty on its intercept, and nothing else.
+`swapped.toml` lists the files, and the tests that cannot pass, with the reason of each.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tomllib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -36,12 +37,20 @@ KINDS = ("cannot", "fails", "waits")  # the first that lists a test
 FIXTURE = type(pytest.fixture(lambda: None))
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LogisticRegression(SoftmaxClassifier):
-    """`SoftmaxClassifier` under the name that scikit-learn's messages and tests expect."""
+    """`SoftmaxClassifier` under the name that scikit-learn's messages and tests expect, its intercept without a penalty
+    as theirs.
+    """
+
+    penalize_intercept: bool = False
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class LogisticRegressionCV(SoftmaxClassifierCV):
     """`SoftmaxClassifierCV`, likewise."""
+
+    penalize_intercept: bool = False
 
 
 class LinearSVC(SquaredHingeClassifier):

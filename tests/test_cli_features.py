@@ -15,10 +15,12 @@ import torch
 from PIL import Image
 from tests.program import Program, assert_fits_a_page, assert_refused
 
+from colinear.cli import extracting
 from colinear.cli.signals import Stopped
 from colinear.datasets import Split
 from colinear.extractors import folder
 from colinear.model import LinearModel
+from colinear.search.runfolder import RunFolder
 
 TUNE = ("--loss", "softmax", "--regs", "1e-4,1e-3")
 pytestmark = pytest.mark.usefixtures("without_figures")
@@ -73,6 +75,31 @@ def test_one_command_and_two_give_the_same_model(colinear: Program, tmp_path: Pa
     assert len(list(cache.iterdir())) == 2
 
 
+def test_the_cache_keeps_what_was_used_last(
+    colinear: Program, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of folders of 0.4 MB, with room for two besides the one in use: the oldest is held, the next was used again."""
+    monkeypatch.setattr(extracting, "MOST_KEPT", 9e5)
+    places: list[Path] = []
+
+    def extract(seed: int) -> str:
+        words = ("--features", "kernel:50", *TUNE, "--max-passes", 2, "--seed", seed)
+        run = colinear("tune", "digits", *words, "--out", tmp_path / f"{len(list(tmp_path.iterdir()))}")
+        assert run.status == 0, run.err
+        places.extend({*cache.iterdir()} - {*places})
+        return " ".join(run.err.split())
+
+    for seed in range(3):
+        assert "Dropped" not in extract(seed)
+        os.utime(places[seed] / ".lock", (10**9 + seed, 10**9 + seed))
+    extract(1)
+    with RunFolder(places[0]):
+        said = extract(3)
+    assert "Dropped from the cache, unused for" in said
+    assert f"{places[2].name}, 0 MB" in said
+    assert {*cache.iterdir()} == {places[0], places[1], places[3]}
+
+
 def test_a_model_takes_pictures_and_rows(colinear: Program, tmp_path: Path, places: Path, split: Split) -> None:
     colinear("features", "digits", "--with", "patches:30", "--out", tmp_path / "rows")
     colinear("tune", tmp_path / "rows", *TUNE, "--out", tmp_path / "run")
@@ -94,6 +121,9 @@ def test_a_model_takes_pictures_and_rows(colinear: Program, tmp_path: Path, plac
     assert (facts["extractor"], facts["n_inputs"], facts["image_shape"]) == ("patches:30", 64, [1, 8, 8])
     exported = colinear("export", model, "--to", "csv", "--out", tmp_path / "model.csv")
     assert "It takes features: making them (patches:30) is not part of the file." in exported.out
+    exported = colinear("export", model, "--check", "digits", "--out", tmp_path / "model.onnx")
+    assert "It takes what features are made of: making them (patches:30) is part of the file." in exported.out
+    assert "Checked on 269 rows of digits: the same labels as the model" in exported.out.replace("\n", " ")
     assert_refused(
         colinear("predict", model, places / "raw.npy", "--with", "hog"), "are of patches:30; got --with 'hog'"
     )
@@ -148,7 +178,10 @@ def test_a_function_runs_only_where_it_is_named(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--features", "sift"), "must be hog, hog+color, patches:K, kernel:D or MODULE:FUNCTION; got 'sift'"),
+        (
+            ("--features", "sift"),
+            "must be hog, hog+color, patches:K, kernel:D, hf:NAME_OR_FOLDER or MODULE:FUNCTION; got 'sift'",
+        ),
         (("--features", "patches:0"), "patches must be a whole number >= 1; got 0"),
         (("--features", "hog+color"), "hog+color takes pictures in colour; these have 1 channel(s). Try hog."),
         (("--features", "no_such_module:f"), "no_such_module:f cannot be imported (ModuleNotFoundError"),
@@ -224,7 +257,7 @@ def test_a_signal_keeps_what_is_finished(colinear: Program, tmp_path: Path, monk
         patch.setattr(folder, "_stored", stop)
         said = colinear(*words)
     assert said.status == 128 + signal.SIGTERM
-    assert f"Stopped. Finished blocks are kept: the same command goes on in {tmp_path / 'rows'}." in said.err
+    assert f"Stopped. What is finished is kept: the same command goes on in {tmp_path / 'rows'}." in said.err
     assert_refused(colinear("tune", tmp_path / "rows"), "holds features that are not finished. Go on with")
     assert colinear(*words).status == 0
     assert os.listdir(tmp_path / "rows") != []

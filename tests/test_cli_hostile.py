@@ -70,6 +70,7 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             ("evaluate", "m.safetensors", place), ("predict", "m.safetensors", place), ("report", place),
             ("export", place), ("export", "m.safetensors", "--out", place), ("compare", place, "run"),
             ("export", "m.safetensors", "--check", place), ("compare", "run", "other", "--out", place),
+            ("sweep", place), ("sweep", "x.npy", "--out", place), ("table", place), ("card", place),
         )
     },
     "empty name": (("fit", ""), ("not empty",)),
@@ -98,6 +99,12 @@ CASES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "compare to a pipe": (("compare", "run", "other", "--out", "pipe", "--force"), ("a pipe",)),
     "tune into a folder in use": (("tune", "x.npy", *EXACT, "--out", "used"), ("results.json", "write over")),
     "tune into a file": (("tune", "x.npy", *EXACT, "--out", "notes"), ("cannot be",)),
+    "sweep into a folder in use": (("sweep", "x.npy", *EXACT, "--out", "used"), ("and no sweep", "Pass another --out")),
+    "sweep into a file": (("sweep", "x.npy", *EXACT, "--out", "notes"), ("cannot be",)),
+    "sweep of a pipe": (("sweep", "pipe.toml", *EXACT), ("no file pipe.toml",)),
+    "table of a file": (("table", "x.npy"), ("no results.json",)),
+    "table of nothing": (("table", "run", "--rows", ""), ("no results.json",)),
+    "card of rows": (("card", "x.npy"), ("x.npy",)),
     "log into a pipe": (("tune", "x.npy", *EXACT, "--out", "new", "--log-dir", "pipe"), ("log folder",)),
 }  # fmt: skip
 

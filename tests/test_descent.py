@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -62,7 +63,7 @@ def test_eigenvectors_are_computed_once_for_a_point_and_never_where_nobody_turns
     advance = LineSearch.advance
     monkeypatch.setattr(Preconditioner, "at", noting)
     monkeypatch.setattr(
-        LineSearch, "advance", lambda self, there, ok: (turned.append(bool(ok.any())), advance(self, there, ok))
+        LineSearch, "advance", lambda self, to, there, ok: (turned.append(bool(ok.any())), advance(self, to, there, ok))
     )
     path = solve_path(draw_features(90, 6, 4, spread=0.7), LOSSES[name], [1e-4], tuning=Tuning(newton_weights=0))
     assert not all(turned)  # some steps were refused
@@ -90,9 +91,9 @@ def test_strengths_that_float32_cannot_certify_begin_in_float64(name: str, monke
     seen: list[tuple[torch.dtype, int]] = []
     evaluate = Objective.evaluate
 
-    def noting(self: Objective, coef: Tensor, *rest: Tensor, curvature: bool = False) -> Evaluation:
+    def noting(self: Objective, coef: Tensor, *rest: Any, **options: Any) -> Evaluation:
         seen.append((coef.dtype, len(coef)))
-        return evaluate(self, coef, *rest, curvature=curvature)  # type: ignore[arg-type]
+        return evaluate(self, coef, *rest, **options)
 
     monkeypatch.setattr(Objective, "evaluate", noting)
     rows = draw_rows(90, 6, 4)

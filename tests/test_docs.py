@@ -21,7 +21,7 @@ PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "READ
 PICTURE_BYTES = 300_000
 # packages whose __all__ is the public surface, and modules that are documented whole
 PACKAGES = ("colinear", *(f"colinear.{name}" for name in ("datasets", "solvers", "search", "estimators", "course")))
-PACKAGES += ("colinear.export", "colinear.metrics", "colinear.report")
+PACKAGES += ("colinear.sweep", "colinear.export", "colinear.metrics", "colinear.report")
 MODULES = tuple(f"colinear.{name}" for name in ("checks", "gradcheck", "losses", "objective", "reference"))
 MODULES += ("colinear.selfcheck", "colinear.tracking")
 

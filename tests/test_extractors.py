@@ -26,8 +26,10 @@ from colinear.extractors import (
     RowKind,
     open_extractor,
     parse_extractor,
+    patches,
     restore,
 )
+from colinear.extractors.patches import k_means
 
 Pictures = Callable[..., ArrayDataset]
 
@@ -161,6 +163,36 @@ def test_zca_whitens_and_centres_are_means(pictures: Pictures) -> None:
     assert spread < (white - start[torch.cdist(white, start).argmin(1)]).square().sum()
 
 
+def test_whitening_adds_to_the_variance_of_a_direction(pictures: Pictures) -> None:
+    data, options = pictures(60), Patches(8, whitening=0.5)
+    fitted = options.fit(data)
+    sample = options._sample(data, torch.Generator().manual_seed(0)).double()
+    before = torch.linalg.eigvalsh(torch.cov(sample.mT)).clamp(min=0)
+    after = torch.linalg.eigvalsh(torch.cov((sample @ fitted.tensors["whitener"].double()).mT))
+    torch.testing.assert_close(after, before / (before + 0.5), atol=1e-4, rtol=0)
+
+
+def test_few_centres_are_left_alone() -> None:
+    """Norms of whitened patches have a long tail; of centres that start at patches, half would serve only these."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(4000, 108, generator=generator) * torch.randn(4000, 1, generator=generator).div(2).exp()
+    told: list[tuple[int, int]] = []
+    centres = k_means(points, 60, generator, lambda *count: told.append(count))
+    served = torch.cdist(points, centres).argmin(1).bincount(minlength=60)
+    assert int((served <= 2).sum()) <= 3
+    means = torch.stack([points[torch.cdist(points, centres).argmin(1) == one].mean(0) for one in range(60)])
+    assert float((means - centres).norm() / centres.norm()) < 0.05
+    assert told == [(done, patches.ROUNDS) for done in range(1, patches.ROUNDS + 1)]
+
+
+def test_many_centres_of_few_points_are_points_not_the_origin() -> None:
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(100, 50, generator=generator)
+    centres = k_means(points, 60, generator)
+    assert int(torch.cdist(points, centres).argmin(1).unique().numel()) > 54
+    assert float(centres.norm(dim=1).min()) > 3  # that of a point is about 7
+
+
 def test_a_patch_that_is_a_centre_has_a_number(pictures: Pictures) -> None:
     """|w|^2 - 2 w c + |c|^2 may round below 0, whose root is no number."""
     data = pictures(3, (1, 7, 7))
@@ -284,7 +316,7 @@ def test_tensors_that_do_not_fit_are_refused(pictures: Pictures) -> None:
     "text",
     [
         "", "sift", "patches", "patches:", "patches:0", "patches:1e3", "patches:٣", "kernel:-5", "kernel:99999999999",
-        "hog:8", "HOG", "a b:c", ":f", "m:", "os.system", "hf:vit/base",
+        "hog:8", "HOG", "a b:c", ":f", "m:", "os.system", "hf:",
     ],
 )  # fmt: skip
 def test_names_that_are_none(text: str) -> None:

@@ -18,9 +18,9 @@ from colinear.model import LinearModel
 from colinear.report.canvas import label_text, to_png
 from colinear.report.figures import confusion_figure, write_figures
 from colinear.report.images import as_picture, is_picture, sample_figure, template_figure
-from colinear.report.record import Record
 from colinear.report.search_plots import loss_figure, path_figure, search_figure
 from colinear.search.curves import decimate, smooth_curve
+from colinear.search.records import Record
 from colinear.search.resultsfile import loss_json
 from colinear.search.score import TestScore
 from colinear.search.trials import SearchResult, Trial

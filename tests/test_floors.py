@@ -16,6 +16,7 @@ FLOORS = (
     ("checks", "outputs", "parallel", "schemas", "texts"),
     ("datasets", "extractors", "metrics", "model", "modelfile"),
     (
+        "balance",
         "byteproducts",
         "classwise",
         "curvature",
@@ -30,7 +31,7 @@ FLOORS = (
     ),
     ("objective",),
     ("solvers",),
-    ("estimators", "search"),
+    ("estimators", "search", "sweep"),
     ("__main__", "cli", "course", "report", "tracking"),
 )
 LEVEL = {part: level for level, parts in enumerate(FLOORS) for part in parts}

@@ -14,7 +14,7 @@ import pytest
 
 import colinear
 
-HEAVY = {"numpy", "torch", "matplotlib", "sklearn", "scipy", "pandas", "pyarrow", "onnx"}
+HEAVY = {"numpy", "torch", "matplotlib", "sklearn", "scipy", "pandas", "pyarrow", "onnx", "transformers"}
 TOLD = "import sys, json; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
 QUICK = ("--solver", "sgd", "--steps", "5", "--candidates", "2", "--batch-size", "8", "--quiet")
 
@@ -74,7 +74,7 @@ def test_words_complete_in_bash_zsh_and_fish() -> None:
 
     for shell in ("bash", "zsh", "fish"):
         assert f"_COLINEAR_COMPLETE=complete_{shell}" in said(f"source_{shell}")
-    for words, place, found in (("colinear t", 1, "tune"), ("colinear tune --solver s", 3, "sgd")):
+    for words, place, found in (("colinear tu", 1, "tune"), ("colinear tune --solver s", 3, "sgd")):
         assert said("complete_bash", COMP_WORDS=words, COMP_CWORD=str(place)).split() == [found]
 
 

@@ -55,6 +55,8 @@ def assert_same_bytes(one: Path, other: Path) -> None:
     assert one.passes == other.passes
     for mine, theirs in zip(one.points, other.points, strict=True):
         assert torch.equal(mine.coef, theirs.coef)
+        assert (mine.slopes is None) == (theirs.slopes is None)
+        assert mine.slopes is None or torch.equal(mine.slopes, theirs.slopes)
         assert (mine.reg, mine.objective, mine.gap, mine.passes, mine.status, mine.width) == (
             theirs.reg, theirs.objective, theirs.gap, theirs.passes, theirs.status, theirs.width,
         )  # fmt: skip

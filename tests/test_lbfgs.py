@@ -119,20 +119,22 @@ def line_search(steps: float = 1.0) -> tuple[LineSearch, Tensor]:
 def test_a_full_newton_step_is_accepted_by_all() -> None:
     search, hessian = line_search()
     search.turn(-search.coef, dot(search.here.gradient, -search.coef), ALL)
-    there = evaluate(hessian, search.trial())
+    trial = search.trial()
+    there = evaluate(hessian, trial)
     assert search.accepts(there).tolist() == [True] * K
-    search.advance(there, search.accepts(there))
+    search.advance(trial, there, search.accepts(there))
     assert float(search.coef.abs().max()) == 0
 
 
 def test_the_accepted_move_and_the_others_shorten_their_steps() -> None:
     search, hessian = line_search(10.0)
     search.step[1] = 1e-3
-    there, before = evaluate(hessian, search.trial()), search.coef.clone()
+    trial, before = search.trial(), search.coef.clone()
+    there = evaluate(hessian, trial)
     accepted = search.accepts(there)
     assert accepted.tolist() == [False, True, False]
     search.shorten(there, ~accepted)
-    search.advance(there, accepted)
+    search.advance(trial, there, accepted)
     assert torch.equal(search.turned, accepted)
     assert torch.equal(search.coef[[0, 2]], before[[0, 2]])
     assert not torch.equal(search.coef[1], before[1])

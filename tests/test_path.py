@@ -63,6 +63,8 @@ def assert_certified(point: PathPoint, reference: Reference, tol: float, widths:
     rounding = 1e-13 * point.coef.shape[1] * max(1.0, point.objective) + 1e-15
     assert point.objective == pytest.approx(reference.value(coef), rel=1e-11)
     gaps = np.array([reference.gap(coef, width) for width in dict.fromkeys(widths)] or [reference.gap(coef)])
+    if point.slopes is not None:
+        gaps = np.append(gaps, reference.gap(coef, margins=point.slopes.numpy().T))
     assert np.abs(gaps - point.gap).min() <= 1e-8 * point.gap + 100 * rounding
     assert point.gap >= point.objective - minimum(reference) - rounding
     assert point.relative_gap == pytest.approx(point.gap / point.objective)
@@ -304,7 +306,10 @@ def test_a_start_at_the_optimum_needs_less(name: str) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_a_truncated_spectrum_only_costs_passes(name: str, dtype: torch.dtype) -> None:
     features, hinge = draw_features(150, 30, 3, dtype=dtype), RecordingHinge()
-    loss, leading = Softmax() if name == "softmax" else hinge, Tuning(eigh_up_to=10, nystroem_rank=6, newton_weights=0)
+    loss, leading = (
+        Softmax() if name == "softmax" else hinge,
+        Tuning(eigh_freely=10, eigh_up_to=10, nystroem_rank=6, newton_weights=0),
+    )
     point = solve_path(features, loss, [0.1], tol=1e-2, tuning=leading).points[0]
     assert point.status is Status.CONVERGED
     assert_certified(point, reference_of(name, features, 0.1), 1e-2, hinge.asked)

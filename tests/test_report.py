@@ -8,6 +8,7 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ from tests.reporting import HOSTILE, colour_split, digits_split, run, table_spli
 from colinear.checks import InputError
 from colinear.cli.app import app
 from colinear.cli.tuning import tune_settings
+from colinear.datasets.base import ArrayDataset, Split
 from colinear.metrics import reliability
 from colinear.model import LinearModel
 from colinear.report import record_run, write_comparison, write_report
 from colinear.report.page import json_for_html, make_page
 from colinear.report.panels import compare_winners, read_panels, repeat_command
-from colinear.report.record import load_record, record_name
 from colinear.report.sprites import make_sprite, shrink_templates, stretch
+from colinear.search.records import load_record, record_name
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.winner import LossRun
@@ -303,12 +305,28 @@ def test_compare_pairs_the_winners_of_the_same_rows(digits: Path, exact: Path, t
         assert 0 < pair["p_value"] <= 1
 
 
-def test_winners_on_other_test_rows_are_not_paired(run_folder: Path) -> None:
-    mine = read_panels(run_folder)
-    theirs = [{**panel, "test_fingerprint": "others"} for panel in mine]  # as many rows, but not these
-    found = compare_winners([(run_folder, mine), (run_folder, theirs)])
+def test_winners_on_other_test_rows_are_not_paired(tmp_path: Path) -> None:
+    split = table_split()
+    swapped = replace(split, test=split.test and split.test.subset(torch.arange(89, -1, -1)))  # as many, but not these
+    for name, rows in (("mine", split), ("theirs", swapped)):
+        run(tmp_path / name, rows, losses=("softmax", "hinge"))
+    runs = [(tmp_path / name, read_panels(tmp_path / name)) for name in ("mine", "theirs")]
+    found = compare_winners(runs)
     assert [(pair["first"], pair["second"]) for pair in found["pairs"]] == [(0, 1), (2, 3)]
     assert found["untested"] == 4
+
+
+def test_winners_on_other_features_of_the_same_rows_are_paired_if_one_seed_dealt_them(tmp_path: Path) -> None:
+    split = table_split()
+    part = split.train
+    assert isinstance(part, ArrayDataset)
+    other = replace(part, features=torch.cat([part.features[:], part.features[:] ** 2], 1), name="another layer")
+    run(tmp_path / "first", split)
+    run(tmp_path / "second", Split(other, other, other))
+    run(tmp_path / "dealt", Split(other, other, other), seed=1)
+    found = compare_winners([(tmp_path / name, read_panels(tmp_path / name)) for name in ("first", "second", "dealt")])
+    assert [(pair["first"], pair["second"]) for pair in found["pairs"]] == [(0, 1), (1, 2)]  # the last: one file
+    assert found["untested"] == 1
 
 
 def test_compare_replaces_pages_only(digits: Path, exact: Path, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ import pytest
 import torch
 from PIL import Image
 from tests.browsing import find_browser, open_browser
-from tests.reporting import HOSTILE, colour_split, digits_split, run, table_split
+from tests.reporting import HOSTILE, colour_split, digits_split, many_split, patches_split, run, table_split
 
 from colinear.datasets import read_image
+from colinear.extractors import Patches
 from colinear.model import LinearModel
 from colinear.report import write_comparison
 from colinear.search.wording import as_percent, describe_above
@@ -35,6 +36,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(root / "exact", digits_split(), "exact")
     run(root / "colour", colour_split(), "exact")
     run(root / "table", table_split(), "exact")
+    run(root / "patches", patches_split(root / "rows"), "exact", losses=("softmax", "hinge"))
+    run(root / "bright", patches_split(root / "bright rows", "colour", Patches(7, size=4)), "exact")
+    run(root / "many", many_split(), "exact")
     write_comparison([root / "sgd", root / "exact"], root / "compare.html")
     return root
 
@@ -70,7 +74,8 @@ def text_of(browser: Any, selector: str) -> list[str]:
     return [str(node.get_property("textContent")) for node in find_all(browser, selector)]
 
 
-PAGES = ("sgd/report.html", "exact/report.html", "colour/report.html", "table/report.html", "compare.html")
+PAGES = ("sgd/report.html", "exact/report.html", "colour/report.html", "table/report.html", "patches/report.html")
+PAGES += ("bright/report.html", "many/report.html", "compare.html")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -243,6 +248,46 @@ def test_try_it_scores_as_the_model_does(
     assert label == model.class_names[int(expected.argmax())]
     torch.testing.assert_close(scores, expected, atol=TOLERANCE, rtol=0)
     assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "panel", "loss"), [("patches", 0, "softmax"), ("patches", 1, "hinge"), ("bright", 0, "softmax")]
+)
+def test_try_it_makes_features_as_predict_does(
+    browser: Any, runs: Path, tmp_path: Path, name: str, panel: int, loss: str
+) -> None:
+    model = LinearModel.load(runs / name / f"model-{loss}.safetensors")
+    fitted = model.extractor
+    assert fitted is not None
+    assert fitted.rows.image_shape is not None
+    visit(browser, runs / name / "report.html")
+    find_all(browser, ".card")[panel].click()
+    for kind, size in PICTURES.items():
+        picture = draw_picture(tmp_path / f"{kind}.png", *size)
+        raw = read_image(picture, fitted.rows.image_shape, value_range=fitted.rows.value_range)
+        expected = model.scores(fitted.transform(raw.unsqueeze(0))).squeeze(0)
+        visit(browser, runs / name / "report.html")
+        find_all(browser, ".card")[panel].click()
+        label, scores = try_it(browser, picture, model.n_classes)
+        assert label == model.class_names[int(expected.argmax())]
+        torch.testing.assert_close(scores, expected, atol=10 * TOLERANCE, rtol=1e-4)
+        words = str(find(browser, ".sheet:not(.away) .sum").get_property("textContent")).replace("−", "-")
+        _, parts, whole = words.rsplit(" = ", 2)
+        first, sign, bias = parts.removeprefix("patches ").replace(" bias ", " ").split(" ")
+        assert float(first) + float(sign + bias) == pytest.approx(float(whole), abs=2 * TOLERANCE)
+    assert browser.get_log("browser") == []
+
+
+def test_of_features_results_by_class_come_first(browser: Any, runs: Path) -> None:
+    visit(browser, runs / "patches" / "report.html")
+    shown = ["Class by class", "Confusion", "Surest and least sure", "Patches that push a class"]
+    assert text_of(browser, ".sheet:not(.away) .blocks h3")[:4] == shown
+    assert sorted(text_of(browser, ".sheet:not(.away) .pushing h4")) == sorted(HOSTILE)
+    assert len(find_all(browser, ".sheet:not(.away) .pushing canvas")) == 4 * 8
+    assert len(find_all(browser, ".sheet:not(.away) .examples canvas")) == 4 * 8
+    visit(browser, runs / "many" / "report.html")
+    shown = ["Class by class", "The commonest confusions", "Largest weights"]
+    assert text_of(browser, ".sheet:not(.away) .blocks h3")[:3] == shown
 
 
 def test_pixels_and_bias_add_up_to_the_score_of_the_chosen_class(browser: Any, runs: Path, tmp_path: Path) -> None:

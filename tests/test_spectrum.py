@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from colinear.objective import Objective
 from colinear.solvers import spectrum
 from colinear.solvers.path import solve_path
 from colinear.solvers.preconditioner import Preconditioner
+from colinear.solvers.solution import Status
 from colinear.solvers.spectrum import RowSample, Spectrum, Subspace, sample_rows
 from colinear.solvers.tuning import Tuning
 
@@ -56,6 +58,32 @@ def test_a_spectrum_is_that_of_the_mean_outer_product() -> None:
     assert {key: found.summary()[key] for key in ("eigenvectors", "of", "rows")} == {
         "eigenvectors": 7, "of": 7, "rows": 200,
     }  # fmt: skip
+
+
+def badly_scaled(n: int, d: int, n_classes: int) -> Features:
+    """Columns of 1e-4 to 1e4, and seconds since 1970 in their midst."""
+    rows = draw_rows(n, d, n_classes)
+    features = rows.features.clone()
+    features *= torch.logspace(-4, 4, d, dtype=torch.float64)[torch.arange(d) * 7 % d]
+    features[:, d // 2] = 1.7e9 + 1e7 * rows.features[:, d // 2]
+    return as_features(replace(rows, features=features))
+
+
+def test_a_spectrum_of_columns_that_differ_by_powers_of_ten_keeps_the_digits_of_all() -> None:
+    features = badly_scaled(400, 11, 3)
+    found, x = Spectrum.fit(Objective(features)), torch.from_numpy(matrix(features))
+    moment = x.mT @ x / len(x)
+    sizes = moment.diagonal().sqrt()
+    again = found.vectors @ found.values.diag() @ found.vectors.mT
+    assert float(((again - moment) / (sizes * sizes.unsqueeze(1))).abs().max()) <= 1e-12
+    assert found.values.tolist() == sorted(found.values.tolist(), reverse=True)
+
+
+def test_lbfgs_reaches_the_optimum_where_columns_differ_by_powers_of_ten() -> None:
+    """Gradients go on where the value is at its rounding; with eps of the largest eigenvalue for all, they do not."""
+    path = solve_path(badly_scaled(400, 11, 3), Softmax(), [1e-4, 1e-2], tuning=Tuning(newton_weights=0))
+    assert [point.status for point in path.points] == [Status.CONVERGED] * 2
+    assert path.passes <= 80
 
 
 def test_directions_without_rows_have_tiny_positive_eigenvalues() -> None:
@@ -145,7 +173,9 @@ def test_two_processes_sample_together_where_only_one_has_more_rows_than_asked_f
 
 @pytest.mark.parametrize("rank", [20, 10])
 def test_long_rows_in_the_sample_save_passes(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    tuning = Tuning(fewest_rows=200, rows_per_feature=1, newton_first=0, eigh_up_to=rank, nystroem_rank=rank)
+    tuning = Tuning(
+        fewest_rows=200, rows_per_feature=1, newton_first=0, eigh_freely=rank, eigh_up_to=rank, nystroem_rank=rank
+    )
     passes = []
     for least in (spectrum.LONG, math.inf):
         monkeypatch.setattr(spectrum, "LONG", least)
@@ -156,7 +186,7 @@ def test_long_rows_in_the_sample_save_passes(rank: int, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_nystroem_finds_the_leading_pairs(dtype: torch.dtype) -> None:
     exact, rows = Spectrum.fit(Objective(low_rank())), low_rank()
-    leading = Tuning(eigh_up_to=10, nystroem_rank=8)
+    leading = Tuning(eigh_freely=10, eigh_up_to=10, nystroem_rank=8)
     found = Spectrum.fit(Objective(Features(rows.dataset, rows.scaling, dtype)), tuning=leading)
     tolerance = 1e-8 if dtype == torch.float64 else 1e-3
     assert found.vectors.shape == (40, 8)
@@ -221,6 +251,14 @@ def test_a_subspace_holds_the_share_asked_for_with_the_fewest_directions(share: 
     assert found.summary() == {"directions": found.n_outputs, "of": 13, "share": found.share}
 
 
+def test_a_subspace_of_few_rows_is_cut_from_all_eigenvectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path of them would make do with the leading ones."""
+    usual = Tuning(eigh_freely=4, eigh_passes=1, nystroem_rank=3, fewest_rows=200)
+    assert usual.spectrum_size(10, 200, 3)[0] == 3
+    monkeypatch.setattr(spectrum, "USUAL", usual)
+    assert Subspace.fit(draw_features(200, 9, 3), 1.0).n_outputs == 10
+
+
 def test_a_share_of_one_is_the_whole_space_even_of_columns_without_variance() -> None:
     # the values of dead columns are lost in a sum that starts with the largest
     data = draw_rows(200, 9, 3)
@@ -256,5 +294,7 @@ def test_a_sketch_of_squares_beyond_float32_or_of_nothing_is_no_error(size: floa
     rows = size * torch.randn(300, 120, generator=torch.Generator().manual_seed(0))
     data = ArrayDataset(rows, torch.arange(300) % 3, ("a", "b", "c"))
     features = Features(data, Scaling(torch.ones((), dtype=torch.float64), torch.zeros(120).double(), 0.0))
-    path = solve_path(features, LOSSES["softmax"], [1e-2], tuning=Tuning(eigh_up_to=50, nystroem_rank=60))
+    path = solve_path(
+        features, LOSSES["softmax"], [1e-2], tuning=Tuning(eigh_freely=50, eigh_up_to=50, nystroem_rank=60)
+    )
     assert path.points[0].objective < 1.1

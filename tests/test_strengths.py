@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -26,7 +27,7 @@ from colinear.search.path_search import PathSearch, Tried
 from colinear.search.regs import parse_regs
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
-from colinear.search.strengths import choose, default_regs, find_end, go_on, list_missing
+from colinear.search.strengths import choose, default_regs, find_end, find_lone, go_on, list_missing
 from colinear.search.trials import SearchResult, Trial
 from colinear.search.tune import tune
 from colinear.solvers.solution import Status
@@ -268,6 +269,32 @@ def test_a_named_range_whose_end_wins_is_told_everywhere(
     assert f"The best is the {end} strength tried" in told["warning"]
     assert told["warning"] in " ".join(said.split())
     assert told["warning"] in panel["range"]
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "told"), [(1.7e9, (), True), (1e2, (), False), (1.7e9, ("--standardize",), False)]
+)
+def test_a_column_beside_which_all_others_are_nothing_is_told_everywhere(
+    colinear: Program, without_figures: None, tmp_path: Path, size: float, options: tuple[str, ...], told: bool
+) -> None:
+    generator = np.random.default_rng(0)
+    rows, labels = generator.normal(size=(90, 4)), np.arange(90) % 3
+    rows[:, 0] += labels
+    rows[:, 2] *= size
+    np.savez(tmp_path / "rows.npz", X=rows, y=labels)
+    said = colinear("tune", tmp_path / "rows.npz", "--loss", "softmax", "--out", tmp_path / "run", *options).out
+    warning = json.loads((tmp_path / "run/results.json").read_text())["runs"][0]["details"]["range"]["warning"]
+    assert (warning is not None) == told
+    if told:
+        assert warning.startswith("Column 3 is ")
+        assert warning in " ".join(said.split())
+        assert warning in read_panels(tmp_path / "run")[0]["range"]
+
+
+def test_a_column_is_lone_by_its_square() -> None:
+    assert find_lone(torch.tensor([1.0, 2e6, 0.5])) == (1, pytest.approx((2e6 / 1.5) ** 0.5))
+    for squares in ([1.0, 2e6, 2.0], [5.0], [0.0, 0.0], [0.0, 7.0]):  # alone, or the only one there is
+        assert find_lone(torch.tensor(squares)) is None
 
 
 # The same run again

@@ -57,3 +57,18 @@ def test_newton_takes_over_within_its_patience_where_its_limits_allow() -> None:
 )
 def test_more_pairs_are_kept_of_many_rows_as_far_as_memory_allows(n_samples: int, n_weights: int, pairs: int) -> None:
     assert _pairs(n_weights, n_samples, Tuning()) == pairs
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows", "classes", "rank"),
+    [
+        (3_201, 49_000, 10, 3_201), (4_000, 8_000, 2, 4_000),  # always
+        (6_401, 49_000, 10, 1_000), (6_401, 10_000, 10, 1_000),  # 440 and 1,800 passes of one strength
+        (6_401, 49_000, 100, 6_401), (8_000, 1_000_000, 10, 8_000),  # passes are dear
+        (8_001, 1_000_000, 1_000, 1_000),  # so is memory
+    ],
+)  # fmt: skip
+def test_all_eigenvectors_are_computed_where_they_are_cheap_beside_passes(
+    columns: int, rows: int, classes: int, rank: int
+) -> None:
+    assert Tuning().spectrum_size(columns, rows, classes) == (rank, max(10_000, 6 * rank))

@@ -71,6 +71,9 @@ class ClasswiseLoss(SmoothLoss):
     def hessian_products(self, n_classes: int) -> float:
         return n_classes
 
+    def anchor_dual(self, q: Tensor, has: Tensor, hasnt: Tensor) -> Tensor:
+        return (hasnt * self.duals(q) + has * self.duals(1 - q)).sum(1)
+
 
 @dataclass(frozen=True)
 class Logistic(ClasswiseLoss):

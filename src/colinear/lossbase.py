@@ -82,10 +82,19 @@ class Loss(Protocol):
         """How many products of all rows with themselves a Hessian takes at most; infinity: `curved` is never asked."""
         ...
 
+    def anchor_dual(self, q: Tensor, has: Tensor, hasnt: Tensor) -> Tensor:
+        """Mean dual value (k,) of the loss, as it is smoothed, at slopes q_j - [row has class j], which are feasible.
+
+        q : (k, c) in [0, 1], of sum 1 unless `by_class`.   has, hasnt : (k, c), shares of the rows that have class j or
+        not.    For an intercept without a penalty, see `balance`.
+        """
+        ...
+
 
 class SmoothLoss:
     """What a `Loss` is unless it says otherwise; one that defines `name` and `sums_` is whole, and L-BFGS solves it."""
 
+    name: ClassVar[str] = "a loss"
     formula: ClassVar[str] = "loss(s_{i}, y_{i})"
     link: ClassVar[Link | None] = None
     kinked: ClassVar[bool] = False
@@ -126,6 +135,9 @@ class SmoothLoss:
 
     def hessian_products(self, n_classes: int) -> float:
         return math.inf
+
+    def anchor_dual(self, q: Tensor, has: Tensor, hasnt: Tensor) -> Tensor:
+        raise InputError(f"{self.name} has no `anchor_dual`, which an intercept without a penalty needs.")
 
 
 def check_takes(loss: Loss, labels: Tensor, name: str) -> None:

@@ -62,6 +62,11 @@ class Softmax(SmoothLoss):
     def hessian_products(self, n_classes: int) -> float:
         return n_classes * (n_classes - 1) / 2
 
+    def anchor_dual(self, q: Tensor, has: Tensor, hasnt: Tensor) -> Tensor:
+        """The entropy of q: every row has the same probabilities."""
+        entropy: Tensor = torch.special.entr(q).sum(1)
+        return entropy
+
     def _curvature(self, shares: Tensor, weights: Tensor | None) -> Tensor:
         weighted = shares if weights is None else shares * weights.unsqueeze(-2)  # (k, c, n)
         bent: Tensor = weighted.sum(-1) - torch.linalg.vecdot(weighted, shares)
@@ -143,6 +148,11 @@ class Hinge(SmoothLoss):
 
     def hessian_products(self, n_classes: int) -> float:
         return n_classes
+
+    def anchor_dual(self, q: Tensor, has: Tensor, hasnt: Tensor) -> Tensor:
+        """sum_j has_j sum_{l != j} (q_l - width q_l^2 / 2): the true class's slope is minus the sum of the others."""
+        width = torch.as_tensor(self.width, dtype=q.dtype, device=q.device).view(-1, 1)
+        return (hasnt * (q - 0.5 * width * q.square())).sum(1)
 
     def _width_of(self, scores: Tensor) -> Tensor | None:
         """Width as (k or 1, 1, 1) in scores' dtype; None without smoothing."""

@@ -2,6 +2,8 @@
 
     objective_k = mean_i loss(W_k x_i, y_i) + reg_k sum(W_k * W_k)
 
+A constant column whose `Scaling` says so is left out of the sum of squares; see `balance` for what its dual is.
+
 Memory, a memory-mapped file and one shard of many processes are the same loop: in a group of several processes each
 holds rows of its own and every sum is one over all of them, so that all processes must call the same methods in the
 same order. Nothing else in the house loops over rows of features.
@@ -17,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from colinear.balance import ClassSums
 from colinear.byteproducts import MOST_SUMMANDS, byte_second_moment
 from colinear.checks import InputError
 from colinear.datasets.answers import is_right
@@ -28,6 +31,8 @@ from colinear.losses import Loss
 from colinear.model import LinearModel
 from colinear.parallel.group import ALONE, Group
 from colinear.products import pass_products, row_products, suits_bytes
+
+Scored = list[tuple[slice, Tensor]]  # rows, and scores (k, c, b)
 
 
 @dataclass(frozen=True)
@@ -174,23 +179,25 @@ class Objective:
             "stored precision": str(features.dataset.dtype), "size of chunks": self.chunk_rows,
             "use of row weights": self.row_weights is not None, "use of folds": self.folds is not None,
             "number of columns": features.n_features, "intercept scaling": features.scaling.bias,
-            "scaling": torch.cat(
+            "penalty on the intercept": features.scaling.penalized, "scaling": torch.cat(
                 [part.double().reshape(-1) for part in (features.scaling.scale, features.scaling.shift)]
             ),
             **facts,
         })  # fmt: skip
 
     def evaluate(
-        self, coef: Tensor, regs: Tensor, loss: Loss, held_out: Tensor | None = None, *, curvature: bool = False
-    ) -> Evaluation:
+        self, coef: Tensor, regs: Tensor, loss: Loss, held_out: Tensor | None = None, *, curvature: bool = False,
+        scored: Scored | None = None,
+    ) -> Evaluation:  # fmt: skip
         """One pass over the rows.
 
         coef : (k, c, d) in the precision to work in.   regs : (k,) float64, > 0.
         held_out : (k,) int64, the fold each candidate leaves out, -1 for none.
         curvature : whether the result has it; it costs 3 k c n flops.
+        scored : the scores at `coef` where they are known, from `scores`; they are overwritten.
 
         gap = original + reg |W|^2 - dual + |U|^2 / (4 reg), with U the data part of the gradient; for the loss whose
-        gradient was taken this is exactly |gradient|^2 / (4 reg).
+        gradient was taken this is exactly |gradient|^2 / (4 reg). Without a penalty on the intercept, see `balance`.
         Error    objective and gap: what a chunk sums over its rows, and the sum over chunks, are float64, of scores in
                  coef's precision. gradient and curvature: products of a chunk and their sum over chunks are in coef's
                  precision, so float32 leaves about 1e-7 sqrt(n / chunk_rows) of their size; the gap of float32 weights
@@ -204,10 +211,13 @@ class Objective:
         sums = torch.zeros(4, k, dtype=torch.float64, device=coef.device)  # value, original, dual, weight
         gradient, bent = torch.zeros_like(coef), coef.new_zeros(k, c if curvature else 0)
         products = pass_products(features, flat)
-        for rows in features.ranges(self.chunk_rows):
+        for number, rows in enumerate(features.ranges(self.chunk_rows)):
             weights = self._weights(rows, held_out, coef.dtype)
             products.load(rows)
-            scores = products.scores_into(coef.new_empty(k * c, rows.stop - rows.start))
+            if scored is None:
+                scores = products.scores_into(coef.new_empty(k * c, rows.stop - rows.start))
+            else:
+                scores = scored[number][1].view(k * c, -1)
             part = loss.sums_(scores.view(k, c, -1), features.labels[rows], weights, curvature=curvature)
             products.add_gradient_(gradient.view(k * c, d), scores)
             if part.curvature is not None:
@@ -218,10 +228,15 @@ class Objective:
         value, original, dual = sums[:3] / sums[3]
         mean = sums[3].to(coef.dtype).view(-1, 1, 1)
         gradient /= mean  # U, (k, c, d)
-        penalty = regs * squared_norm(coef)
-        dual -= squared_norm(gradient) / (4 * regs)
-        gradient += (2 * regs).to(coef.dtype).view(-1, 1, 1) * coef
+        held = features.penalized(coef)
+        penalty = regs * squared_norm(held)
+        balance = self.class_sums(held_out).balance(loss, self._imbalance(gradient)) if features.free else None
+        dual = (
+            dual - squared_norm(gradient) / (4 * regs) if balance is None else balance.dual_value(dual, gradient, regs)
+        )
+        features.penalized(gradient).add_((2 * regs).to(coef.dtype).view(-1, 1, 1) * held)
         value_gap = squared_norm(gradient) / (4 * regs)
+        value_gap = value_gap if balance is None else balance.gap(value, gradient, coef, regs)
         # without smoothing both gaps are one number, and the squared norm has no cancellation
         gap = original + penalty - dual if loss.smoothed else value_gap
         return Evaluation(original + penalty, gap, value + penalty, value_gap, gradient, bent / mean.squeeze(-1))
@@ -244,7 +259,80 @@ class Objective:
             dual = torch.zeros_like(part.value) if part.dual is None else part.dual
             sums += torch.stack((dual, self._total_weight(weights, rows, k)))
         moment = (gradient / sums[1].repeat_interleave(c).unsqueeze(1)).view(k, c, -1)
+        if on.free:
+            balance = self.class_sums(held_out, on).balance(loss, self._imbalance(moment))
+            return balance.dual_value(sums[0] / sums[1], moment, regs)
         return sums[0] / sums[1] - squared_norm(moment) / (4 * regs)
+
+    def _imbalance(self, gradient: Tensor) -> Tensor:
+        """Mean slopes (k, c) float64 of a gradient (k, c, d) whose last column is of the constant one."""
+        return gradient[..., -1].double() / self.features.scaling.bias
+
+    def class_sums(self, held_out: Tensor | None = None, on: Features | None = None) -> ClassSums:
+        """What the rows of each class add up to, for an intercept without a penalty: `on` other rows, or on these.
+
+        held_out : (k,), as of `evaluate`.    Cost : one read of the rows, once.
+        """
+        weights, moments = self._fold_sums if on is None else self._sum_by_fold(on)
+        kept = torch.ones(1, len(weights), dtype=torch.float64, device=weights.device)
+        if held_out is not None:
+            kept = (self._fold_numbers != held_out.unsqueeze(1)).double()  # (k, folds)
+        kept = kept / (kept @ weights[:, -1:]).clamp(min=torch.finfo(torch.float64).tiny)
+        weights, moments = kept @ weights, torch.tensordot(kept, moments, 1)
+        c = self.features.n_classes
+        known = slice(-1, None) if self.features.labels.ndim == 1 else slice(c, 2 * c)
+        bias = (self.features if on is None else on).scaling.bias
+        return ClassSums(weights[:, :c], weights[:, known] - weights[:, :c], moments[:, :c], moments[:, known], bias)
+
+    @cached_property
+    def _fold_numbers(self) -> Tensor:
+        """The folds that rows of any process are in, ascending; one, 0, where there are none."""
+        if self.folds is None:
+            return torch.zeros(1, dtype=torch.int64, device=self.features.device)
+        every: Tensor = torch.unique(torch.cat(self.group.gather(torch.unique(self.folds).cpu())))
+        return every.to(self.features.device)
+
+    @cached_property
+    def _fold_sums(self) -> tuple[Tensor, Tensor]:
+        return self._sum_by_fold(self.features.at(torch.float64))
+
+    def _sum_by_fold(self, on: Features) -> tuple[Tensor, Tensor]:
+        """Weights (f, m) and moments (f, m, d), float64, of the m kinds of rows in each fold, see `_kinds`."""
+        labels, c, d, folds = self.features.labels, self.features.n_classes, on.n_features, self._fold_numbers
+        m = len(_kinds(labels[:0], c))
+        weights, moments = (
+            torch.zeros(len(folds) * m, size, dtype=torch.float64, device=labels.device) for size in (1, d)
+        )
+        products = row_products(on)
+        for rows in on.ranges(self.chunk_rows):
+            counted = _kinds(labels[rows], c).double()  # (m, b)
+            if self.unit_weights is not None:
+                counted *= self.unit_weights[rows]
+            if self.folds is not None:
+                counted = (self._held(rows, folds).unsqueeze(1) * counted).flatten(0, 1)  # (f m, b)
+            weights += counted.sum(1, keepdim=True)
+            products.load(rows)
+            products.add_gradient_(moments, counted)
+        self.group.sum_(weights, moments)
+        return weights.view(-1, m), moments.view(-1, m, d)
+
+    def bias_slopes(
+        self, scored: Scored, shift: Tensor, loss: Loss, held_out: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean loss (k,), its slopes (k, c) and curvatures (k, c), float64, at scores that are all moved by (k, c)."""
+        k, c = shift.shape
+        sums = torch.zeros(k, 2 + 2 * c, dtype=torch.float64, device=shift.device)  # value, weight, slopes, curvatures
+        for rows, scores in scored:
+            weights = self._weights(rows, held_out, scores.dtype)
+            moved = scores + shift.unsqueeze(2).to(scores.dtype)
+            part = loss.sums_(moved, self.features.labels[rows], weights, curvature=True)
+            total = self._total_weight(weights, rows, k)
+            bends = moved.new_zeros(k, c) if part.curvature is None else part.curvature
+            slopes = moved.sum(-1, dtype=torch.float64)
+            sums += torch.cat((torch.stack((part.value, total), 1), slopes, bends.double()), 1)
+        self.group.sum_(sums)
+        means = sums / sums[:, 1:2]
+        return means[:, 0], means[:, 2 : 2 + c], means[:, 2 + c :]
 
     @cached_property
     def unit_weights(self) -> Tensor | None:
@@ -411,6 +499,14 @@ def score_rows(model: LinearModel, dataset: Dataset, chunk_rows: int = CHUNK_ROW
 def label_rows(model: LinearModel, dataset: Dataset) -> Tensor:
     """The model's label for every row of `dataset`: (n,) int64, or answers (n, c) int8; see `LinearModel.decide`."""
     return torch.cat([dataset.labels[:0], *(model.decide(scores) for _, scores in score_rows(model, dataset))])
+
+
+def _kinds(labels: Tensor, n_classes: int) -> Tensor:
+    """Which rows have each class, of many labels also for which each is known, and all rows: (c + 1 or 2 c + 1, b)."""
+    everyone = torch.ones(1, len(labels), dtype=torch.bool, device=labels.device)
+    if labels.ndim == 2:
+        return torch.cat((labels.mT == 1, labels.mT >= 0, everyone))
+    return torch.cat((labels == torch.arange(n_classes, device=labels.device).unsqueeze(1), everyone))
 
 
 def squared_norm(coef: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import errno
 import gc
 import os
 import sys
@@ -19,14 +18,13 @@ from typer.completion import completion_init  # type: ignore[attr-defined]
 from typer.core import TyperCommand, TyperGroup
 
 from colinear.cli import commands
+from colinear.cli.mistakes import explain
 from colinear.cli.signals import Stopped, exit_status, heeding, leave
 from colinear.parallel.launch import GroupError, Launch
 from colinear.texts import cut_middle, printable
 
 OBJECTS = 10_000  # made between two looks for garbage; at Python's 700 these take a sixth of `tune digits`
 LONGEST_LINE = 400  # characters of a line of a complaint: five lines of a terminal
-# what torch says of memory, on the processor and on a GPU
-NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "Storage size calculation overflowed")
 # click's errors, whichever package holds them: typer carries its own copy of click since 0.26
 USAGE_ERRORS: tuple[type[Exception], ...] = tuple(
     kind for kind in typer.BadParameter.__mro__ if issubclass(kind, Exception) and kind is not Exception
@@ -83,9 +81,9 @@ def start(
 
 
 for panel, names in {
-    "Train": ("tune", "fit", "features"),
+    "Train": ("tune", "fit", "sweep", "features"),
     "Use a model": ("evaluate", "predict", "export"),
-    "Look closer": ("info", "check", "report", "compare"),
+    "Look closer": ("info", "card", "check", "report", "compare", "table"),
 }.items():
     for name in names:
         app.command(name, rich_help_panel=panel, cls=_plain(TyperCommand))(getattr(commands, name))
@@ -160,23 +158,7 @@ def _explain(error: BaseException) -> str | None:
     """The message for a mistake, or for a machine that cannot do what was asked."""
     if isinstance(error, OSError):
         _silence(sys.stdout)  # it may be the place that cannot be written
-        if error.errno == errno.ENOSPC:
-            return f"the disk is full ({error.filename or 'standard output'}). Free some space and run again."
-        reason = error.strerror or str(error) or type(error).__name__
-        where = error.filename or "a file, or the terminal's stream,"
-        return f"{where} cannot be used: {reason}. Check that it is there, and who may read and write it."
-    if isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
-    ):
-        return (
-            "this does not fit into memory. Use fewer rows, fewer --candidates, --steps or --regs, or a smaller "
-            "--batch-size."
-        )
-    if isinstance(error, ValueError):
-        from colinear.checks import InputError
-
-        return str(error) if isinstance(error, InputError) else None
-    return None
+    return explain(error)
 
 
 def _complain(message: str, advice: str = "") -> None:

@@ -62,6 +62,33 @@ def tune(
     run_tune(context.params, given_options(context))
 
 
+@o.takes(Settings, search=True)
+def sweep(
+    context: typer.Context,
+    *,
+    data: Annotated[
+        list[str],
+        o.argument("FILE...", "What tune takes, or a pattern as 'features/layer-{layer}.npz'; or one sweep.toml."),
+    ],
+    out: Annotated[
+        Path | None,
+        o.place(
+            "SWEEP",
+            "Folder of the sweep; what is missing in it, if there is one.",
+            "run",
+            show_default="sweep, or the name of the TOML file",
+        ),
+    ] = None,
+    quiet: o.Quiet = False,
+    json: o.Json = False,
+    **settings: Any,
+) -> None:
+    """Tune on many files, each in a folder of its own, with one summary; stopped, the same command goes on."""
+    from colinear.cli.sweeping import run_sweep
+
+    run_sweep(context.params, given_options(context), out)
+
+
 @o.takes(Settings, search=False)
 def fit(
     context: typer.Context,
@@ -91,11 +118,14 @@ def features(
         typer.Option(
             "--with",
             metavar="EXTRACTOR",
-            help="hog, hog+color, patches:K (a dictionary of K patches), kernel:D (D random Fourier features), or "
-            "MODULE:FUNCTION (your own: a batch of pictures to rows).",
+            help="hog, hog+color, patches:K (a dictionary of K patches), kernel:D (D random Fourier features), "
+            "hf:NAME_OR_FOLDER (a vision network of transformers), or MODULE:FUNCTION (your own: a batch of pictures "
+            "to rows).",
         ),
     ],
     out: Annotated[Path, o.place("FOLDER", "The folder to write; what is missing in it, if it was stopped.")],
+    pool: Annotated[o.Pool | None, o.describe_option(o.SETTINGS["pool"])] = None,
+    layers: o.Layers = None,
     dtype: Annotated[o.Dtype, typer.Option(help="How features are stored.")] = o.Dtype.FLOAT32,
     augment: Annotated[str | None, o.describe_option(o.SETTINGS["augment"])] = None,
     data_dir: o.DataDir = None,
@@ -107,7 +137,8 @@ def features(
     """Turn pictures, or rows of a table, into features that `tune FOLDER` learns from."""
     from colinear.cli.extracting import run_features
 
-    run_features(data, extractor, out, dtype.value, augment, data_dir, label, seed, quiet, json)
+    pooled = None if pool is None else pool.value
+    run_features(data, extractor, out, pooled, layers, dtype.value, augment, data_dir, label, seed, quiet, json)
 
 
 def evaluate(
@@ -213,13 +244,31 @@ def info(
     run_info(thing, data_dir, label, json)
 
 
-def report(run: Annotated[Path, o.argument("RUN", o.RUN_HELP)], force: o.Force = False, json: o.Json = False) -> None:
-    """Write RUN/report.html: the search, the winner and 'Try it' in one page that works offline."""
+def card(
+    model: o.ModelFile,
+    to: Annotated[o.CardFormat, typer.Option(help="What is printed.")] = o.CardFormat.MD,
+    json: o.Json = False,
+) -> None:
+    """Print the card of a model: data, settings, accuracy with interval of each class, certificate, limits."""
+    from colinear.cli.tabling import run_card
+
+    run_card(model, "json" if json else to.value)
+
+
+def report(
+    run: Annotated[Path, o.argument("RUN", "A folder that `tune` or `sweep` has written.")],
+    force: o.Force = False,
+    json: o.Json = False,
+) -> None:
+    """Write RUN/report.html: the search, the winner and 'Try it' in one page that works offline; or a sweep's page."""
     from colinear.cli.console import Output
-    from colinear.report.page import write_report
+    from colinear.report import write_report
+    from colinear.report.summary import remake_summary
+    from colinear.sweep.plan import PLAN
 
     output = Output(as_json=json)
-    path = write_report(run, force=force)
+    write = remake_summary if (run / PLAN).is_file() else write_report
+    path = write(run, force=force)
     output.say_path(f"Written: {path}")
     output.emit({"report": str(path)})
 
@@ -238,3 +287,30 @@ def compare(
     path = write_comparison(runs, out, force=force)
     output.say_path(f"Written: {path}")
     output.emit({"report": str(path), "runs": [str(run) for run in runs]})
+
+
+def table(
+    runs: Annotated[list[Path], o.argument("RUN...", "Folders of runs, or of sweeps, which stand for their runs.")],
+    rows: Annotated[
+        str, typer.Option(metavar="NAMES", help="What tells rows apart: data, loss, an option, a field.")
+    ] = "data",
+    columns: Annotated[str, typer.Option(metavar="NAMES", help="The same of columns; several with a comma.")] = "loss",
+    to: Annotated[o.TableFormat, typer.Option(help="What is printed.")] = o.TableFormat.MD,
+    value: Annotated[o.TableValue, typer.Option(help="On which rows winners are scored.")] = o.TableValue.TEST,
+    best: Annotated[o.Side, typer.Option(help="In which side the best is looked for.")] = o.Side.ROW,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Only results that have it; several times.", show_default="all"),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(metavar="PATTERN", help="Reads fields from DATA, as '{dataset}/layer-{layer}.npz'."),
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Without intervals and spreads.")] = False,
+    json: o.Json = False,
+) -> None:
+    """Print the results of several runs as a table: the best bold, and what the paired test cannot tell from it."""
+    from colinear.cli.tabling import run_table
+
+    form = "json" if json else to.value
+    run_table(runs, rows, columns, form, value.value, best.value, where or [], pattern, not plain)

@@ -25,6 +25,7 @@ from colinear.datasets.sparse import SparseMatrix
 from colinear.datasets.splits import open_unseen
 from colinear.datasets.tables import SPARSE, open_features
 from colinear.export import FORMATS, export_model
+from colinear.export.features import has_nodes
 from colinear.export.graph import PIXEL_RANGE
 from colinear.extractors import ExtractedDataset, RowKind
 from colinear.extractors.folder import holds_features
@@ -266,7 +267,10 @@ def run_export(
     exported = export_model(model, target, to, rows=rows)
     output.say_path(f"Wrote {exported.path} ({exported.path.stat().st_size:,} bytes).")
     if model.extractor is not None:
-        output.say(f"It takes features: making them ({model.extractor.name}) is not part of the file.")
+        whole = to == "onnx" and has_nodes(model.extractor)
+        where = "is part of the file" if whole else "is not part of the file"
+        taken = "what features are made of" if whole else "features"
+        output.say(f"It takes {taken}: making them ({model.extractor.name}) {where}.")
     if exported.checked:
         ties = f", {exported.near_ties} near-ties aside" if exported.near_ties else ""
         what = "random rows" if data is None else f"rows of {data}"

@@ -60,6 +60,10 @@ Loss = enum.StrEnum(  # of `fit --loss`
     "Loss", {"SOFTMAX": "softmax", "HINGE": "hinge", "LOGISTIC": "logistic", "SQUARED_HINGE": "squared-hinge"}
 )
 Format = enum.StrEnum("Format", ["ONNX", "SKLEARN", "NUMPY", "CSV"])  # of `export --to`
+TableFormat = enum.StrEnum("TableFormat", ["MD", "CSV", "LATEX", "JSON"])  # of `table --to`
+CardFormat = enum.StrEnum("CardFormat", ["MD", "JSON"])  # of `card --to`
+TableValue = enum.StrEnum("TableValue", ["TEST", "VALIDATION"])
+Side = enum.StrEnum("Side", ["ROW", "COLUMN"])
 Dtype = enum.StrEnum("Dtype", ["FLOAT32", "FLOAT16"])  # of `features --dtype`
 Part = enum.StrEnum("Part", ["TRAIN", "VALIDATION", "TEST", "ALL"])  # of `evaluate --part`
 
@@ -128,12 +132,15 @@ With = Annotated[
     str | None,
     typer.Option(
         "--with",
-        metavar="MODULE:FUNCTION",
-        help="Makes features of pictures, for a model that was trained on those of a function of your own.",
+        metavar="EXTRACTOR",
+        help="Makes features of pictures, for a model of those of a network or a function: the hf:NAME_OR_FOLDER or "
+        "MODULE:FUNCTION that the model was trained with.",
         rich_help_panel=PANELS["features"],
     ),
 ]
 DataDir = Annotated[Path | None, describe_option(SETTINGS["data_dir"])]
 Label = Annotated[str | None, describe_option(SETTINGS["label"])]
+Layers = Annotated[str | None, describe_option(SETTINGS["layers"])]
 Metric = SETTINGS["metric"].kind.read  # of `evaluate --metric`
+Pool = SETTINGS["pool"].kind.read  # of `features --pool`
 SampleWeight = Annotated[str | None, describe_option(SETTINGS["sample_weight"])]

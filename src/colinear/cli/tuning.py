@@ -7,12 +7,14 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from colinear.checks import InputError, check_number
 from colinear.cli.console import Output
-from colinear.cli.extracting import open_rows
+from colinear.cli.extracting import open_raw, open_rows
+from colinear.cli.layers import run_layers
 from colinear.cli.progress import Watcher, heard, open_log, patience, stop
 from colinear.cli.signals import Stopped
 from colinear.cli.together import following, together
@@ -23,7 +25,7 @@ from colinear.datasets.shardfiles import EMBEDDINGS
 from colinear.datasets.sources import NAMED
 from colinear.outputs import MODEL, check_output
 from colinear.parallel.group import Group
-from colinear.parallel.launch import GroupError
+from colinear.parallel.launch import GroupError, Launch
 from colinear.search.checkpoints import CHECKPOINTS
 from colinear.search.classweights import class_weights
 from colinear.search.device import pick_device
@@ -42,10 +44,22 @@ Values = Mapping[str, Any]
 
 
 def run_tune(values: Values, given: Mapping[str, str]) -> None:
-    """Run or resume a search, show it, and write its figures."""
+    """Run or resume a search, or one for each layer of a network; show it, and write its figures."""
+    if values["resume"] is None and Launch.find() is None:
+        settings = tune_settings(values, given)
+        if len(settings.layers or ()) > 1:
+            _check_auto(values)
+            named = {**given, "out": "--out"}
+            place = partial(_default_folder, settings.data)
+            run_layers(values, settings, place, lambda one, output: _run_one(one, named, output))
+            return
+    _run_one(values, given, Output(quiet=values["quiet"], as_json=values["json"]))
+
+
+def _run_one(values: Values, given: Mapping[str, str], output: Output) -> None:
     with together(values["timeout"]) as group:
         if group.leads:
-            _lead(values, given, group)
+            _lead(values, given, group, output)
             return
         settings, split = _begin(values, given, Output(quiet=True), group)
         try:
@@ -64,25 +78,35 @@ def _begin(values: Values, given: Mapping[str, str], output: Output, group: Grou
     if values["resume"] is not None:
         settings = _settings_of(Path(values["resume"]), given)
         check_processes(settings, group)
-        return settings, open_rows(settings, output, group)
+        return settings, open_rows(settings, output, partial(open_raw, group=group))
     settings = tune_settings(values, given)
     check_processes(settings, group)
-    if values["auto_resume"] and values["out"] is None:
-        raise InputError("--auto-resume needs --out, the folder of the run that it begins or goes on with. Add --out.")
+    _check_auto(values)
     goes_on = group.leads and _goes_on(values)
     if values["out"] is not None and group.leads and not goes_on:
         refuse_used(Path(values["out"]))
-    split = open_rows(settings, output, group)
-    check_labels(settings, split.train)
-    rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
-    if settings.regs is not None:
-        settings = replace(settings, regs=parse_regs(values["regs"], rows.n_samples))
-    class_weights(settings.class_weight, rows)
-    check_memory(settings, split.train.n_classes, split.train.n_features + 1, pick_device(settings.device))
+    split = open_rows(settings, output, partial(open_raw, group=group))
+    settings = settle(settings, values["regs"], split)
     if goes_on:
         theirs = _settings_of(Path(values["out"]), {})
         check_identity(f"{values['out']}", {"settings": theirs.to_json()}, {"settings": settings.to_json()})
     return settings, split
+
+
+def settle(settings: Settings, regs: str | None, split: Split) -> Settings:
+    """`settings` with the strengths that the text `regs` names for these rows, checked as far as they decide."""
+    check_labels(settings, split.train)
+    rows = split.train if settings.shots is None else draw_shots(split.train, settings.shots, settings.seed)
+    if settings.regs is not None:
+        settings = replace(settings, regs=parse_regs(str(regs), rows.n_samples))
+    class_weights(settings.class_weight, rows)
+    check_memory(settings, split.train.n_classes, split.train.n_features + 1, pick_device(settings.device))
+    return settings
+
+
+def _check_auto(values: Values) -> None:
+    if values["auto_resume"] and values["out"] is None:
+        raise InputError("--auto-resume needs --out, the folder of the run that it begins or goes on with. Add --out.")
 
 
 def _goes_on(values: Values) -> bool:
@@ -91,11 +115,10 @@ def _goes_on(values: Values) -> bool:
     return values["resume"] is not None or bool(begun)
 
 
-def _lead(values: Values, given: Mapping[str, str], group: Group) -> None:
+def _lead(values: Values, given: Mapping[str, str], group: Group, output: Output) -> None:
     """The whole run in the only process, or the first of its group: it alone writes and speaks."""
     from colinear.report.page import check_report
 
-    output = Output(quiet=values["quiet"], as_json=values["json"])
     if values["log_dir"] is not None:
         find_writer()
     settings, split = _begin(values, given, output, group)
@@ -116,8 +139,8 @@ def _lead(values: Values, given: Mapping[str, str], group: Group) -> None:
         runs = runs or _tune(settings, split, folder, output, log, group)
         group.end()
         try:
-            names = _write_figures(runs, split, folder, log)
-            report = _write_report(runs, split, folder)
+            names = draw_figures(runs, split, folder, log)
+            report = make_report(runs, split, folder)
         except (KeyboardInterrupt, Stopped) as error:
             stop(Watcher(output), folder, ", ".join(run.loss for run in runs), error)
         results = folder.read_json("results.json")
@@ -144,7 +167,7 @@ def run_fit(values: Values, given: Mapping[str, str]) -> None:
         regs=(values["reg"],) if solver == "exact" else None,
     )
     target = Path(values["out"])
-    inputs = [*_inputs(settings), Path(values["class_weight"] or settings.data)]
+    inputs = [*list_inputs(settings), Path(values["class_weight"] or settings.data)]
     check_output(target, MODEL, inputs=inputs, force=values["force"])
     split = open_rows(settings, output)
     with (
@@ -159,7 +182,7 @@ def run_fit(values: Values, given: Mapping[str, str]) -> None:
     output.emit({"model": str(target), **run.entry})
 
 
-def _inputs(settings: Settings) -> list[Path]:
+def list_inputs(settings: Settings) -> list[Path]:
     """Files and folders that are read: DATA, --label, --sample-weight, and what may hold labels of .npy or img_emb/."""
     data = Path(settings.data)
     named = [Path(name) for name in (settings.label, settings.sample_weight) if name is not None]
@@ -268,7 +291,8 @@ def _finished_runs(
     return runs
 
 
-def _write_report(runs: list[LossRun], split: Split, folder: RunFolder) -> Path:
+def make_report(runs: list[LossRun], split: Split, folder: RunFolder) -> Path:
+    """Write the page of a finished run, and what it needs where that is gone."""
     from colinear.report import record_run, write_report
 
     for run in runs:
@@ -277,10 +301,10 @@ def _write_report(runs: list[LossRun], split: Split, folder: RunFolder) -> Path:
     return write_report(folder.path)
 
 
-def _write_figures(runs: list[LossRun], split: Split, folder: RunFolder, log: TensorBoardLog | None) -> list[str]:
+def draw_figures(runs: list[LossRun], split: Split, folder: RunFolder, log: TensorBoardLog | None) -> list[str]:
     """Draw what there is to draw; the loss curves of a loss that was finished before are those of its record."""
     from colinear.report.figures import write_figures  # matplotlib takes half a second to import
-    from colinear.report.record import load_record
+    from colinear.search.records import load_record
 
     def write(name: str, png: bytes) -> None:
         folder.write(name, png)

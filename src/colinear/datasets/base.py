@@ -114,6 +114,7 @@ class ArrayDataset(Counted):
     label_kind : what the class names were as labels: 'int', 'bool' or 'text'.
     sample_weight : None, or (n,) float64 >= 0: what each row counts.
     extractor : the `extractors.Fitted` that made these rows of raw ones, which a model of them keeps, or None.
+    pictures : None, or (n, channels, height, width) uint8 of the rows, for people to see; a subset has none.
 
     >>> data = ArrayDataset(torch.eye(3), torch.tensor([0, 1, 1]), ("a", "b"))
     >>> data.n_samples, data.n_features, data.n_classes
@@ -132,6 +133,7 @@ class ArrayDataset(Counted):
     label_kind: str = "text"
     sample_weight: Tensor | None = None
     extractor: Any = field(default=None, repr=False)
+    pictures: Tensor | None = field(default=None, repr=False)
     # taking rows never waits for the device: a CUDA graph may do it; a dataset that does not say so may not
     capturable: ClassVar[bool] = True
 
@@ -185,12 +187,12 @@ class ArrayDataset(Counted):
             rows = rows.nonzero().squeeze(1)
         labels, weights = self.labels[rows], None if self.sample_weight is None else self.sample_weight[rows]
         if isinstance(self.features, SparseMatrix):  # rows out of order would be sorted out by every pass
-            return replace(self, features=self.stored(rows), labels=labels, sample_weight=weights)
+            return replace(self, features=self.stored(rows), labels=labels, sample_weight=weights, pictures=None)
         if self.rows is not None:
             rows = self.rows[rows]
         elif isinstance(rows, slice):
-            return replace(self, features=self.features[rows], labels=labels, sample_weight=weights)
-        return replace(self, labels=labels, sample_weight=weights, rows=rows.to(self.features.device))
+            return replace(self, features=self.features[rows], labels=labels, sample_weight=weights, pictures=None)
+        return replace(self, labels=labels, sample_weight=weights, rows=rows.to(self.features.device), pictures=None)
 
     def to(self, device: torch.device) -> ArrayDataset:
         return self.on(self.features.to(device))

@@ -29,11 +29,13 @@ class Scaling:
     """x = raw * scale - shift, followed by one constant column of value `bias` (none if bias is 0).
 
     scale : () or (d,) float64, > 0.      shift : (d,) float64.      bias : the intercept scaling.
+    penalized : whether the weights of the constant column are penalised as all others are.
     """
 
     scale: Tensor
     shift: Tensor
     bias: float = 1.0
+    penalized: bool = True
 
     def __post_init__(self) -> None:
         check_number("intercept_scaling", self.bias, least=0, most=MOST_INTERCEPT_SCALING)
@@ -42,6 +44,11 @@ class Scaling:
     def n_outputs(self) -> int:
         """Number of columns after scaling: d, and one more if there is a bias column."""
         return len(self.shift) + (self.bias > 0)
+
+    @property
+    def free(self) -> bool:
+        """Whether there is a constant column without a penalty."""
+        return self.bias > 0 and not self.penalized
 
     def fold(self, coef: Tensor) -> tuple[Tensor, Tensor]:
         """Weights (..., c, d) and bias (..., c), float64, that give raw rows the scores `coef` gives scaled ones.
@@ -72,6 +79,7 @@ def fit_scaling(
     standardize: bool = False,
     max_abs: bool = False,
     intercept_scaling: float = 1.0,
+    penalize_intercept: bool = True,
     row_weights: Tensor | None = None,
     group: Group = ALONE,
 ) -> Scaling:
@@ -83,6 +91,7 @@ def fit_scaling(
     divides by its largest magnitude. A constant column keeps its scale.
     center : whether means are taken off; None is what is said above.
     `row_weights` (n,), >= 0: row i counts that many times.
+    penalize_intercept : whether solvers penalise the weights of the constant column.
     Raises `InputError` on a value that is not finite, and on a column whose spread is beyond float64 (1e-304 to 1e304).
     Error    squares are of differences from the first row over the largest of them: none over- or underflows.
     """
@@ -106,7 +115,7 @@ def fit_scaling(
     mean = mean if center else torch.zeros_like(mean)
     if unit is not None:
         scale, mean = scale / unit, mean / unit
-    return Scaling(scale, mean, intercept_scaling)
+    return Scaling(scale, mean, intercept_scaling, penalize_intercept)
 
 
 def _measure_dense(
@@ -212,6 +221,15 @@ class Features:
     @property
     def device(self) -> torch.device:
         return self.labels.device
+
+    @property
+    def free(self) -> bool:
+        """Whether the last column is constant, and its weights have no penalty."""
+        return self.scaling.free
+
+    def penalized(self, coef: Tensor) -> Tensor:
+        """The columns of weights (..., n_features) that have a penalty, as a view."""
+        return coef[..., :-1] if self.free else coef
 
     def at(self, dtype: torch.dtype) -> Features:
         """The same rows in another precision (float64 for certificates)."""

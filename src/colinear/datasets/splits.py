@@ -63,7 +63,7 @@ def open_split(
     >>> split.train.n_samples, split.validation.n_samples, split.test.n_samples
     (1258, 270, 269)
     """
-    return _split(open_parts(data, data_dir, label, image_size, progress, weight, group), validation, test, seed)
+    return deal(open_parts(data, data_dir, label, image_size, progress, weight, group), seed, validation, test)
 
 
 def open_dataset(
@@ -92,7 +92,7 @@ def open_dataset(
     part = part or parts.scored_on
     if part == "all":
         return _join(parts)
-    split = _split(parts, validation, test, seed)
+    split = deal(parts, seed, validation, test)
     chosen = {"train": split.train, "validation": split.validation}.get(part, split.test)
     if chosen is None:
         raise InputError(f"{split.name} has no test rows with a test share of 0. Ask for another part.")
@@ -121,7 +121,7 @@ def open_unseen(
     if parts.test is not None:
         return "test", parts.test
     try:
-        split = _split(parts, None, None, seed)
+        split = deal(parts, seed)
     except InputError:  # rows of one class, or too few to be dealt: none were trained on
         return "all", _join(parts)
     if split.test is not None and (parts.scored_on == "test" or split.train.fingerprint in trained_on):
@@ -129,8 +129,8 @@ def open_unseen(
     return "all", _join(parts)
 
 
-def _split(parts: Parts, validation: float | None, test: float | None, seed: int) -> Split:
-    """Refuse what cannot be trained on, and make the parts that the source does not have."""
+def deal(parts: Parts, seed: int, validation: float | None = None, test: float | None = None) -> Split:
+    """Refuse what cannot be trained on, and make the parts that the source does not have; arguments of `open_split`."""
     if parts.train.n_classes < 2:
         raise InputError(
             f"{shorten(parts.train.name)} must have at least two classes to train on; "

@@ -151,7 +151,9 @@ class LinearClassifierBase(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             codes, classes = encode_classes(y, len(rows))
             total = total_weights(codes, classes, weights, self.class_weight)
         fit = Fit.prepare(
-            rows, codes, len(classes), total, self._loss, bias=bias, standardize=bool(self.standardize),
+            rows, codes, len(classes), total, self._loss, bias=bias, penalize=bool(self.penalize_intercept),
+            standardize=bool(self.standardize),
+            center=bias > 0 and not self.penalize_intercept and isinstance(rows, Tensor),
             device=pick_device(self.device, rows),
         )  # fmt: skip
         self.classes_, self.multilabel_ = classes, codes.ndim == 2

@@ -38,6 +38,7 @@ class LinearClassifier(Streaming):
     class_weight: Any = None
     fit_intercept: bool = True
     intercept_scaling: float = 1.0
+    penalize_intercept: bool = True
     standardize: bool = False
     solver: str = "exact"
     tol: float = 1e-4
@@ -124,8 +125,8 @@ class SoftmaxClassifier(SoftmaxProbabilities, LinearClassifier):
 
     is the objective of scikit-learn's `LogisticRegression(C=C, fit_intercept=False)` on rows with a constant column
     of value `intercept_scaling`, at C = 1 / (2 reg sum_i w_i); for two classes, which have one vector there and two
-    opposite ones here, at C = 1 / (reg sum_i w_i). A large `intercept_scaling` (1e3) comes close to an intercept
-    without penalty.
+    opposite ones here, at C = 1 / (reg sum_i w_i). With `penalize_intercept=False` the constant column is left out of
+    the sum of squares, and it is that of `LogisticRegression(C=C)`.
 
     Parameters
     ----------
@@ -134,6 +135,8 @@ class SoftmaxClassifier(SoftmaxProbabilities, LinearClassifier):
         `solvers.solve_unpenalized`. Where a plane parts all classes there is none, and a `CertificateWarning` says so.
     class_weight : None, 'balanced', or {label: weight}; multiplies `sample_weight`.
     fit_intercept, intercept_scaling : whether there is a constant column, and its value, > 0.
+    penalize_intercept : whether the constant column is penalised as all others are. If not, every class must have rows
+        of weight > 0.
     standardize : train on columns of (weighted) mean 0 and variance 1; `coef_` is for raw features all the same.
     solver : 'exact' reads all rows in each pass and stops at the certificate; so does every name of a solver of
         scikit-learn's. 'sgd' takes minibatches of `batch_size` rows at `learning_rate` (None: from the size of features

@@ -52,6 +52,7 @@ class LinearClassifierCV(Scored):
     class_weight: Any = None
     fit_intercept: bool = True
     intercept_scaling: float = 1.0
+    penalize_intercept: bool = True
     standardize: bool = False
     solver: str = "exact"
     tol: float = 1e-4
@@ -177,8 +178,8 @@ class LinearClassifierCV(Scored):
         if self.regs is not None:
             regs = tuple(check_number("regs", plain(reg), above=0) for reg in _as_list("regs", self.regs))
         else:
-            square, bias = fit.objective.mean_square(), fit.scaling.bias
-            # an intercept moves by about bias^2 / (2 reg): rows that are not centred need it, however large they are
+            # a penalised intercept moves by about bias^2 / (2 reg): rows that are not centred need it, however large
+            square, bias = fit.objective.mean_square(), fit.scaling.bias * fit.scaling.penalized
             regs = default_regs(self._loss, square if bias == 0 else min(square, REFERENCE * bias**2))
         return regs, tuple(fit.convert_strength(reg) for reg in regs)
 

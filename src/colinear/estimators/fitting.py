@@ -67,16 +67,23 @@ class Fit:
         loss: str,
         *,
         bias: float,
+        penalize: bool,
         standardize: bool,
+        center: bool = False,
         device: torch.device,
     ) -> Fit:
-        """Check values by chunk and set up the pass over the rows; nothing of the rows' size is allocated."""
+        """Check values by chunk and set up the pass over the rows; nothing of the rows' size is allocated.
+
+        center : whether means are taken off, which moves nothing but the intercept if that has no penalty, and saves
+        passes.
+        """
         names = tuple(str(number) for number in range(n_classes))
         data = ArrayDataset(rows, codes.to(rows.device), names, name="X").to(device)
         weights = None if weights is None else weights.to(device)
         scaling = fit_scaling(
-            data, center=standardize, standardize=standardize, intercept_scaling=bias, row_weights=weights
-        )
+            data, center=center or standardize, standardize=standardize, intercept_scaling=bias,
+            penalize_intercept=penalize, row_weights=weights,
+        )  # fmt: skip
         dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
         total = float(len(codes)) if weights is None else float(weights.sum())
         return cls(Objective(Features(data, scaling, dtype), weights), scaling, loss, total)

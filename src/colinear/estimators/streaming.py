@@ -78,7 +78,8 @@ class Streaming(LinearClassifierBase):
         codes = encode_known(y, known, len(rows))
         with torch.inference_mode():
             fit = Fit.prepare(
-                rows, codes, len(known), None, self._loss, bias=self._bias(), standardize=False,
+                rows, codes, len(known), None, self._loss, bias=self._bias(),
+                penalize=bool(self.penalize_intercept), standardize=False,
                 device=pick_device(self.device, rows),
             )  # fmt: skip
             self._walk(fit, reg, batch_size, seed, None if first else self._weights(fit))

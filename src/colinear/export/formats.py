@@ -10,7 +10,7 @@ import os
 import pickle
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from colinear.checks import InputError, check_choice, check_features
-from colinear.export.graph import build_graph, run_graph, takes_images
+from colinear.export.features import has_nodes
+from colinear.export.graph import build_graph, input_kind, run_graph, takes_images
 from colinear.model import CALIBRATION, LinearModel
 from colinear.outputs import save_whole
 
 CHECK_ROWS = 256
 WHOLE = re.compile(r"0|-?[1-9][0-9]{0,19}")  # as Python writes whole numbers of up to 64 bits
+EXTRACTED = 1e-5  # of the sum of |terms|: what features computed elsewhere may move a score
 ROUNDING = 4  # units in the last place of a score, relative to the sum of |terms|, per root of d
 
 
@@ -54,11 +56,12 @@ def export_model(
     """Write `model` in a format of others and compare the file's scores and labels with the model's.
 
     to : 'onnx'     input `images` uint8 (N, channels, height, width) for models of 8-bit images, else `features`
-                    (N, n_features), raw; outputs `label` int64 (N,), `class_name` text (N,), `scores` (N, c), and
-                    `probabilities` (N, c) of a model that has them; where rows may have many classes `labels` int64
-                    (N, c), 1 for each, in place of `label` and `class_name`. Features, scores and probabilities have
-                    the type of the weights; sums are float64. Needs the extra `onnx`; onnxruntime, if installed, runs
-                    the check.
+                    (N, n_features), raw; where `hog`, `patches` or `kernel` make features, the graph makes them, of
+                    `images` or of raw `rows` (N, d). Outputs `label` int64 (N,), `class_name` text (N,), `scores`
+                    (N, c), and `probabilities` (N, c) of a model that has them; where rows may have many classes
+                    `labels` int64 (N, c), 1 for each, in place of `label` and `class_name`. Features, scores and
+                    probabilities have the type of the weights; sums are float64. Needs the extra `onnx`; onnxruntime,
+                    if installed, runs the check.
          'sklearn'  a pickle of a fitted `LogisticRegression` (softmax) or `LinearSVC` (hinges), in float64; of a
                     `OneVsRestClassifier` of these (logistic, and where rows may have many classes). Its classes are
                     the labels that the model was trained with: whole numbers and booleans stay what they were. Of a
@@ -67,7 +70,7 @@ def export_model(
          'numpy'    .npz with weight (c, d), bias (c,), class_names, image_shape, value_range and provenance (JSON).
          'csv'      a line per class: name, bias, weights; nine digits (float64: 17), from which they come back exactly.
     path : the file; by default model.<suffix> in the working directory.
-    rows : raw rows (n, d) to check on; by default 256 random ones.
+    rows : raw rows (n, d), or features, to check on; by default 256 random ones.
 
     Scores are those of raw rows: preprocessing is in the weights. Of equal scores the first class wins everywhere.
     Raises   `InputError` for an unknown format, a missing extra or a place that cannot be written; `ExportError`
@@ -85,19 +88,35 @@ def export_model(
     if target.suffix != suffix:
         raise InputError(f"a file for {to} must end in {suffix}; got {target}. Rename it.")
     content = encode(model)
-    probe = _draw_rows(model) if rows is None else check_features(rows, model.n_features, "rows to check on")
+    whole = model if to == "onnx" and has_nodes(model.extractor) else replace(model, extractor=None)
+    probe = _draw_rows(whole) if rows is None else _take(model, whole, rows)
     scores = decode(content, model, probe)
-    ties, difference = (0, 0.0) if scores is None else _compare(model, probe, scores, to)
+    ties, difference = (0, 0.0) if scores is None else _compare(whole, probe, scores, to)
     save_whole(target, content, str(target))
     return Exported(target, to, 0 if scores is None else len(probe), ties, difference)
+
+
+def _take(model: LinearModel, whole: LinearModel, rows: Tensor) -> Tensor:
+    """Rows as the file takes them: where it takes features, raw ones are turned into these."""
+    if whole.extractor is None and model.extractor is not None and rows.shape[1:] == (model.extractor.rows.n_inputs,):
+        return model.extractor.transform(rows)
+    return check_features(rows, input_kind(whole).n_inputs, "rows to check on")
 
 
 def _draw_rows(model: LinearModel) -> Tensor:
     """Rows of the range that the model is for, the first all zero."""
     generator = torch.Generator().manual_seed(0)
-    shape = (CHECK_ROWS, model.n_features)
+    kind = input_kind(model)
+    shape = (CHECK_ROWS, kind.n_inputs)
     if takes_images(model):
         rows = torch.randint(256, shape, dtype=torch.uint8, generator=generator)
+    elif kind.image_shape is not None:
+        rows = kind.value_range * torch.rand(shape, generator=generator)
+    elif model.extractor is not None:  # where phases differ by about 1, in any units
+        center, directions = (model.extractor.tensors[name].double() for name in ("center", "directions"))
+        reach = (directions.square().mean(1) * kind.n_inputs).clamp(min=1e-30).rsqrt()
+        near: Tensor = center + reach * torch.randn(shape, generator=generator, dtype=torch.float64)
+        return near
     else:
         rows = model.value_range * torch.randn(shape, generator=generator, dtype=model.weight.dtype)
     rows[0] = 0
@@ -106,12 +125,15 @@ def _draw_rows(model: LinearModel) -> Tensor:
 
 def _compare(model: LinearModel, rows: Tensor, scores: Tensor, to: str) -> tuple[int, float]:
     """(near ties that went the other way, largest difference of scores); raises if more than rounding differs."""
+    made = model.extractor is not None
+    rows = model.extractor.transform(rows) if model.extractor is not None else rows
     own = model.scores(rows).cpu()
     mine, theirs = model.decide(own), model.decide(scores)
     size = (rows.double().abs() @ model.weight.double().abs().cpu().mT + model.bias.double().abs().cpu()).amax(1)
     # a row of zeros has scores of exactly 0, of which `run_graph` marks the label's by the next number above
     rounding = torch.finfo(model.weight.dtype)
     allowed = ROUNDING * rounding.eps * model.n_features**0.5 * size + rounding.tiny  # (n,)
+    allowed += EXTRACTED * size if made else 0.0
     difference = (own.double() - scores.double()).abs().amax(1)
     if model.many:
         split = torch.where(mine == theirs, 0.0, own.double().abs()).amax(1)

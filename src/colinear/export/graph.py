@@ -1,5 +1,7 @@
 """A model as an ONNX graph: raw rows in, label, class name, scores and probabilities out.
 
+Where features are made of raw rows, by `hog`, `patches` or `kernel`, the graph makes them too.
+
 Sums run in float64 inside the graph: with float32 weights and pixels, which are whole numbers, every product is exact
 and scores are those of the stored weights to 1e-15. Two runtimes agree on the label of all but exact ties.
 """
@@ -14,6 +16,8 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.export.features import Nodes, add_extractor, has_nodes, rows_together
+from colinear.extractors import RowKind
 from colinear.model import LinearModel
 
 OPSET = 17
@@ -21,9 +25,17 @@ IR_VERSION = 8  # what belongs to opset 17: runtimes from 2022 on read it
 PIXEL_RANGE = 255.0
 
 
+def input_kind(model: LinearModel) -> RowKind:
+    """The rows that the graph takes: raw ones, or features that only a network or a function can make."""
+    if model.extractor is not None and has_nodes(model.extractor):
+        return model.extractor.rows
+    return RowKind(model.n_features, model.image_shape, model.value_range)
+
+
 def takes_images(model: LinearModel) -> bool:
     """Whether the graph's input is `images` uint8 (N, channels, height, width): models of 8-bit pixels."""
-    return model.image_shape is not None and model.value_range == PIXEL_RANGE
+    kind = input_kind(model)
+    return kind.image_shape is not None and kind.value_range == PIXEL_RANGE
 
 
 def build_graph(model: LinearModel) -> bytes:
@@ -37,19 +49,22 @@ def build_graph(model: LinearModel) -> bytes:
     def constant(name: str, values: Any) -> Any:
         return numpy_helper.from_array(np.asarray(values), name)
 
-    c, d = model.n_classes, model.n_features
+    c, raw, made = model.n_classes, input_kind(model), Nodes()
     kind = TensorProto.DOUBLE if model.weight.dtype == torch.float64 else TensorProto.FLOAT
     constants = [
         constant("weight", model.weight.cpu().mT.contiguous().numpy()),
         constant("bias", model.bias.cpu().numpy()),
     ]
-    nodes = []
+    name = input_name(model)
     if takes_images(model):
-        source = helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", *(model.image_shape or ())])
-        constants.append(constant("row", np.array([0, d], dtype=np.int64)))  # 0: as many rows as there are
-        nodes.append(helper.make_node("Reshape", ["images", "row"], ["features"]))
+        source = helper.make_tensor_value_info(name, TensorProto.UINT8, ["N", *(raw.image_shape or ())])
     else:
-        source = helper.make_tensor_value_info("features", kind, ["N", d])
+        source = helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(_type(model)), ["N", raw.n_inputs])
+    if model.extractor is not None and has_nodes(model.extractor):
+        add_extractor(made, model.extractor, name, "features")
+    elif takes_images(model):
+        made.add("Reshape", name, made.constant([0, raw.n_inputs], np.int64), output="features")  # 0: all rows
+    nodes = made.nodes
     for name in ("features", "weight", "bias"):
         nodes.append(helper.make_node("Cast", [name], [f"{name}_double"], to=TensorProto.DOUBLE))
     shifting, decides = [], "scores_double"
@@ -99,7 +114,7 @@ def build_graph(model: LinearModel) -> bytes:
         nodes.append(last or helper.make_node("Softmax", [logarithms], ["shares"], axis=1))
         nodes.append(helper.make_node("Cast", ["shares"], ["probabilities"], to=kind))
         outputs.append(helper.make_tensor_value_info("probabilities", kind, ["N", c]))
-    graph = helper.make_graph(nodes, "colinear", [source], outputs, constants)
+    graph = helper.make_graph(nodes, "colinear", [source], outputs, constants + made.constants)
     built = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="colinear"
     )
@@ -120,11 +135,17 @@ def run_graph(content: bytes, model: LinearModel, rows: Tensor) -> Tensor | None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    size = rows_together(model.extractor) if has_nodes(model.extractor) and model.extractor else len(rows)
+
+    def run(*names: str) -> list[Any]:
+        parts = [session.run(names, graph_input(model, part)) for part in torch.split(rows, max(size, 1))]
+        return [np.concatenate(one) for one in zip(*parts, strict=True)]
+
     if model.many:
-        labels, scores = (torch.from_numpy(one) for one in session.run(["labels", "scores"], graph_input(model, rows)))
+        labels, scores = (torch.from_numpy(one) for one in run("labels", "scores"))
         # a score whose answer is not that of its sign counts as infinitely wrong
         return torch.where((scores > 0) == (labels > 0), scores, torch.full_like(scores, float("inf")))
-    found = session.run(["label", "class_name", "scores"], graph_input(model, rows))
+    found = run("label", "class_name", "scores")
     labels, names, scores = torch.from_numpy(found[0]), found[1].tolist(), torch.from_numpy(found[2])
     named = [model.class_names[label] for label in labels.tolist()] == names
     shifted = model.shift(scores)
@@ -140,5 +161,18 @@ def graph_input(model: LinearModel, rows: Tensor) -> dict[str, np.ndarray[Any, A
     if takes_images(model):
         if rows.dtype != torch.uint8:
             raise InputError(f"rows for a model of 8-bit images must be uint8; got {rows.dtype}.")
-        return {"images": rows.view(-1, *(model.image_shape or ())).cpu().numpy()}
-    return {"features": rows.to(model.weight.dtype).cpu().contiguous().numpy()}
+        return {"images": rows.view(-1, *(input_kind(model).image_shape or ())).cpu().numpy()}
+    return {input_name(model): rows.cpu().numpy().astype(_type(model), order="C")}
+
+
+def input_name(model: LinearModel) -> str:
+    """`images` of 8-bit pixels; `rows` of others of which the graph makes features; `features`."""
+    return "images" if takes_images(model) else "rows" if has_nodes(model.extractor) else "features"
+
+
+def _type(model: LinearModel) -> np.dtype[Any]:
+    """Of input that is no image: features have the weights' type, raw numbers of tables need all their digits."""
+    wide = model.weight.dtype == torch.float64
+    if has_nodes(model.extractor):
+        wide = input_kind(model).image_shape is None
+    return np.dtype(np.float64 if wide else np.float32)

@@ -59,10 +59,11 @@ class RowKind:
 class Extractor(ABC):
     """Options of a way from raw rows to features; `fit` makes it one that can be used.
 
-    Its fields are its options, which files keep and name. All kinds: `Hog`, `Patches`, `Kernel`, `Custom`.
+    Its fields are its options, which files keep and name. All kinds: `Hog`, `Patches`, `Kernel`, `Network`, `Custom`.
     """
 
     kind: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]] = ("colinear", "torch")  # whose versions decide the last digits
 
     @property
     @abstractmethod
@@ -76,6 +77,10 @@ class Extractor(ABC):
     @abstractmethod
     def width(self, rows: RowKind) -> int:
         """Features that it makes of a row."""
+
+    def apart(self) -> list[Extractor]:
+        """Extractors whose features, side by side, are its own: each of them is kept by itself."""
+        return [self]
 
     def together(self, rows: RowKind) -> int:
         """Rows that are turned at a time."""

@@ -4,6 +4,7 @@
 | --- | --- |
 | `X_train.npy`, `X_validation.npy`, `X_test.npy` | rows (n, n_features), float32 or float16 |
 | `y_train.npy`, `y_validation.npy`, `y_test.npy` | labels as they were: numbers, booleans or names |
+| `pictures_test.npy` | the test pictures, as the report shows them: uint8, at most 32 pixels a side |
 | `extractor.safetensors` | what the extractor has learned |
 | `features.json` | extractor, options, seed, fingerprints of the data, versions, seconds |
 
@@ -20,14 +21,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -39,12 +40,13 @@ from colinear.datasets.doors import check_file
 from colinear.datasets.tables import load_table_parts
 from colinear.extractors.base import Extractor, Fitted, RowKind, Told
 from colinear.extractors.names import restore
+from colinear.extractors.pictures import read_pictures, write_pictures
 from colinear.outputs import write_whole
 from colinear.schemas import parse_json
 from colinear.texts import shorten, shown, shown_path
 
 FORMAT = "colinear-features-1"
-FACTS, ARRAYS = "features.json", "extractor.safetensors"
+FACTS, ARRAYS, PICTURES = "features.json", "extractor.safetensors", "pictures_test.npy"
 PARTS = ("validation", "test", "train")  # a table has parts once it has training rows: they are named last
 BLOCK_ROWS = 1024  # rows that are written together; part of what decides the last digits
 DTYPES = ("float32", "float16")
@@ -97,7 +99,7 @@ class Extraction:
                 "rows": {part: rows.n_samples for part, rows in self.parts.items()},
                 "fingerprints": {part: rows.fingerprint for part, rows in raw.items() if rows is not None},
             },
-            "versions": {"colinear": version("colinear"), "torch": torch.__version__},
+            "versions": {name: version(name) for name in self.extractor.packages},
         }  # fmt: skip
 
     @property
@@ -105,14 +107,47 @@ class Extraction:
         """16 hex digits that stand for `identity`."""
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()[:16]
 
-    def run(self, folder: Path, progress: Told | None = None) -> Json:
-        """Write what is missing in `folder`, which nobody else may write to meanwhile; returns features.json.
+    def apart(self) -> list[Extraction]:
+        """One for each layer of a network, one in all of any other extractor; each has a folder of its own."""
+        return [replace(self, extractor=one) for one in self.extractor.apart()]
 
-        A process that was stopped anywhere has lost one block of 1,024 rows at most; on the same machine, with as many
-        threads, the arrays come out the same to the last bit.
+    def run(self, folders: Sequence[Path], progress: Told | None = None) -> list[Json]:
+        """Write what is missing in the folder of each of `apart`, in one pass; returns their features.json.
+
+        Nobody else may write to these folders meanwhile.
+
+        A process that was stopped anywhere has lost one block of 1,024 rows, or what it had begun to learn; on the same
+        machine, with as many threads, the arrays come out the same to the last bit.
         Raises `InputError` for a folder that holds anything else, or the features of another extractor or other data;
         and where the disk has no room.
         """
+        each = self.apart()
+        facts = [one._begin(folder) for one, folder in zip(each, folders, strict=True)]
+        if all(one["finished"] for one in facts):
+            return facts
+        started, before = time.perf_counter(), [float(one["seconds"]) for one in facts]
+        try:
+            fitted = [one._fit(folder, its, progress) for one, folder, its in zip(each, folders, facts, strict=True)]
+            _check_disk(folders, [_size(rows, one, self.dtype) for one in fitted for rows in self.parts.values()])
+            for folder in folders:
+                write_pictures(folder / PICTURES, self.split.test)
+            for part, rows in self.parts.items():
+                for folder in folders:
+                    _write_labels(folder / f"y_{part}.npy", rows, getattr(self.split.train, "label_kind", "text"))
+                self._extract([folder / f"X_{part}.npy" for folder in folders], part, rows, fitted, progress)
+            for aside in [_aside(folder / f"X_{part}.npy") for folder in folders for part in self.parts]:
+                if aside.exists():
+                    aside.rename(aside.with_suffix(""))
+            for one in facts:
+                one["finished"] = True
+        finally:
+            for folder, one, seconds in zip(folders, facts, before, strict=True):
+                one["seconds"] = round(seconds + time.perf_counter() - started, 3)
+                _write(folder / FACTS, one)
+        return facts
+
+    def _begin(self, folder: Path) -> Json:
+        """features.json of a folder that holds, or will hold, what this makes."""
         mine, theirs = self.identity(), _read_facts(folder)
         if theirs is None:
             _refuse_other_files(folder)
@@ -120,22 +155,7 @@ class Extraction:
             _write(folder / FACTS, theirs)
         _check_same(folder, mine, theirs)
         if theirs["finished"]:
-            return theirs
-        started, before = time.perf_counter(), float(theirs["seconds"])
-        try:
-            fitted = self._fit(folder, theirs, progress)
-            _check_disk(folder, [_size(rows, fitted, self.dtype) for rows in self.parts.values()])
-            for part, rows in self.parts.items():
-                _write_labels(folder / f"y_{part}.npy", rows, getattr(self.split.train, "label_kind", "text"))
-                self._extract(folder / f"X_{part}.npy", part, rows, fitted, progress)
-            for part in self.parts:
-                aside = _aside(folder / f"X_{part}.npy")
-                if aside.exists():
-                    aside.rename(folder / f"X_{part}.npy")
-            theirs["finished"] = True
-        finally:
-            theirs["seconds"] = round(before + time.perf_counter() - started, 3)
-            _write(folder / FACTS, theirs)
+            self._check_whole(folder, _read_fitted(folder, theirs))
         return theirs
 
     def _fit(self, folder: Path, facts: Json, progress: Told | None) -> Fitted:
@@ -152,25 +172,54 @@ class Extraction:
         _write(folder / FACTS, facts)
         return fitted
 
-    def _extract(self, target: Path, part: str, rows: Dataset, fitted: Fitted, progress: Told | None) -> None:
-        if target.exists():
-            return
-        header, width = _header(rows, fitted, self.dtype), fitted.n_features * np.dtype(self.dtype).itemsize
-        with open(_aside(target), "ab") as file:
-            written = max(0, file.tell() - len(header)) // width
-            whole = rows.n_samples if written >= rows.n_samples else written // BLOCK_ROWS * BLOCK_ROWS
-            if file.tell() < len(header):
-                file.truncate(0)
-                file.write(header)
-            else:
-                file.truncate(len(header) + whole * width)
-            for start in range(whole, rows.n_samples, BLOCK_ROWS):
+    def _check_whole(self, folder: Path, fitted: Fitted) -> None:
+        """Raise `InputError` unless every array has the size that it was written with."""
+        for part, rows in self.parts.items():
+            path = folder / f"X_{part}.npy"
+            size = len(_header(rows, fitted, self.dtype)) + _size(rows, fitted, self.dtype)
+            if not path.is_file() or path.stat().st_size != size:
+                raise InputError(f"{shown_path(path)} is missing, or was changed. Delete its folder and extract again.")
+
+    def _extract(
+        self, targets: list[Path], part: str, rows: Dataset, fitted: list[Fitted], progress: Told | None
+    ) -> None:
+        """Append the blocks that are missing in each file; blocks of several are made together."""
+        ends = np.cumsum([one.n_features for one in fitted]).tolist()
+        if len(fitted) == 1:
+            [whole] = fitted
+        else:  # which have learned nothing
+            whole = replace(fitted[0], extractor=self.extractor, n_features=ends[-1])
+        with contextlib.ExitStack() as stack:
+            open_ones = []
+            for target, one, end in zip(targets, fitted, ends, strict=True):
+                if not target.exists():
+                    file = stack.enter_context(open(_aside(target), "ab"))
+                    open_ones.append((file, self._cut(file, rows, one), slice(end - one.n_features, end)))
+            for start in range(
+                min([done for _, done, _ in open_ones], default=rows.n_samples), rows.n_samples, BLOCK_ROWS
+            ):
                 block = slice(start, min(start + BLOCK_ROWS, rows.n_samples))
-                file.write(_stored(fitted.transform(rows.take(block)).numpy(), self.dtype, fitted.name))
-                file.flush()
+                features = whole.transform(rows.take(block)).numpy()
+                for file, done, columns in open_ones:
+                    if start >= done:
+                        file.write(_stored(features[:, columns], self.dtype, whole.name))
+                        file.flush()
                 if progress is not None:
-                    progress(f"{fitted.name}: {part} rows", block.stop, rows.n_samples)
-            os.fsync(file.fileno())
+                    progress(f"{whole.name}: {part} rows", block.stop, rows.n_samples)
+            for file, _, _ in open_ones:
+                os.fsync(file.fileno())
+
+    def _cut(self, file: BufferedWriter, rows: Dataset, fitted: Fitted) -> int:
+        """Leave whole blocks in a file of rows, opened to append; returns the number of rows in it."""
+        header, width = _header(rows, fitted, self.dtype), fitted.n_features * np.dtype(self.dtype).itemsize
+        written = max(0, file.tell() - len(header)) // width
+        done = rows.n_samples if written >= rows.n_samples else written // BLOCK_ROWS * BLOCK_ROWS
+        if file.tell() < len(header):
+            file.truncate(0)
+            file.write(header)
+        else:
+            file.truncate(len(header) + done * width)
+        return done
 
 
 def open_extraction(folder: Path) -> tuple[Split, Json] | None:
@@ -197,7 +246,10 @@ def open_extraction(folder: Path) -> tuple[Split, Json] | None:
             f"{shown_path(folder)} must have {fitted.n_features} columns, as its features.json says; it has "
             f"{split.train.n_features}. Extract the features again."
         )
-    return replace(split, train=replace(split.train, extractor=fitted)), facts  # type: ignore[type-var]
+    test: Any = split.test
+    if test is not None and os.path.isfile(folder / PICTURES):
+        test = replace(test, pictures=read_pictures(folder / PICTURES, test.n_samples))
+    return replace(split, train=replace(split.train, extractor=fitted), test=test), facts  # type: ignore[type-var]
 
 
 def holds_features(folder: Path) -> bool:
@@ -216,9 +268,11 @@ def _read_facts(folder: Path) -> Json | None:
         if not isinstance(facts, dict) or facts.get("format") != FORMAT:
             return None
         kept = isinstance(facts.get("seconds"), int | float) and isinstance(facts.get("finished"), bool)
-        if not kept or not isinstance(facts.get("fitted"), dict | None):
-            raise ValueError("it has no seconds, or does not say whether it is finished")
-    except (ValueError, OSError) as error:
+        copies = isinstance(facts.get("augment", False), str | None)
+        if not kept or not copies or not isinstance(facts.get("fitted"), dict | None):
+            raise ValueError("it does not say how long it took, whether it is finished, or which copies it has")
+        float(facts["seconds"])
+    except (ValueError, OverflowError, OSError) as error:
         raise InputError(f"{shown_path(path)} is damaged: {error}. Extract the features again.") from None
     return facts
 
@@ -263,13 +317,13 @@ def _refuse_other_files(folder: Path) -> None:
         )
 
 
-def _check_disk(folder: Path, sizes: list[int]) -> None:
-    needed = sum(sizes) - sum(one.stat().st_size for one in folder.glob("X_*"))
-    free = shutil.disk_usage(folder).free
+def _check_disk(folders: Sequence[Path], sizes: list[int]) -> None:
+    needed = sum(sizes) - sum(one.stat().st_size for folder in folders for one in folder.glob("X_*"))
+    free = shutil.disk_usage(folders[0]).free
     if needed > free:
         raise InputError(
-            f"the features take {needed / 1e9:.3g} GB more; the disk of {shown_path(folder)} has {free / 1e9:.3g} GB. "
-            "Free some space, or pass --dtype float16."
+            f"the features take {needed / 1e9:.3g} GB more; the disk of {shown_path(folders[0])} has "
+            f"{free / 1e9:.3g} GB. Free some space, or pass --dtype float16."
         )
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from colinear.datasets.base import Split
 from colinear.report.canvas import INK, label_text, new_figure, to_png
 from colinear.report.images import is_picture, sample_figure, template_figure
-from colinear.report.record import Record
 from colinear.report.search_plots import loss_figure, path_figure, search_figure
 from colinear.search.curves import Curve, smooth_curve, thin_curve
+from colinear.search.records import Record
 from colinear.search.winner import LossRun
 
 NAMED = 20  # classes whose cells in the confusion can still be read

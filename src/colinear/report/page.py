@@ -24,9 +24,9 @@ from colinear.report.panels import compare_winners, read_panels
 from colinear.texts import printable
 
 SCRIPTS = (
-    "vendor/uPlot.iife.min.js", "assets/dom.js", "assets/charts.js", "assets/headline.js", "assets/search.js",
-    "assets/candidates.js", "assets/winner.js", "assets/resize.js", "assets/tryit.js", "assets/facts.js",
-    "assets/compare.js", "assets/main.js",
+    "vendor/uPlot.iife.min.js", "assets/dom.js", "assets/charts.js", "assets/theme.js", "assets/headline.js",
+    "assets/search.js", "assets/candidates.js", "assets/winner.js", "assets/resize.js", "assets/patches.js",
+    "assets/tryit.js", "assets/facts.js", "assets/compare.js", "assets/main.js",
 )  # fmt: skip
 STYLES = ("vendor/uPlot.min.css", "assets/report.css", "assets/parts.css")
 MOST_CANDIDATE_BYTES = 3_500_000  # of candidates' templates in one page; runs that would exceed it show none
@@ -43,7 +43,7 @@ def write_report(run_folder: str | os.PathLike[str], *, force: bool = False) -> 
     panels = read_panels(path)
     names = ", ".join(dict.fromkeys(panel["dataset"]["name"] for panel in panels))
     target = check_report(path, force=force)
-    return _write(target, make_page(f"{names} · {Path(os.path.realpath(path)).name}", panels))
+    return write_page(target, make_page(f"{names} · {Path(os.path.realpath(path)).name}", panels))
 
 
 def check_report(run_folder: Path, *, force: bool = False) -> Path:
@@ -67,20 +67,27 @@ def write_comparison(
     check_output(target, PAGE, inputs=paths, force=force)
     runs = [(path, read_panels(path)) for path in paths]
     panels = [panel for _, those in runs for panel in those]
-    return _write(target, make_page(f"Comparison of {len(paths)} runs", panels, compare_winners(runs)))
+    return write_page(target, make_page(f"Comparison of {len(paths)} runs", panels, compare_winners(runs)))
 
 
-def _write(target: Path, page: str) -> Path:
+def write_page(target: Path, page: str) -> Path:
     save_whole(target, page.encode(), str(target), "Free some space.")
     return target
 
 
 def make_page(title: str, panels: Sequence[dict[str, Any]], comparison: dict[str, Any] | None = None) -> str:
-    """The whole HTML text. Bytes of a name that is not UTF-8 are written out, as \\xff."""
+    """The whole HTML text of one run, or of several with their `comparison`."""
+    return fill_page(title, {"panels": _within_budget(panels), "comparison": comparison}, SCRIPTS, "results.json")
+
+
+def fill_page(title: str, data: dict[str, Any], names: Sequence[str], numbers: str) -> str:
+    """The HTML text of a page that the scripts `names` draw from `data`; `numbers`: the file that has the same.
+
+    Bytes of a title that is not UTF-8 are written out, as \\xff.
+    """
     title = printable(title)
     styles = [_asset(name) for name in STYLES]
-    scripts = [_asset(name) for name in SCRIPTS]
-    data = {"title": title, "panels": _within_budget(panels), "comparison": comparison}
+    scripts = [_asset(name) for name in names]
     policy = (
         f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(styles)}; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
@@ -89,8 +96,9 @@ def make_page(title: str, panels: Sequence[dict[str, Any]], comparison: dict[str
         mark=MARK,
         policy=policy,
         title=escape(title),
+        numbers=numbers,
         styles="\n".join(f"<style>{style}</style>" for style in styles),
-        data=json_for_html(data),
+        data=json_for_html({"title": title, **data}),
         scripts="\n".join(f"<script>{script}</script>" for script in scripts),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import os
 import shlex
@@ -14,23 +13,27 @@ import torch
 from torch import Tensor
 
 from colinear.checks import InputError
+from colinear.datasets.base import ImageShape
 from colinear.losses import LOSSES
-from colinear.metrics import METRICS, answer_table, calibration_error, class_table, mcnemar
+from colinear.metrics import METRICS, answer_table, calibration_error, class_table
 from colinear.model import LinearModel
+from colinear.report.featured import as_base64, draw_patches, embed_patches
 from colinear.report.images import TEMPLATES, is_picture
-from colinear.report.record import Record, load_record, model_digest, record_name
+from colinear.report.record import model_digest
 from colinear.report.sprites import MOST_CLASSES, make_sprite, shrink_templates
 from colinear.search.option import write_options
+from colinear.search.records import Record, load_record, paired_test, record_name
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.wording import describe_above, describe_calibration, describe_range
 from colinear.search.written import read_results
+from colinear.texts import shorten
 
 Json = dict[str, Any]
 CANDIDATE_LEVELS = 64
 MOST_CELLS = 40  # classes a confusion matrix is shown for; above, the commonest confusions are listed
 MOST_PAIRS = 30
-MOST_WEIGHT_BYTES = 1_500_000  # float32 weights in the page, for 'Try it'
+MOST_WEIGHT_BYTES = 1_500_000  # float32 weights in the page, for 'Try it', and patches: 2,400 of them for 10 classes
 MOST_PIXEL_BYTES = 1_000_000  # of the winner's templates; larger images are averaged down
 LARGEST_WEIGHTS = 8  # a class, of a feature table
 LARGEST_CLASSES = 40
@@ -95,7 +98,7 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
         "test": test,
         **_confusion(entry),
         **_winner(model),
-        **(_recorded(record, loss, folder, len(entry["trials"]), model.n_classes) if record is not None else {}),
+        **(_recorded(record, loss, folder, len(entry["trials"]), model) if record is not None else {}),
     }
 
 
@@ -124,24 +127,34 @@ def _confusion(entry: Json) -> Json:
 
 
 def _winner(model: LinearModel) -> Json:
-    """Templates and embedded weights of an image model; the largest weights of any other."""
+    """Templates and embedded weights of an image model; of others the largest weights, and what makes features."""
+    if model.extractor is not None:
+        panel: Json = {"extractor": shorten(model.extractor.name), "largest": _largest(model)}
+        raw, patches = model.extractor.rows, embed_patches(model, MOST_WEIGHT_BYTES)
+        if patches is not None and raw.image_shape is not None:
+            panel["weights"] = {**_embedded(model, raw.image_shape, raw.value_range), "patches": patches}
+        return panel
     if not is_picture(model.image_shape):
         return {"largest": _largest(model)}
     shape, weight = model.image_shape, model.weight.cpu()
     [pictures] = shrink_templates(weight.unsqueeze(0), shape, MOST_PIXEL_BYTES, TEMPLATES)
     grey = shape[0] == 1
-    panel: Json = {"templates": make_sprite(pictures, signed=grey), "signed": grey}
+    panel = {"templates": make_sprite(pictures, signed=grey), "signed": grey}
     if weight.numel() * 4 <= MOST_WEIGHT_BYTES:
-        panel["weights"] = {
-            "shape": list(shape),
-            "range": model.value_range,
-            "weight": _base64(weight),
-            "bias": _base64(model.bias.cpu()),
-            "probabilities": model.has_probabilities,
-            "temperature": model.temperature,
-            "thresholds": model.thresholds,
-        }
+        panel["weights"] = _embedded(model, shape, model.value_range)
     return panel
+
+
+def _embedded(model: LinearModel, shape: ImageShape, value_range: float) -> Json:
+    return {
+        "shape": list(shape),
+        "range": value_range,
+        "weight": as_base64(model.weight.cpu()),
+        "bias": as_base64(model.bias.cpu()),
+        "probabilities": model.has_probabilities,
+        "temperature": model.temperature,
+        "thresholds": model.thresholds,
+    }
 
 
 def _largest(model: LinearModel) -> list[list[list[float | None]]]:
@@ -154,16 +167,21 @@ def _largest(model: LinearModel) -> list[list[list[float | None]]]:
     ]
 
 
-def _recorded(record: Record, loss: str, folder: RunFolder, trials: int, classes: int) -> Json:
+def _recorded(record: Record, loss: str, folder: RunFolder, trials: int, model: LinearModel) -> Json:
+    classes = model.n_classes
     templates, history, mistakes = (record.get(name) for name in ("templates", "history", "mistakes"))
+    pushing, examples = record.get("pushing"), record.get("examples")
     fits = all(tensor is None or len(tensor) == trials for tensor in (templates, history))
     fits = fits and (mistakes is None or int(mistakes[:, :2].max()) < classes)
+    fits = fits and (examples is None or int(examples[:, 0].max()) < classes)
+    bank = None if pushing is None else draw_patches(model, pushing)
+    fits = fits and (pushing is None) == (bank is None)
     if record.facts["loss"] != loss or not fits:
         raise InputError(
             f"{folder.path / record_name(loss)} does not fit results.json. Delete it: the report then leaves its "
             "charts out."
         )
-    panel: Json = {"test_fingerprint": record.facts.get("test")}
+    panel: Json = {}
     if templates is not None:
         signed = templates.shape[2] == 1
         panel["candidates"] = [make_sprite(one, signed=signed, levels=CANDIDATE_LEVELS) for one in templates]
@@ -180,6 +198,11 @@ def _recorded(record: Record, loss: str, folder: RunFolder, trials: int, classes
         panel["mistakes"] = {"rows": rows, "kind": "margin" if record.get("bins") is None else "probability"}
         if (pixels := record.get("pixels")) is not None:
             panel["mistakes"]["sprite"] = make_sprite(pixels)
+    if pushing is not None and bank is not None:
+        panel["pushing"] = {"sprite": make_sprite(bank), "push": [_rounded(row) for row in pushing[..., 1]]}
+    if examples is not None and (pixels := record.get("example_pixels")) is not None:
+        kept = [[int(label), round(sure, 4), bool(first)] for label, sure, first in examples.tolist()]
+        panel["examples"] = {"rows": kept, "sprite": make_sprite(pixels)}
     return panel
 
 
@@ -192,10 +215,6 @@ def _rounded(values: Tensor, digits: int = 4) -> list[float | None]:
     return [float(f"{value:.{digits}g}") if math.isfinite(value) else None for value in values.tolist()]
 
 
-def _base64(values: Tensor) -> str:
-    return base64.b64encode(values.contiguous().numpy().astype("<f4").tobytes()).decode()
-
-
 def repeat_command(settings: Settings) -> str:
     """A shell line with every setting that is not the default, and with the solver and seed in any case.
 
@@ -206,35 +225,29 @@ def repeat_command(settings: Settings) -> str:
 
 
 def compare_winners(runs: Sequence[tuple[Path, list[Json]]]) -> Json:
-    """The paired test of every two winners that were scored on the same test rows.
+    """The paired test of every two winners that were scored on the same test rows, or on features of the same rows.
 
     runs : folders and what `read_panels` makes of them.
     Returns pairs [{first, second, only_first, only_second, difference, p_value}], first < second numbers of panels
     counted through all runs, and untested, how many pairs share no test rows.
     """
     panels = [panel for _, those in runs for panel in those]
-    correct = [_correct(path, panel) for path, those in runs for panel in those]
+    records = [load_record(RunFolder(path), panel["loss"]) for path, those in runs for panel in those]
     pairs, untested = [], 0
-    for second, theirs in enumerate(correct):
-        for first, mine in enumerate(correct[:second]):
-            same = panels[first].get("test_fingerprint") == panels[second].get("test_fingerprint")
-            if mine is None or theirs is None or not same or len(mine) != len(theirs):
+    for second, theirs in enumerate(records):
+        for first, mine in enumerate(records[:second]):
+            test = paired_test(mine, theirs)
+            if test is None:
                 untested += 1
                 continue
-            test = mcnemar(torch.ones_like(mine), mine, theirs)
             pairs.append(
                 {
                     "first": first,
                     "second": second,
                     "only_first": test.only_first,
                     "only_second": test.only_second,
-                    "difference": (test.only_first - test.only_second) / len(mine),
+                    "difference": (test.only_first - test.only_second) / panels[first]["test"]["rows"],
                     "p_value": test.p_value,
                 }
             )
     return {"pairs": pairs, "untested": untested}
-
-
-def _correct(path: Path, panel: Json) -> Tensor | None:
-    record = load_record(RunFolder(path), panel["loss"])
-    return None if record is None or panel.get("test_fingerprint") is None else record.get("correct")

@@ -9,75 +9,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from colinear.checks import InputError
 from colinear.datasets.answers import is_right
 from colinear.datasets.base import Dataset, Split
 from colinear.datasets.features import fit_scaling
-from colinear.metrics.calibration import BINS, bin_confidences
+from colinear.metrics.calibration import bin_confidences
 from colinear.model import LinearModel
 from colinear.objective import score_rows
+from colinear.report.featured import pick_examples, push_of
 from colinear.report.images import is_picture
 from colinear.report.sprites import shrink_templates
-from colinear.schemas import Schema, parse_json
 from colinear.search.curves import decimate
 from colinear.search.listener import Listener
+from colinear.search.records import FORMAT, load_record, record_name, rows_digest
 from colinear.search.runfolder import RunFolder
-from colinear.search.settings import LOSS_NAMES
 from colinear.search.trials import SearchResult
 from colinear.search.winner import LossRun
 from colinear.search.written import read_settings
-from colinear.texts import shorten, shown
 from colinear.tracking import Everyone
 
-FORMAT = "colinear-report-data-1"
 MISTAKES = 24
-FACTS = Schema(
-    {
-        "type": "object",
-        "required": ["format", "loss", "model", "test"],
-        "additionalProperties": False,
-        "properties": {
-            "format": {"const": FORMAT},
-            "loss": {"enum": list(LOSS_NAMES)},
-            "model": {"type": "string"},
-            "test": {"type": ["string", "null"]},
-        },
-    }
-)
-# tensor -> its numbers, and its sizes: a letter is the same size wherever it stands
-SHAPES: dict[str, tuple[torch.dtype, tuple[str | int, ...]]] = {
-    "templates": (torch.uint8, ("candidates", "classes", "channels", "h", "w")),
-    "history": (torch.float32, ("candidates", "points")),
-    "steps": (torch.float32, ("points",)),
-    "correct": (torch.uint8, ("rows",)),
-    "bins": (torch.float64, (BINS, 3)),  # rows, their mean confidence, their share labelled right
-    "bins_before": (torch.float64, (BINS, 3)),  # the same without the model's calibration
-    "mistakes": (torch.float64, ("mistakes", 3)),  # truth, predicted, confidence
-    "pixels": (torch.uint8, ("mistakes", "channels", "height", "width")),
-}
-
-
-@dataclass(frozen=True, eq=False)
-class Record:
-    """The content of one report-data file; every tensor of `SHAPES` may be missing."""
-
-    facts: dict[str, Any]
-    tensors: dict[str, Tensor]
-
-    def get(self, name: str) -> Tensor | None:
-        return self.tensors.get(name)
-
-
-def record_name(loss: str) -> str:
-    return f"report-data/{loss}.safetensors"
 
 
 def record_run(folder: RunFolder, run: LossRun, split: Split) -> None:
@@ -90,63 +46,13 @@ def record_run(folder: RunFolder, run: LossRun, split: Split) -> None:
     if earlier is not None and earlier.facts.get("model") == digest:
         return
     tensors = {} if run.result is None else _of_search(run.result, run.model, folder, split)
-    facts: dict[str, Any] = {"format": FORMAT, "loss": run.loss, "model": digest, "test": None}
+    facts: dict[str, Any] = {"format": FORMAT, "loss": run.loss, "model": digest, "test": None, "test_rows": None}
     if split.test is not None:
         tensors |= _of_test(run.model, split.test)
         facts["test"] = split.test.fingerprint
+        facts["test_rows"] = rows_digest(split.test, read_settings(folder).seed)
     tensors = {name: tensor.cpu().contiguous() for name, tensor in sorted(tensors.items()) if tensor.numel()}
     folder.write(record_name(run.loss), save(tensors, {"colinear": json.dumps(facts, sort_keys=True)}))
-
-
-def load_record(folder: RunFolder, loss: str) -> Record | None:
-    """The record of a loss, None if there is none. Raises `InputError` if it is damaged or not as `SHAPES` has it."""
-    path = folder.path / record_name(loss)
-    if not path.is_file():
-        return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = parse_json((file.metadata() or {})["colinear"].encode(errors="surrogatepass"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        wrong = FACTS.problem(facts) or _tensor_problem(tensors)
-        if wrong is not None:
-            raise ValueError(wrong)
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{path} is damaged ({shorten(error, 160)}). Delete it: the report then leaves its charts out."
-        ) from None
-    return Record(facts, tensors)
-
-
-def _tensor_problem(tensors: dict[str, Tensor]) -> str | None:
-    """What no record that was written has: other tensors, kinds of numbers, sizes, and values out of range."""
-    sizes: dict[str, int] = {}
-    for name, tensor in tensors.items():
-        dtype, wanted = SHAPES.get(name, (None, ()))
-        if tensor.dtype != dtype or tensor.ndim != len(wanted):
-            return f"it has a tensor {shown(name)}, {tensor.dtype} of shape {tuple(tensor.shape)}"
-        for size, known in zip(tensor.shape, wanted, strict=True):
-            if size != (known if isinstance(known, int) else sizes.setdefault(known, size)) or size == 0:
-                return f"{name} has shape {tuple(tensor.shape)}, which does not fit"
-    if sizes.get("channels", 1) not in (1, 3):
-        return "its pictures are neither grey nor red, green and blue"
-    return next(
-        (f"the values of {name} are out of range" for name, tensor in tensors.items() if not _holds(name, tensor)), None
-    )
-
-
-def _holds(name: str, tensor: Tensor) -> bool:
-    """Whether the values are such as a record has."""
-    if name == "steps":
-        return bool(((tensor > 0) & tensor.isfinite()).all())
-    if name == "correct":
-        return int(tensor.max()) <= 1
-    if name in ("bins", "bins_before"):
-        counts = tensor[:, 0]
-        return bool(((counts >= 0) & counts.isfinite()).all() and counts.sum() > 0) and not bool(tensor.isinf().any())
-    if name == "mistakes":
-        pairs = tensor[:, :2]
-        return bool(tensor.isfinite().all() and ((pairs >= 0) & (pairs == pairs.floor())).all())
-    return True
 
 
 def model_digest(model: LinearModel) -> str:
@@ -176,6 +82,8 @@ def _of_search(result: SearchResult, model: LinearModel, folder: RunFolder, spli
             scaling = fit_scaling(split.train, standardize=settings.standardize, max_abs=settings.max_abs)
             coef = coef * scaling.scale.float()
         tensors["templates"] = shrink_templates(coef, model.image_shape)
+    if (pushing := push_of(model, split.train)) is not None:
+        tensors["pushing"] = pushing
     if result.history is not None:
         tensors["history"], tensors["steps"] = decimate(result.history.cpu())
     return tensors
@@ -212,6 +120,11 @@ def _of_test(model: LinearModel, test: Dataset) -> dict[str, Tensor]:
         raw = test.take(worst.to(test.labels.device)).cpu().float()
         grey_levels = (raw * (255 / test.value_range)).round().clamp(0, 255)
         tensors["pixels"] = grey_levels.to(torch.uint8).view(len(worst), *model.image_shape)
+    pictures = getattr(test, "pictures", None)
+    if pictures is not None:  # of the raw rows that these are features of
+        tensors["pixels"] = pictures[worst]
+        chosen, tensors["examples"] = pick_examples(labels, confidence, correct, model.n_classes)
+        tensors["example_pixels"] = pictures[chosen]
     return tensors
 
 

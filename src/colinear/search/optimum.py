@@ -72,7 +72,7 @@ def affordable_passes(n: int, c: int, d: int) -> int:
     [98, 9, 0]
     """
     d = min(n, d)  # fewer rows than columns are solved in the space of the rows
-    rank, rows = USUAL.spectrum_size(d)
+    rank, rows = USUAL.spectrum_size(d, n, c)
     setup = 9.0 * d**3 + 2.0 * d * d * min(n, rows) if rank == d else 4.0 * d * rank * min(n, rows)
     passes = math.floor((MOST_WORK - setup) / (4.0 * n * c * d))
     return 0 if passes < FEWEST_PASSES else min(passes, MOST_PASSES)

@@ -36,6 +36,7 @@ PANELS = {  # of the help, in its order
     "output": "Output",
 }
 LONGEST_AUGMENT = 100  # characters
+MOST_LAYERS = 1000
 
 
 def take(flag: str, given: Any) -> Any:
@@ -120,6 +121,29 @@ def check_augment(flag: str, text: str) -> None:
     if len(text) > LONGEST_AUGMENT:
         raise InputError(f"{flag} has {len(text)} characters. Write it as mirror,shift:1.")
     parse_augment(text)
+
+
+def parse_layers(flag: str, text: str) -> tuple[int, ...]:
+    """Whole numbers with commas.
+
+    >>> parse_layers("--layers", "6,12")
+    (6, 12)
+    """
+    words = text.split(",")
+    if not all(word.isascii() and word.isdigit() and len(word) < 10 for word in words):
+        raise InputError(f"{flag} must be whole numbers with commas; got {shown(text)}. Try {flag} 6,12.")
+    return tuple(map(int, words))
+
+
+def check_layers(flag: str, layers: tuple[int, ...]) -> None:
+    """Raise `InputError` for numbers that no layer of a network has, and for one that stands twice."""
+    for place, layer in enumerate(layers):
+        check_count(flag, layer, minimum=0, most=MOST_LAYERS)
+        if layer in layers[:place]:
+            raise InputError(f"{flag} must name each layer once; got {','.join(map(str, layers))}.")
+
+
+LAYERS = Kind(str, check_layers, parse_layers, lambda layers: ",".join(map(str, layers)))
 
 
 def check_extractor(flag: str, text: str) -> None:

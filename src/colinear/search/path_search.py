@@ -19,9 +19,9 @@ from colinear.metrics import METRICS, Metric
 from colinear.objective import Objective
 from colinear.parallel.group import ALONE, Group
 from colinear.search.judging import Judged, judge_folds, judge_once, metric_is_own, weigh_rows
-from colinear.search.strengths import N_FIRST, Rule, choose, default_regs, find_end, go_on, list_missing
+from colinear.search.strengths import N_FIRST, Rule, choose, default_regs, find_end, find_lone, go_on, list_missing
 from colinear.search.trials import Progress, SearchResult, Trial
-from colinear.search.wording import warn_of_end
+from colinear.search.wording import warn_of_end, warn_of_lone
 from colinear.solvers.descent import Report
 from colinear.solvers.folds import FoldBatch, cross_validate
 from colinear.solvers.journal import FORGETFUL, Journal
@@ -231,6 +231,10 @@ class PathSearch:
         end = find_end(tried.regs, tried.merits, order[0])
         if self.regs is None:  # at the limit; where accuracy no longer rises, an end is none
             end = next((end for end, count in missing.items() if count), None)
+        warning = None if end is None else warn_of_end(end, automatic=self.regs is None)
+        if self.regs is None and objective.features.dataset.image_shape is None:
+            lone = find_lone(objective.column_squares()[: objective.features.dataset.n_features])
+            warning = warning if lone is None else warn_of_lone(*lone)
         weaker, stronger = sum(reg < min(start) for reg in tried.regs), sum(reg > max(start) for reg in tried.regs)
         best = tried.choose("best")[0]
         allowed = tried.trials[best].val_error or 0.0 if self.rule == "1se" else 0.0
@@ -238,7 +242,7 @@ class PathSearch:
             "range": {
                 "automatic": self.regs is None, "started_with": len(start), "weaker_added": weaker,
                 "stronger_added": stronger, "winner_at": end,
-                "warning": None if end is None else warn_of_end(end, automatic=self.regs is None),
+                "warning": warning,
             },
             "choice": {
                 "rule": self.rule, "best": best,

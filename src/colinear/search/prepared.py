@@ -52,7 +52,7 @@ class Prepared:
         class_weight = class_weights(settings.class_weight, trained, group)
         scaling = fit_scaling(
             own.train, standardize=settings.standardize, max_abs=settings.max_abs,
-            intercept_scaling=settings.intercept_scaling, group=group,
+            intercept_scaling=settings.intercept_scaling, penalize_intercept=not settings.free_intercept, group=group,
             row_weights=weigh_rows(own.train, class_weight),
         )  # fmt: skip
         # copies are of pictures: those of extracted features are among the rows already

@@ -11,6 +11,7 @@ from typing import Any
 from colinear.checks import MOST_INTERCEPT_SCALING, InputError, Range, check_choice
 from colinear.search.classweights import ClassWeight, check_class_weight, parse_class_weight, write_class_weight
 from colinear.search.option import (
+    LAYERS,
     SEED,
     Kind,
     check_augment,
@@ -77,8 +78,15 @@ class Settings:
         "auto", "--device", Kind(), "cpu, cuda, cuda:1 ..., or auto: a GPU if there is one.", "run", "NAME")
     features: str | None = setting(
         None, "--features", Kind(check=check_extractor),
-        "Learn from features of the rows: hog, hog+color, patches:K, kernel:D or MODULE:FUNCTION.", "features",
-        "EXTRACTOR")
+        "Learn from features of the rows: hog, hog+color, patches:K, kernel:D, hf:NAME_OR_FOLDER or MODULE:FUNCTION.",
+        "features", "EXTRACTOR")
+    pool: str | None = setting(
+        None, "--pool", choice("cls", "mean", "pooled"),
+        "What is kept of a network's tokens: cls, the first; mean, of its patches; pooled, its own.", "features",
+        shown="cls", needs="--features hf:NAME_OR_FOLDER")
+    layers: tuple[int, ...] | None = setting(
+        None, "--layers", LAYERS, "Hidden states of a network, 0 being its embeddings: a run for each, in one pass.",
+        "features", "N,N", shown="the network's output", needs="--features hf:NAME_OR_FOLDER")
     standardize: bool = setting(
         False, "--standardize", Kind(bool), "Divide each feature by its standard deviation.", "features")
     max_abs: bool = setting(
@@ -87,6 +95,8 @@ class Settings:
     intercept_scaling: float = setting(
         1.0, "--intercept-scaling", number(least=0, most=MOST_INTERCEPT_SCALING),
         "Value of the constant feature; large: the bias is hardly penalised.", "features", "VALUE")
+    free_intercept: bool = setting(
+        False, "--free-intercept", Kind(bool), "No penalty on the bias: a certificate of its own.", "features")
     class_weight: ClassWeight | None = setting(
         None, "--class-weight",
         Kind(str, check_class_weight, parse_class_weight, write_class_weight),
@@ -158,6 +168,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_values(self)
+        if self.free_intercept and not self.intercept_scaling:
+            raise InputError(
+                "--free-intercept needs the constant feature, which --intercept-scaling 0 leaves out. Leave one out."
+            )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+from torch import Tensor
+
 from colinear.search.candidates import rank_candidates
 from colinear.search.regs import half_decades
 
@@ -20,6 +22,7 @@ N_FIRST = 4  # of a range that finds itself, the strongest: weak ones are dear, 
 LEAST, MOST = -40, 40  # half-decades: what --regs takes, 1e-20 to 1e20
 AHEAD = 2  # strengths on each side of the winner for which accuracy has to have stopped rising
 MOST_ADDED = 12  # beyond an end: six decades
+LONE = 1e-6  # mean square of all other columns beside one's: no strength suits both. Of scikit-learn's wine 2e-3
 
 
 def default_regs(loss: str, mean_square: float = REFERENCE) -> tuple[float, ...]:
@@ -40,6 +43,21 @@ def default_regs(loss: str, mean_square: float = REFERENCE) -> tuple[float, ...]
     first = weakest + (round(2 * math.log10(mean_square / REFERENCE)) if known else 0)
     first = min(max(first, LEAST), MOST - count + 1)
     return half_decades(first, count)
+
+
+def find_lone(squares: Tensor) -> tuple[int, float] | None:
+    """The column whose mean square leaves nothing of all others', and its share of theirs in size; None without.
+
+    squares : (d,) mean square of each column.
+
+    >>> import torch
+    >>> find_lone(torch.tensor([1.0, 1e14, 3.0], dtype=torch.float64)), find_lone(torch.tensor([1.0, 1e4]))
+    ((1, 5000000.0), None)
+    """
+    column = int(squares.argmax())
+    rest = float(squares[:column].sum() + squares[column + 1 :].sum())
+    ratio = float(squares[column]) / rest if rest > 0 else 0.0
+    return (column, math.sqrt(ratio)) if ratio * LONE > 1 else None
 
 
 def choose(accuracies: Sequence[float], errors: Sequence[float], regs: Sequence[float], rule: Rule) -> list[int]:

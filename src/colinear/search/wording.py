@@ -53,6 +53,18 @@ def warn_of_end(end: str, *, automatic: bool) -> str:
     return f"The best is the {end} strength tried, and a better one may lie beyond: {remedy}."
 
 
+def warn_of_lone(column: int, ratio: float) -> str:
+    """What to do where one column, counted from 0, is so large that no strength suits the others as well.
+
+    >>> warn_of_lone(7, 5e5)
+    'Column 8 is 5e+05 times as large as all others together, and the strengths suit it alone: add --standardize.'
+    """
+    return (
+        f"Column {column + 1} is {ratio:.2g} times as large as all others together, and the strengths suit it alone: "
+        "add --standardize."
+    )
+
+
 def describe_range(entry: Mapping[str, Any]) -> list[str]:
     """Sentences about the strengths of an entry of `runs`: what was added, which rule chose, what to be warned of.
 

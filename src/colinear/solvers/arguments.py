@@ -8,6 +8,7 @@ from torch import Tensor
 from colinear.checks import InputError, check_count, check_number
 from colinear.lossbase import Loss, check_takes
 from colinear.objective import Objective
+from colinear.texts import shorten
 
 EPS = torch.finfo(torch.float64).eps
 TINY = torch.finfo(torch.float64).tiny
@@ -59,6 +60,7 @@ def check_solve(
         check_number("reg", reg, above=0)
     check_scale(objective, float(regs.min()))
     if held_out is None:
+        check_attained(objective, None)
         return
     if held_out.shape != regs.shape:
         raise InputError(
@@ -68,3 +70,23 @@ def check_solve(
     for fold, weight in zip(held_out.tolist(), weights, strict=True):
         if not weight > 0:
             raise InputError(f"held_out must leave rows of weight > 0 to learn from; fold {fold} leaves none.")
+    check_attained(objective, held_out.to(objective.features.device))
+
+
+def check_attained(objective: Objective, held_out: Tensor | None) -> None:
+    """Raise `InputError` where an intercept without a penalty has no optimum: it goes to infinity for a class that no
+    row, or every row, has.
+    """
+    features = objective.features
+    if not features.free:
+        return
+    sums = objective.class_sums(held_out)
+    bad = ((sums.has <= 0) | (sums.hasnt <= 0)).nonzero()
+    if len(bad):
+        candidate, number = bad[0].tolist()
+        what = "no rows" if float(sums.has[candidate, number]) <= 0 else "all rows"
+        where = "" if held_out is None else f" without those of fold {int(held_out[candidate])}"
+        raise InputError(
+            "an intercept without a penalty needs classes that have some rows of weight > 0 and not all; "
+            f"{shorten(features.dataset.class_names[number])} has {what}{where}. Penalize it, or leave the class out."
+        )

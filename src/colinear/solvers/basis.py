@@ -23,15 +23,16 @@ NEGLIGIBLE = 1e-13  # at or below it a column is a combination of others, to rou
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """The coordinates. rows : (n, d) float64, the features in them."""
+    """The coordinates. rows : (n, d) float64, the features in them.   free : the last of these has no penalty."""
 
     rows: Tensor
     sizes: Tensor  # (d,), of the columns in this order
     triangle: Tensor  # (d, d), upper
     order: Tensor  # (d,) int64
+    free: bool = False
 
     @classmethod
-    def fit(cls, features: Tensor) -> Basis | None:
+    def fit(cls, features: Tensor, *, free: bool = False) -> Basis | None:
         """Coordinates for the features (n, d) float64; None where theirs are good enough, or n < d.
 
         Cost   about 4 n d^2 flops.
@@ -61,7 +62,7 @@ class Basis:
             return None
         triangle.diagonal().copy_(torch.where(negligible, 1.0, triangle.diagonal()))
         rows = torch.linalg.solve_triangular(triangle, scaled, upper=True, left=False)
-        return cls(rows, sizes * length, triangle, order)
+        return cls(rows, sizes * length, triangle, order, free)
 
     def coordinates(self, coef: Tensor) -> Tensor:
         """V of weights W (c, d)."""
@@ -80,9 +81,10 @@ class Basis:
 
     @cached_property
     def metric(self) -> Tensor:
-        """(d, d): |W|^2 = sum(V metric * V)."""
+        """(d, d): |W|^2 = sum(V metric * V), of the columns of W that have a penalty."""
         eye = torch.eye(len(self.order), dtype=self.triangle.dtype, device=self.triangle.device)
         turned = self.weights(eye)  # row j: the weights of coordinate j
+        turned = turned[:, :-1] if self.free else turned
         return turned @ turned.mT
 
 

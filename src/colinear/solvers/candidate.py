@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from colinear.curvature import AllPairs, ClassBends, Curved, Pair, Rows
+from colinear.curvature import AllPairs, ClassBends, Curved, Pair
 from colinear.losses import Loss
 from colinear.objective import Evaluation
 from colinear.solvers.interior import MOST_STEPS, Interior
 from colinear.solvers.roots import FLAT, rising_root
+from colinear.solvers.slopes import count_rows, hinge_dual
 from colinear.solvers.solution import PathPoint, Status
 from colinear.solvers.systems import conjugate_gradients, factor, gram
 
@@ -56,50 +57,49 @@ class Candidate:
     def __post_init__(self) -> None:
         objective, self.basis = self.newton.objective, self.newton.basis
         self.rows = self.newton.rows if self.basis is None else self.basis.rows
-        weights = objective.unit_weights
-        share = torch.ones(len(self.rows), dtype=torch.float64, device=self.rows.device)
-        share = share if weights is None else weights.to(share)
-        if self.held_out is not None and objective.folds is not None:
-            share = share * (objective.folds != self.held_out)
-        labels = objective.features.labels
-        self.counts = Rows(labels.unsqueeze(0) if labels.ndim == 1 else labels.mT, share / share.sum())
+        self.counts = count_rows(objective, self.held_out)
         self.moments = self.counts.share @ self.rows.square()  # (d,)
+        held = None if self.held_out is None or objective.folds is None else self.held_out.view(1)
+        self.sums = objective.class_sums(held) if objective.features.free else None
         self.by_products = self.newton.factor_cost > USUAL_PRODUCTS * self.newton.product_cost
 
     def solve(self, coef: Tensor, width: float, *, first: bool = False) -> PathPoint:
         """The point of weights (c, d) that nobody has moved, if `first`: they may be certified, or far from it."""
         kinked, best = self.newton.loss.kinked, None
-        settled = first and bool(coef.any())
+        settled, slopes = first and bool(coef.any()), None
         if first and kinked and self.suits_interior:
             interior = Interior.of(self.rows, self.counts, len(coef))
-            found, narrow, self.passes, settled = interior.solve(self.reg, self.tol)
-            coef, width = (found, narrow) if settled else (coef, width)  # where rounding ended it is no start
+            found, known, self.passes, settled = interior.solve(self.reg, self.tol)
+            if settled:  # where rounding ended it is no start
+                coef, slopes = found, self.rows.new_zeros(len(found), len(self.rows))
+                slopes[:, interior.order] = known
         while True:
             moved, scores = settled, None
             if not settled:
                 coef, moved, scores = self._settle(coef, self.curved(width))
             looked, settled = settled, False
-            there = self._certify(coef, width, scores)
+            there = self._certify(coef, width, scores, slopes)
             gap = float(there.relative_gap[0])
             spent = self.passes >= self.max_passes - 1  # a step needs a pass for its certificate
             status = Status.at_end(float(there.objective[0]), gap, self.tol, spent=spent)
             value, distance = float(there.objective[0]), float(there.gap[0])
-            point = PathPoint(self.reg, coef, value, distance, self.passes, status, width)
+            point = PathPoint(self.reg, coef, value, distance, self.passes, status, width, slopes)
             best = point.better(best)
             if gap <= self.tol or spent or (not kinked and not looked) or (width <= SMALLEST_WIDTH and not moved):
                 return replace(best, passes=self.passes, status=status)
             if not kinked:
                 continue
             shrink = (AIM * self.tol / gap) ** 0.5 if gap > 0 else 0.0
-            width = max(SMALLEST_WIDTH, width * min(max(shrink, NARROWER[0]), NARROWER[1]))
+            width, slopes = max(SMALLEST_WIDTH, width * min(max(shrink, NARROWER[0]), NARROWER[1])), None
 
     @property
     def suits_interior(self) -> bool:
         """Whether the interior point method may begin: its factors are not as exact as Newton's coordinates."""
-        several = self.newton.objective.features.n_classes > 1
+        features = self.newton.objective.features
         return (
             self.newton.loss.has_interior
-            and several
+            and features.n_classes > 1
+            and not features.free
             and self.basis is None
             and self.tol >= CLOSE
             and self.max_passes > MOST_STEPS
@@ -111,20 +111,29 @@ class Candidate:
     def curved(self, width: float) -> Curved:
         return self.smooth(width).curved(self.counts)
 
-    def _certify(self, coef: Tensor, width: float, scores: Tensor | None) -> Evaluation:
+    def _certify(self, coef: Tensor, width: float, scores: Tensor | None, slopes: Tensor | None) -> Evaluation:
         """The certificate of weights.
 
         scores : (c, n), as exact as the coordinates are: whatever the rounding of the weights, any dual point does.
+        slopes : (c, n) of margins, in place of those of the smoothed hinge.
         """
         self.passes += 1
         reg = torch.tensor([self.reg], dtype=torch.float64, device=coef.device)
         there = self.newton.objective.evaluate(coef.unsqueeze(0), reg, self.smooth(width), self.held_out)
-        if scores is None:
+        if slopes is not None:
+            dual = hinge_dual(slopes, self.counts, self.newton.rows, self.reg)
+        elif scores is not None:
+            loss = self.curved(width)
+            moment, dual = loss.value_and_slopes(scores)[1] @ self.newton.rows, loss.dual(scores)
+            if self.sums is None:
+                dual -= float(moment.square().sum()) / (4 * self.reg)
+            else:
+                balance = self.sums.balance(self.smooth(width), moment[:, -1].unsqueeze(0) / self.sums.bias)
+                dual = float(balance.dual_value(reg.new_tensor([dual]), moment.unsqueeze(0), reg))
+        else:
             return there
-        loss = self.curved(width)
-        moment = loss.value_and_slopes(scores)[1] @ self.newton.rows
-        gap = there.objective - loss.dual(scores) + moment.square().sum() / (4 * self.reg)
-        return replace(there, gap=torch.minimum(there.gap, gap.clamp(min=0)))  # below 0 is rounding
+        gap = (there.objective - dual).clamp(min=0)  # below 0 is rounding
+        return replace(there, gap=torch.minimum(there.gap, gap))
 
     def _settle(self, coef: Tensor, loss: Curved) -> tuple[Tensor, bool, Tensor | None]:
         """Minimise at one width; whether any step was taken, and the scores of the coordinates, where there are any."""
@@ -164,10 +173,27 @@ class Candidate:
         scores = coef @ self.rows.mT  # (c, n)
         mean, slopes = loss.value_and_slopes(scores)
         weights = self._weights(coef)
-        value, penalty = mean + self.reg * float(weights.square().sum()), 2 * self.reg * weights
+        value = mean + self.reg * float(self._penalized(weights).square().sum())
+        penalty = self._slope_of_penalty(weights)
         gradient = self._level(slopes @ self.rows) + self._gradient(penalty)
         full = gradient if self.basis is None else self._level(slopes @ self.newton.rows) + penalty
-        return _Look(scores, value, gradient, float(full.square().sum()))
+        squares = float(full.square().sum())
+        if self.sums is not None and not loss.exact:
+            reg = self.rows.new_tensor([self.reg])
+            balance = self.sums.balance(self.newton.loss, full[:, -1].unsqueeze(0) / self.sums.bias)
+            gap = balance.gap(self.rows.new_tensor([mean]), full.unsqueeze(0), weights.unsqueeze(0), reg)
+            squares = 4 * self.reg * float(gap)
+        return _Look(scores, value, gradient, squares)
+
+    def _penalized(self, weights: Tensor) -> Tensor:
+        """The columns of weights (c, d) that have a penalty."""
+        return self.newton.objective.features.penalized(weights)
+
+    def _slope_of_penalty(self, weights: Tensor) -> Tensor:
+        slope = 2 * self.reg * weights
+        if self.sums is not None:
+            slope[:, -1] = 0
+        return slope
 
     def _weights(self, coordinates: Tensor) -> Tensor:
         return coordinates if self.basis is None else self.basis.weights(coordinates)
@@ -204,11 +230,12 @@ class Candidate:
         )
         rows, pairs = newton.narrow, pairs.to(newton.narrow.dtype)
         gradient = self._level(here.gradient)
-        aimed = 4 * self.reg * SMOOTH_AIM * self.tol * here.value  # of the squared gradient
+        # of the squared gradient; without a penalty on the bias its own part counts for more, by its size
+        aimed = 4 * self.reg * SMOOTH_AIM * self.tol * here.value if self.sums is None else 0.0
 
         def product(along: Tensor) -> Tensor:
             bent = pairs.times(along.to(rows.dtype) @ rows.mT) @ rows
-            return torch.add(bent, along, alpha=2 * self.reg)
+            return bent + self._slope_of_penalty(along) if self.sums else torch.add(bent, along, alpha=2 * self.reg)
 
         return conjugate_gradients(
             product, lambda rest: inverse(rest.unsqueeze(0))[0], gradient,
@@ -247,6 +274,8 @@ class Candidate:
         if self._held is None or self._held[0] != steepest:
             d = self.rows.shape[1]
             penalty = 2 * self.reg * (torch.eye(d).to(self.rows) if self.basis is None else self.basis.metric)
+            if self.sums is not None and self.basis is None:
+                penalty[-1, -1] = 0
             rounding = 4 * EPS * steepest * self.moments
             penalty.diagonal().add_((rounding - penalty.diagonal()).clamp_(min=0))
             self._held = steepest, penalty.unsqueeze(2)
@@ -277,7 +306,7 @@ class Candidate:
     def _line_search(self, coef: Tensor, direction: Tensor, scores: Tensor, loss: Curved) -> float:
         """The step at which the slope along the line is 0."""
         data = loss.line(scores, direction @ self.rows.mT)
-        weights, change = self._weights(coef), self._weights(direction)
+        weights, change = (self._penalized(self._weights(part)) for part in (coef, direction))
         first, second = float((weights * change).sum()), float(change.square().sum())
 
         def slope(step: float) -> tuple[float, float]:
@@ -289,7 +318,9 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class _Look:
-    """What there is at one point: scores (c, n), objective, gradient (c, d) by the coordinates, |gradient by W|^2."""
+    """What there is at one point: scores (c, n), objective, gradient (c, d) by the coordinates, and |gradient by W|^2,
+    or of a smooth loss with an intercept without a penalty what stands for it: 4 reg times the gap.
+    """
 
     scores: Tensor
     value: float

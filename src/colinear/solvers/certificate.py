@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from colinear.checks import check_number
+from colinear.checks import InputError, check_number
 from colinear.lossbase import Loss, check_takes
 from colinear.objective import Objective
 from colinear.solvers.path import solve_path
 from colinear.solvers.preconditioner import Preconditioner
+from colinear.solvers.slopes import count_rows, hinge_dual
 from colinear.solvers.solution import Status
 
 # smoothings whose slopes are tried as the hinge's dual point: by halves where widths end at usual tolerances; then more
@@ -22,12 +23,17 @@ EACH_SIDE = 6  # of the best
 WORTH_A_PASS = 0.02  # share of the gap that one of two looks has to take off for a still closer one
 
 
-def certify(objective: Objective, loss: Loss, coef: Tensor, reg: float) -> tuple[float, float]:
+def certify(
+    objective: Objective, loss: Loss, coef: Tensor, reg: float, *, slopes: Tensor | None = None
+) -> tuple[float, float]:
     """Objective and duality gap of weights (c, d) on the scaled features, in float64: objective - optimum <= gap.
 
     The softmax's probabilities are its dual point. The hinge has many at its kinks: the slopes of twelve smoothings
     are tried, then of more and more between the neighbours of the best, until two looks take hardly anything off the
     gap. Each is feasible, and the smallest gap counts.
+    slopes : the hinge's dual point, as `PathPoint.slopes`, clipped to what is feasible. Weights of the interior point
+    method, which begins small problems, are certified by it; any smoothing's slopes prove far less of them.
+    Raises `InputError` for slopes of another shape or loss.
     reg : > 0.     Cost : one pass over the rows in float64; three to ten of 12 candidates for the hinge.
 
     >>> from colinear.datasets import Features, fit_scaling, load_digits
@@ -39,6 +45,8 @@ def certify(objective: Objective, loss: Loss, coef: Tensor, reg: float) -> tuple
     """
     check_number("reg", reg, above=0)
     check_takes(loss, objective.features.labels, objective.features.dataset.name)
+    if slopes is not None:
+        return _certify_slopes(objective.together(), loss, coef.double(), reg, slopes.double())
     widths = coef.new_tensor(WIDTHS if loss.kinked else WIDTHS[:1], dtype=torch.float64)
     gaps: list[float] = []
     while True:
@@ -48,6 +56,20 @@ def certify(objective: Objective, loss: Loss, coef: Tensor, reg: float) -> tuple
         if not loss.kinked or (len(gaps) > 2 and not gaps[-1] < (1 - WORTH_A_PASS) * gaps[-3]):
             return float(there.objective[0]), gaps[-1]
         widths = _between(widths, int(there.gap.argmin()))
+
+
+def _certify_slopes(objective: Objective, loss: Loss, coef: Tensor, reg: float, slopes: Tensor) -> tuple[float, float]:
+    features = objective.features
+    expected = (len(coef), features.n_samples)
+    if not loss.has_interior or tuple(slopes.shape) != expected:
+        raise InputError(
+            f"slopes are those of the hinge's margins, classes x rows, {expected} here; got {tuple(slopes.shape)} and "
+            f"the loss {loss.name}. Leave them out to have some tried."
+        )
+    counted, rows = count_rows(objective), features.at(torch.float64).gather(slice(0, features.n_samples))
+    feasible = slopes.clamp(0, 1).scatter(0, counted.true, 0.0)
+    value = float(objective.evaluate(coef.unsqueeze(0), coef.new_tensor([reg]), loss).objective)
+    return value, max(value - hinge_dual(feasible, counted, rows, reg), 0.0)  # what is no number stays that
 
 
 def _between(widths: Tensor, best: int) -> Tensor:

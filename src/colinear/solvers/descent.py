@@ -27,6 +27,7 @@ from colinear.solvers.journal import (
 from colinear.solvers.lbfgs import SHORTEST_STEP, dot
 from colinear.solvers.lineup import Entrant, Lineup, pack_entrants, unpack_entrants
 from colinear.solvers.preconditioner import Preconditioner
+from colinear.solvers.settle import settle_
 from colinear.solvers.solution import PathPoint, Status
 from colinear.solvers.tuning import USUAL
 
@@ -36,7 +37,8 @@ NARROWER = (0.03, 0.3)  # bounds of how much the smoothing shrinks at a time
 AIM = 0.4  # share of the tolerance left to the smoothing, whose part of the gap falls with the width squared
 SETTLED = 0.3  # share of the gap below which the smoothed problem counts as solved
 CHECKED = 8  # passes from one look at whether all processes have the same weights to the next
-STALE_STEPS = 5  # accepted steps in a row without a decrease beyond rounding: the precision is exhausted
+AHEAD = 0.1  # of the gap before a step, for which the bias of the point after it is settled
+STALE_STEPS = 5  # accepted steps in a row without a decrease beyond rounding or half the gap: the precision's end
 
 Report = Callable[[int, int, int, float], None]  # finished, of, passes, largest relative gap still open
 
@@ -72,13 +74,13 @@ class Descent:
     finisher: Finisher | None = None
     memory: int = USUAL.memory
     journal: Journal = FORGETFUL
-    numbers: list[int] = field(default_factory=list)  # of the batch's strengths
-    passes: int = 0
-    last: bool = False  # whether the work is in float64
-    lineup: Lineup | None = None
-    _waiting: list[Entrant] = field(default_factory=list)  # for float64
-    _ready: int = 0  # how many of them reached the tolerance
-    _open: dict[int, PathPoint] = field(default_factory=dict)  # for the finisher
+    numbers: list[int] = field(default_factory=list, init=False)  # of the batch's strengths
+    passes: int = field(default=0, init=False)
+    last: bool = field(default=False, init=False)  # whether the work is in float64
+    lineup: Lineup | None = field(default=None, init=False)
+    _waiting: list[Entrant] = field(default_factory=list, init=False)  # for float64
+    _ready: int = field(default=0, init=False)  # how many of them reached the tolerance
+    _open: dict[int, PathPoint] = field(default_factory=dict, init=False)  # for the finisher
 
     @property
     def limit(self) -> int:
@@ -176,8 +178,9 @@ class Descent:
     def _descend(self) -> None:
         """Take steps until every candidate has left."""
         while (lineup := self.lineup) is not None:
-            there = self._evaluate(lineup, lineup.search.trial())
-            self._move(lineup, there)
+            trial = lineup.search.trial()
+            there = self._evaluate(lineup, trial)
+            self._move(lineup, trial, there)
             self._narrow(lineup)
             self._release(lineup)
             if len(lineup.numbers):
@@ -199,12 +202,17 @@ class Descent:
         return lineup
 
     def _evaluate(self, lineup: Lineup, coef: Tensor) -> Evaluation:
+        """At weights (k, c, d); where the bias has no penalty it is moved to its optimum there, in place."""
         self.passes += 1
         lineup.passes += 1
         if self.passes % CHECKED == 1:
             self.objective.group.check_weights(coef)
         loss = self.loss.smooth(lineup.widths)
-        return self.objective.evaluate(coef, lineup.regs, loss, lineup.held_out, curvature=True)
+        scored = None
+        if self.objective.features.free:
+            aims = lineup.search.here.relative_gap.mul(AHEAD).clamp(min=self.tol, max=1).nan_to_num(1.0)
+            scored = settle_(self.objective, loss, coef, lineup.regs, lineup.held_out, aims)
+        return self.objective.evaluate(coef, lineup.regs, loss, lineup.held_out, curvature=True, scored=scored)
 
     def _aim(self, lineup: Lineup, turning: Tensor) -> None:
         """New directions, full steps, for those that moved; steepest descent where L-BFGS points uphill."""
@@ -222,18 +230,22 @@ class Descent:
             slope = dot(here.gradient, direction)
         search.turn(direction, slope, turning)
 
-    def _move(self, lineup: Lineup, there: Evaluation) -> None:
+    def _move(self, lineup: Lineup, trial: Tensor, there: Evaluation) -> None:
         """Accept or shorten each candidate's step; remember the pairs of those that moved."""
         search, here = lineup.search, lineup.search.here
         accepted = search.accepts(there)
         step = search.direction * search.step.to(search.direction.dtype).view(-1, 1, 1)
+        if self.objective.features.free:
+            step = trial - search.coef  # with what the bias was moved by
         lineup.history.push(step, there.gradient - here.gradient, accepted & ~lineup.narrowed)
-        stale = accepted & (there.value >= here.value - search.noise())
+        # far beyond the rounding of the value gradients still show, and a gap is the square of one
+        slow = (there.value >= here.value - search.noise()) & ~(there.value_gap <= 0.5 * here.value_gap)
+        stale = accepted & slow
         lineup.stale = torch.where(accepted, torch.where(stale, lineup.stale + 1, 0), lineup.stale)
         lineup.narrowed &= ~accepted
         lineup.moved |= accepted
         search.shorten(there, ~accepted)
-        search.advance(there, accepted)
+        search.advance(trial, there, accepted)
 
     def _narrow(self, lineup: Lineup) -> None:
         """Shrink the smoothing where the smoothed problem is solved well enough for its width.

@@ -53,9 +53,10 @@ class Forgetful:
 FORGETFUL = Forgetful()
 
 
-def pack_points(points: Mapping[int, PathPoint], shape: tuple[int, int]) -> dict[str, Tensor]:
-    """Points by the numbers of their strengths, weights of `shape` (c, d) float64, as tensors."""
+def pack_points(points: Mapping[int, PathPoint], shape: tuple[int, int], n: int = 0) -> dict[str, Tensor]:
+    """Points by the numbers of their strengths, weights of `shape` (c, d) float64, slopes of n rows, as tensors."""
     found = list(points.values())
+    slopes = [point.slopes for point in found if point.slopes is not None]
     values = [[point.objective, point.gap, point.width] for point in found]
     return {
         "numbers": torch.tensor(list(points), dtype=torch.int64),
@@ -63,11 +64,13 @@ def pack_points(points: Mapping[int, PathPoint], shape: tuple[int, int]) -> dict
         "values": torch.tensor(values, dtype=torch.float64).view(-1, 3),
         "passes": torch.tensor([point.passes for point in found], dtype=torch.int64),
         "statuses": torch.tensor([STATUSES.index(point.status) for point in found], dtype=torch.int64),
+        "sloped": torch.tensor([point.slopes is not None for point in found], dtype=torch.bool),
+        "slopes": torch.stack(slopes) if slopes else torch.zeros(0, shape[0], n, dtype=torch.float64),
     }
 
 
 def unpack_points(
-    tensors: Mapping[str, Tensor], regs: Tensor, shape: tuple[int, int], device: torch.device
+    tensors: Mapping[str, Tensor], regs: Tensor, shape: tuple[int, int], device: torch.device, n: int = 0
 ) -> dict[int, PathPoint]:
     """The points of `pack_points`, of some of the strengths `regs`, each with weights of its own on `device`."""
     numbers = take_numbers(tensors, "numbers", len(regs))
@@ -77,12 +80,15 @@ def unpack_points(
     passes, statuses = (take(tensors, name, torch.int64, m).tolist() for name in ("passes", "statuses"))
     if min(passes, default=0) < 0 or not set(statuses) <= set(range(len(STATUSES))):
         raise UnreadableError("it has fewer than 0 passes, or a status that there is not")
+    sloped = take(tensors, "sloped", torch.bool, m).tolist()
+    slopes = iter(take(tensors, "slopes", torch.float64, (sum(sloped), shape[0], n)))
     points = {}
     for row, number in enumerate(numbers):
         objective, gap, width = values[row]
+        own = next(slopes).to(device, copy=True) if sloped[row] else None
         weights = coef[row].to(device, copy=True)  # where they lie decides the last digits of products with them
         points[number] = PathPoint(
-            float(regs[number]), weights, objective, gap, passes[row], STATUSES[statuses[row]], width
+            float(regs[number]), weights, objective, gap, passes[row], STATUSES[statuses[row]], width, own
         )
     return points
 

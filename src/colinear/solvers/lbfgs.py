@@ -114,9 +114,9 @@ class LineSearch:
         flat = (there.value <= self.here.value + self.noise()) & (slope <= (2 * ARMIJO - 1) * self.slope)
         return (enough | flat) & torch.isfinite(there.value)
 
-    def advance(self, there: Evaluation, accepted: Tensor) -> None:
-        """Move the accepted to their trial points."""
-        self.coef = torch.where(accepted.view(-1, 1, 1), self.trial(), self.coef)
+    def advance(self, trial: Tensor, there: Evaluation, accepted: Tensor) -> None:
+        """Move the accepted to their trial points (k, c, d)."""
+        self.coef = torch.where(accepted.view(-1, 1, 1), trial, self.coef)
         self.here = self.here.merge(there, accepted)
         self.turned = accepted
 

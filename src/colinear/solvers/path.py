@@ -30,6 +30,7 @@ from colinear.solvers.journal import FORGETFUL, Journal, UnreadableError, take_c
 from colinear.solvers.newton import Newton, suits_newton
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.rowspace import RowSpace, suits_row_space
+from colinear.solvers.slopes import count_rows, hinge_dual
 from colinear.solvers.solution import Path, PathPoint, Status
 from colinear.solvers.threads import one_thread_if
 from colinear.solvers.tuning import USUAL, Tuning
@@ -74,6 +75,8 @@ def solve_path(
     same call goes on from them, with the same bytes.
     tuning : limits and sizes, see `Tuning`.
 
+    A constant column that is not `penalized` (`Scaling`) is left out of sum(W*W), with a certificate of its own.
+
     Returns a `Path`. A point that did not reach tol says so in its status, with the gap it has.
     Raises   `InputError` for strengths or limits that cannot be, for a `held_out` that leaves no rows, and for features
              so large or so small that float64 cannot hold the problem; in an objective's group of several processes
@@ -98,62 +101,60 @@ def solve_path(
         **{"held-out folds": held_out},
     )  # fmt: skip
     check_solve(objective, loss, strengths, tol, max_passes, held_out)
-    objective = _gather_few(objective, tuning)
-    space = RowSpace.of(objective) if suits_row_space(objective, tuning) else None
+    whole = _gather_few(objective, tuning)
+    space = RowSpace.of(whole) if suits_row_space(whole, tuning) else None
+    objective = whole if space is None else space.objective
     if space is not None:
-        whole, objective, preconditioner = objective, space.objective, None
-        start = None if start is None else space.restrict(start)
+        preconditioner, start = None, None if start is None else space.restrict(start)
     newton = _newton(objective, loss, max_passes, preconditioner, tuning)
     sound = start is None or bool(torch.isfinite(start.double().square().sum()))  # one that is not has to be told
     if newton is not None and sound and newton.comes_first(len(strengths), tol):
         start = None if loss.kinked else start  # what is inside the bounds of one problem is not inside another's
         with one_thread_if(objective.features.device.type == "cpu"):
             path = newton.path(
-                strengths, start, tol=tol, max_passes=max_passes, held_out=held_out, report=report,
-                journal=journal,
-            )  # fmt: skip
-        if space is None:
-            return path
-        return replace(_lift(path, space, whole, loss, held_out, tol), seconds=time.perf_counter() - started)
-    preconditioner = preconditioner or make_preconditioner(objective, seed, tuning)
-    setup = time.perf_counter() - started
-    features = objective.features
-    k, shape = len(strengths), (features.n_classes, features.n_features)
-    found: list[PathPoint | None] = [None] * k
-    passes = 0
-    product = 2.0 * shape[0] * shape[1] * min(objective.n_samples, objective.chunk_rows)  # flops, for each strength
+                strengths, start, tol=tol, max_passes=max_passes, held_out=held_out, report=report, journal=journal
+            )
+    else:
+        preconditioner = preconditioner or make_preconditioner(objective, seed, tuning)
+        setup = time.perf_counter() - started
+        descent = Descent(
+            objective, loss, strengths, held_out, tol, max_passes, preconditioner, [None] * len(strengths), report,
+            newton, journal=journal,
+        )  # fmt: skip
+        passes = _solve_groups(descent, start, tuning)
+        points = tuple(point for point in descent.found if point is not None)
+        path = Path(points, passes, setup, 0.0, {"spectrum": preconditioner.spectrum.summary()})
+    if space is not None:
+        path = _lift(path, space, whole, loss, held_out, tol)
+    processes.check_weights(path.coef)
+    return replace(path, seconds=time.perf_counter() - started)
+
+
+def _solve_groups(descent: Descent, start: Tensor | None, tuning: Tuning) -> int:
+    """Fill `descent.found`, one group of strengths after the other, from strong to weak; the passes of all."""
+    objective, regs, held_out, found = descent.objective, descent.regs, descent.held_out, descent.found
+    features, k, passes = objective.features, len(descent.regs), 0
+    c, d = shape = features.n_classes, features.n_features
+    product = 2.0 * c * d * min(objective.n_samples, objective.chunk_rows)  # flops, for each strength
     with one_thread_if(k * product <= PRODUCT_ALONE and features.device.type == "cpu"):
-        for group in _groups(strengths, shape, product, start is not None, tuning):
-            descent = Descent(
-                objective, loss, strengths, held_out, tol, max_passes, preconditioner, found, report, newton,
-                _pairs(len(group) * shape[0] * shape[1], objective.n_stored // features.dataset.n_features, tuning),
-                journal,
-            )  # fmt: skip
+        for group in _groups(regs, shape, product, start is not None, tuning):
+            rows = objective.n_stored // features.dataset.n_features  # as many dense ones take the time of all
+            mine = replace(descent, memory=_pairs(len(group) * c * d, rows, tuning))
             if start is None:
-                known = [_extrapolate(number, strengths, held_out, found) for number in group]
+                known = [_extrapolate(number, regs, held_out, found) for number in group]
                 begin = torch.stack([torch.zeros(shape, device=features.device) if w is None else w for w in known])
             else:
                 begin = start.expand(k, *shape)[group]
-            cold = start is None and not any(found)
+            width = FIRST_WIDTH if start is None and not any(found) else WARM_WIDTH
             begin = begin.to(features.device, features.dtype)
-            tensors, facts = journal.step(partial(descent.solve, group, begin, FIRST_WIDTH if cold else WARM_WIDTH))
-            points = unpack_points(tensors, strengths, shape, features.device)
+            tensors, facts = descent.journal.step(partial(mine.solve, group, begin, width))
+            points = unpack_points(tensors, regs, shape, features.device)
             if points.keys() != set(group):
                 raise UnreadableError("it is not of these strengths")
             for number, point in points.items():
                 found[number] = point
             passes += take_count(facts, "passes")
-    path = Path(
-        tuple(point for point in found if point is not None),
-        passes,
-        setup,
-        0.0,
-        {"spectrum": preconditioner.spectrum.summary()},
-    )
-    if space is not None:
-        path = _lift(path, space, whole, loss, held_out, tol)
-    processes.check_weights(path.coef)
-    return replace(path, seconds=time.perf_counter() - started)
+    return passes
 
 
 def _lift(path: Path, space: RowSpace, objective: Objective, loss: Loss, held_out: Tensor | None, tol: float) -> Path:
@@ -170,6 +171,12 @@ def _lift(path: Path, space: RowSpace, objective: Objective, loss: Loss, held_ou
     # slopes at a width of 1e-9 magnify the rounding of scores: those of the rows in their span do better
     if loss.kinked:
         dual = space.objective.dual_value(inner, regs, smooth, held_out, on=objective.features.at(torch.float64))
+        if any(point.slopes is not None for point in path.points):
+            rows = objective.features.at(torch.float64).gather(slice(0, objective.features.n_samples))
+            for number, point in enumerate(path.points):
+                if point.slopes is not None:
+                    counted = count_rows(objective, None if held_out is None else held_out[number])
+                    dual[number] = hinge_dual(point.slopes, counted, rows, point.reg)
         gaps = torch.minimum(gaps, (there.objective - dual).clamp(min=0))
     # scores that moved change the dual value as they change the loss, to first order: if they did not, the gap stands
     found = torch.tensor([(point.objective, point.gap) for point in path.points], dtype=torch.float64, device=device)

@@ -23,14 +23,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from colinear.objective import Objective
 from colinear.solvers.spectrum import Spectrum
+
+Apart = Callable[[Tensor, Tensor], Tensor]
+LEAST_BEND = 1e-3  # of the largest curvature of the bias: classes that no row is in doubt about have none
 
 
 @dataclass(frozen=True, eq=False)
 class Preconditioner:
-    """The map g -> H^-1 g. Directions beyond a truncated spectrum count as its smallest eigenvalue."""
+    """The map g -> H^-1 g. Directions beyond a truncated spectrum count as its smallest eigenvalue.
+
+    A constant column without a penalty is no part of the spectrum and has a curvature of its own, a bias^2: features
+    that are centred have nothing in common with it.   bias : its value; 0 if there is no such column.
+    """
 
     spectrum: Spectrum
+    bias: float = 0.0
 
     def at(self, curvature: Tensor, regs: Tensor, *, shift_invariant: bool = True) -> Callable[[Tensor], Tensor]:
         """The map of (k, c, d) gradients at curvatures (k, c) of their precision and strengths (k,) float64.
@@ -38,10 +47,15 @@ class Preconditioner:
         shift_invariant : whether the loss sees differences of scores only.
         Cost   O(k c r) flops here, 4 k c d r for each gradient, r the number of eigenvectors kept.
         """
-        dtype, c = curvature.dtype, curvature.shape[1]
-        a = curvature.double().unsqueeze(-1).clamp(min=0)  # (k, c, 1)
-        a = a * (c / max(c - 1, 1)) if shift_invariant else a
-        apart = divide if shift_invariant else torch.div
+        a, apart = bends_of(curvature, shift_invariant=shift_invariant)
+        inner = self._columns(a, regs, curvature.dtype, apart)
+        if not self.bias:
+            return inner
+        last = bias_map(a, regs, self.bias, apart, curvature.dtype)
+        return lambda gradient: torch.cat((inner(gradient[..., :-1]), last(gradient[..., -1:])), -1)
+
+    def _columns(self, a: Tensor, regs: Tensor, dtype: torch.dtype, apart: Apart) -> Callable[[Tensor], Tensor]:
+        """The map on the columns that have a penalty."""
         values, vectors = self.spectrum.values.double(), self.spectrum.vectors.to(dtype)
         bends = (a * values + 2 * regs.view(-1, 1, 1)).to(dtype)  # (k, c, r), smallest last
 
@@ -53,6 +67,28 @@ class Preconditioner:
             return solved
 
         return precondition
+
+
+def bends_of(curvature: Tensor, *, shift_invariant: bool) -> tuple[Tensor, Apart]:
+    """a (k, c, 1) float64 of curvatures (k, c), and what divides gradients by it."""
+    c = curvature.shape[1]
+    a = curvature.double().unsqueeze(-1).clamp(min=0)
+    a = a * (c / max(c - 1, 1)) if shift_invariant else a
+    apart = divide if shift_invariant else torch.div
+    return a, apart
+
+
+def bias_map(a: Tensor, regs: Tensor, bias: float, apart: Apart, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """The map of gradients (k, c, 1) by the weights of a constant column of value `bias` without a penalty."""
+    floor = (LEAST_BEND * a.amax(1, keepdim=True)).maximum(2 * regs.view(-1, 1, 1) / bias**2)
+    bends = (a.maximum(floor) * bias**2).to(dtype)  # (k, c, 1)
+    return lambda gradient: apart(gradient, bends)
+
+
+def free_bias(objective: Objective) -> float:
+    """The value of a constant column without a penalty, 0 if there is none."""
+    scaling = objective.features.scaling
+    return scaling.bias if scaling.free else 0.0
 
 
 def divide(gradient: Tensor, bends: Tensor) -> Tensor:

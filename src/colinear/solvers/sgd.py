@@ -62,7 +62,8 @@ class SGD:
     """Plain minibatch SGD, with what probe protocols add to it; all extras are off by default.
 
     W <- (1 - 2 lr reg) W - (lr / b) dS x :  the gradient of mean_i loss_i + reg sum(W*W) over b rows drawn with
-    replacement.  momentum : v <- momentum v + gradient, W <- W - lr v (PyTorch's form).
+    replacement. A constant column without a penalty does not shrink.
+    momentum : v <- momentum v + gradient, W <- W - lr v (PyTorch's form).
     schedule : 'cosine' lets lr fall to 0 over `steps`, lr_t = lr (1 + cos(pi t / steps)) / 2.
     averaging : share of the last steps whose iterates are averaged into the result (Polyak & Juditsky 1992).
     precision : 'highest' multiplies in full float32; 'high' may use tensor cores for float32 products.
@@ -269,15 +270,16 @@ class _Stepper:
         self._products.scores_into(scores)
         weights = None if self._weights is None else self._weights[self.rows]
         data = self.loss.value_and_gradient_(self.scores, self.features.labels[self.rows], weights)  # (k,) float64
-        norms = torch.linalg.vector_norm(coef.view(k, c * d), dim=1)
+        held = self.features.penalized(coef)
+        norms = torch.linalg.vector_norm(held.flatten(1), dim=1)
         self.losses.copy_(data / batch + self._penalty * norms * norms)
         if state.velocity is None:
-            coef *= self.decay
+            held *= self.decay
             self._products.add_gradient_(flat, scores, self.factor.view(k * c, 1))
         else:
             velocity = state.velocity
             velocity *= self.sgd.momentum
-            velocity += 2 * self._penalty.view(k, 1, 1) * coef
+            self.features.penalized(velocity).add_(2 * self._penalty.view(k, 1, 1) * held)
             self._products.add_gradient_(velocity.view(k * c, d), scores, self._mean)
             coef -= self.rate * velocity
         if state.average is not None:

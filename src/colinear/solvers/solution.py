@@ -60,6 +60,8 @@ class PathPoint:
 
     objective and gap are computed in float64 in a pass of their own;  relative_gap = gap / objective.
     width : the smoothing of a kinked loss whose slopes are the gap's dual point.
+    slopes : where these are not, the dual point itself: slopes (c, n) float64 of the margins of all rows, in [0, 1] and
+    0 for true classes. The interior point method has them; `certify` takes them.
     """
 
     reg: float
@@ -69,6 +71,7 @@ class PathPoint:
     passes: int
     status: Status
     width: float = 0.0
+    slopes: Tensor | None = None
 
     @property
     def relative_gap(self) -> float:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -75,12 +75,19 @@ class RowSample:
         return torch.lerp(drawn, of(self.long), self.share) if self.share else drawn
 
 
+def spectrum_size(objective: Objective, tuning: Tuning = USUAL) -> tuple[int, int]:
+    """Eigenvectors to compute for an objective, and rows to sample for them: `Tuning.spectrum_size`."""
+    features = objective.features
+    d = features.n_features
+    return tuning.spectrum_size(d, objective.n_stored // features.dataset.n_features, features.n_classes)
+
+
 @dataclass(frozen=True, eq=False)
 class Spectrum:
     """Eigenvalues (r,), largest first, > 0, and eigenvectors (d, r) in columns, of the second moment.
 
-    r = d up to tuning.eigh_up_to columns; above, the tuning.nystroem_rank leading pairs of a randomized Nystroem
-    approximation.
+    r = d where tuning.spectrum_size has all of them computed; else the tuning.nystroem_rank leading pairs of a
+    randomized Nystroem approximation. A constant column without a penalty is left out: d is one less.
     """
 
     values: Tensor
@@ -94,29 +101,46 @@ class Spectrum:
 
         Rows   max(tuning.fewest_rows, tuning.rows_per_feature r), or all there are.
         Cost   n_rows d^2 + about 9 d^3 flops; for d = 3,073 on 2 cores 1.2 s + 1.3 s in float32.
-        Error  eigenvalues below eps times the largest are rounding and count as that.
+        Error  an eigenvalue below eps (sum_j |v_j| s_j)^2, s_j^2 the diagonal of G, is rounding and counts as that
+               where all are computed: columns may differ by powers of ten. Of leading ones, eps times the largest.
         """
         started = time.perf_counter()
         features = objective.features
         d = features.n_features
-        rank, count = tuning.spectrum_size(d)
+        rank, count = spectrum_size(objective, tuning)
         rows = RowSample.draw(objective, count, seed)
         dtype = torch.float64 if d <= tuning.double_up_to else features.dtype
         if rank == d:
             moment = rows.average(partial(objective.second_moment, dtype=dtype))
             if not bool(torch.isfinite(moment.diagonal()).all()):  # squares beyond float32
                 moment = rows.average(partial(objective.second_moment, dtype=torch.float64))
-            values, vectors = torch.linalg.eigh(moment.neg_())
-            values = -values  # largest first
+            moment = features.penalized(features.penalized(moment).mT).mT
+            values, vectors, floor = _decompose(moment)
         else:
             values, vectors = _nystroem(objective, rows, rank, seed)
-        floor = torch.finfo(values.dtype).eps * float(values[0].clamp(min=torch.finfo(values.dtype).tiny))
-        return cls(values.clamp(min=floor), vectors, rows.count, time.perf_counter() - started)
+            floor = torch.finfo(values.dtype).eps * values[:1]
+        info, largest = torch.finfo(values.dtype), float(values[0])
+        floor = floor.clamp(min=info.eps * max(info.eps * largest, info.tiny))  # of dead columns
+        return cls(values.maximum(floor), vectors, rows.count, time.perf_counter() - started)
 
     def summary(self) -> dict[str, Any]:
         """Size and cost: for results.json."""
         kept, columns = self.vectors.shape[1], self.vectors.shape[0]
         return {"eigenvectors": kept, "of": columns, "rows": self.n_rows, "seconds": self.seconds}
+
+
+def _decompose(moment: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Eigenvalues (d,), largest first, eigenvectors (d, d), and what rounding leaves of each value, (d,).
+
+    LAPACK reduces the lower triangle from its first column on. With the largest columns first, small eigenvalues keep
+    their digits where columns differ by powers of ten; in another order 1.7e9 beside 1 leaves none.
+    """
+    sizes, order = moment.diagonal().sort(descending=True, stable=True)
+    values, sorted_vectors = torch.linalg.eigh(moment[order][:, order].neg_())
+    floor = torch.finfo(values.dtype).eps * (sizes.sqrt() @ sorted_vectors.abs()).square()
+    vectors = torch.empty_like(sorted_vectors)
+    vectors[order] = sorted_vectors
+    return -values, vectors, floor
 
 
 def _nystroem(objective: Objective, rows: RowSample, rank: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -126,12 +150,20 @@ def _nystroem(objective: Objective, rows: RowSample, rank: int, seed: int) -> tu
     """
     features = objective.features
     generator = torch.Generator().manual_seed(seed)
-    sketch = torch.randn(features.n_features, rank, generator=generator, dtype=features.dtype).to(features.device)
+    sketch = torch.randn(
+        features.n_features - features.free, rank, generator=generator, dtype=features.dtype
+    ).to(features.device)  # fmt: skip
     sketch = torch.linalg.qr(sketch).Q
-    product = rows.average(partial(objective.second_moment_times, sketch))  # (d, r)
+
+    def times(sketch: Tensor) -> Tensor:
+        """G times (d, r); without a penalty the constant column has no part in it."""
+        whole = torch.nn.functional.pad(sketch, (0, 0, 0, int(features.free)))
+        return features.penalized(rows.average(partial(objective.second_moment_times, whole)).mT).mT
+
+    product = times(sketch)  # (d, r)
     if not bool(torch.isfinite(torch.linalg.matrix_norm(product))):  # squares beyond float32
         sketch = sketch.double()
-        product = rows.average(partial(objective.second_moment_times, sketch))
+        product = times(sketch)
     shift = torch.finfo(product.dtype).eps * torch.linalg.matrix_norm(product)
     if not float(shift) > 0:  # rows of zeros, or none of weight: nothing to tell directions apart
         return torch.zeros_like(product[0]), sketch
@@ -141,6 +173,21 @@ def _nystroem(objective: Objective, rows: RowSample, rank: int, seed: int) -> tu
     half = torch.linalg.solve_triangular(factor, product.mT, upper=False).mT  # (d, r)
     vectors, singular, _ = torch.linalg.svd(half, full_matrices=False)
     return (singular.square() - shift).clamp(min=0), vectors
+
+
+def beside_bias(vectors: Tensor, features: Features) -> Tensor:
+    """Directions (d, r) in columns; a constant column without a penalty, which is none of d, is one of its own."""
+    if not features.free:
+        return vectors
+    beside = torch.nn.functional.pad(vectors, (0, 1, 0, 1))
+    beside[-1, -1] = 1
+    return beside
+
+
+def as_they_are(n_columns: int, features: Features) -> Scaling:
+    """For rows whose columns are directions of `features`, the constant one among them unless it has no penalty."""
+    bias = features.scaling.bias if features.free else 0.0
+    return Scaling(torch.ones((), dtype=torch.float64), torch.zeros(n_columns, dtype=torch.float64), bias, not bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,14 +211,14 @@ class Subspace:
             raise InputError(f"subspace is a share of variance in (0, 1]; got {share:g}. Try 0.985.")
         objective = Objective(features, group=group)
         check_scale(objective)
-        spectrum = Spectrum.fit(objective, seed)
-        values = spectrum.values.double()
+        spectrum = Spectrum.fit(objective, seed, replace(USUAL, eigh_freely=USUAL.eigh_up_to))
+        values = spectrum.values.double()  # of the columns with a penalty: a constant one without stays as it is
         # what is left without a direction and all behind it, summed from the smallest: a share of 1 is the whole space
         left = values.flip(0).cumsum(0).flip(0) / values.sum()
         count = int((left > 1 - share).sum())
         reached = values[:count].sum() / values.sum()
         vectors = spectrum.vectors[:, :count].to(features.dtype).contiguous()
-        return cls(vectors, float(reached), spectrum.seconds)
+        return cls(beside_bias(vectors, features), float(reached), spectrum.seconds)
 
     @property
     def n_inputs(self) -> int:
@@ -191,18 +238,17 @@ class Subspace:
 
     def project(self, features: Features) -> Features:
         """The rows' coordinates in the subspace, computed once and held in memory: (n, r) of features' dtype."""
-        projected = torch.empty(features.n_samples, self.n_outputs, dtype=features.dtype, device=features.device)
-        for rows, block in Objective(features).scores(self.vectors.mT.unsqueeze(0)):
+        vectors = features.penalized(self.vectors)
+        projected = torch.empty(features.n_samples, vectors.shape[1], dtype=features.dtype, device=features.device)
+        for rows, block in Objective(features).scores(vectors.mT.unsqueeze(0)):
             projected[rows] = block[0].mT
         data = features.dataset
         weights = sample_weights(data)
         none = None
         if not len(projected):  # no array is empty, but a choice of its rows may be
-            projected, none = projected.new_zeros(1, self.n_outputs), data.labels.new_empty(0, dtype=torch.int64)
+            projected, none = projected.new_zeros(1, vectors.shape[1]), data.labels.new_empty(0, dtype=torch.int64)
         held = ArrayDataset(projected, data.labels, data.class_names, None, data.name, rows=none, sample_weight=weights)
-        unit = torch.ones((), dtype=torch.float64)
-        as_they_are = Scaling(unit, torch.zeros(self.n_outputs, dtype=torch.float64), 0.0)
-        return Features(held, as_they_are, features.dtype, features.copies)
+        return Features(held, as_they_are(vectors.shape[1], features), features.dtype, features.copies)
 
     def summary(self) -> dict[str, Any]:
         """Directions kept, of how many, and the share they hold: for results.json."""

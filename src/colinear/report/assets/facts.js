@@ -18,7 +18,7 @@
     const { details, dataset } = panel;
     const size = `${C.count(dataset.class_names.length)} × ${C.count(dataset.n_features + (panel.settings.intercept_scaling > 0 ? 1 : 0))}`;
     return C.terms([
-      ["weights W", `${size}, the constant feature included`],
+      ["weights W", `${size}, the constant feature included${panel.settings.free_intercept ? ", which has no penalty" : ""}`],
       C.known(trial.objective) && ["objective of the winner", C.short(trial.objective, 7)],
       C.known(trial.relative_gap) && ["relative duality gap", `${C.short(trial.relative_gap, 3)}: ${C.certificate({ ...panel, details: {} })}`],
       details.optimum && ["the optimum lies between", `${C.short(details.optimum.lower, 7)} and ${C.short(details.optimum.upper, 7)}, from ${C.count(details.optimum.passes)} passes over the rows`],

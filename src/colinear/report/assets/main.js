@@ -1,17 +1,10 @@
 "use strict";
-// Put the page together: headline, one sheet a loss, switching between them, colours for dark and print.
+// Put the page together: headline, one sheet a loss, switching between them.
 
 {
   const page = JSON.parse(document.getElementById("data").textContent);
-  const root = document.documentElement;
   const main = document.getElementById("page");
-  const system = matchMedia("(prefers-color-scheme: dark)");
-  let theme = null; // the reader's choice
-
-  const paint = () => {
-    root.dataset.theme = theme ?? (system.matches ? "dark" : "light");
-    C.fitCharts(true);
-  };
+  const { toggle, paint } = C.theme(main);
 
   /** Which candidate is looked at: set(number) tells all who listen. */
   const choice = (number) => {
@@ -43,12 +36,6 @@
     C.fitCharts();
   };
 
-  const toggle = C.el("button", { type: "button", class: "theme", title: "Light or dark", "aria-label": "Light or dark" }, "◐");
-  toggle.addEventListener("click", () => {
-    theme = root.dataset.theme === "dark" ? "light" : "dark";
-    paint();
-  });
-
   const header = C.headline(page);
   header.firstChild.append(toggle);
   main.replaceChildren(header, C.cards(page, show), ...(page.comparison ? [C.compare(page, show)] : []),
@@ -56,14 +43,4 @@
     C.el("footer", {}, `Made by colinear ${page.panels[0].environment.colinear}. This page is one file and asks nothing of a network.`));
   paint();
   show(0);
-
-  const printing = (now) => {
-    root.classList.toggle("printing", now);
-    C.fitCharts(true);
-  };
-  addEventListener("beforeprint", () => printing(true));
-  addEventListener("afterprint", () => printing(false));
-  matchMedia("print").addEventListener("change", (event) => printing(event.matches));
-  system.addEventListener("change", paint);
-  new ResizeObserver(() => C.fitCharts()).observe(main);
 }

@@ -1,5 +1,6 @@
 "use strict";
-// 'Try it': an image is scored in the page with the embedded weights, and the score taken apart pixel by pixel.
+// 'Try it': an image is scored in the page with the embedded weights, and the score taken apart pixel by pixel, or patch
+// by patch where patches make the features.
 
 {
   const SHOWN = 10;
@@ -41,14 +42,33 @@
     return canvas;
   };
 
-  const result = (panel, model, row, scores, chosen, choose) => {
+  /** What each pixel, or each place of a patch, gives to the score of a class: {parts, width, height}. */
+  const taken = (panel, model, { row, made }, chosen) => {
+    const [, height, width] = panel.weights.shape;
+    if (!made) {
+      const parts = new Float64Array(height * width);
+      for (let i = 0; i < row.length; i++) parts[i % parts.length] += model.weight[chosen * row.length + i] * row[i];
+      return { parts, width, height };
+    }
+    const { count } = model.patches;
+    const parts = new Float64Array(made.width * made.height);
+    for (let place = 0; place < parts.length; place++) {
+      const weights = (4 * chosen + C.quadrant(place, made.width, made.height)) * count;
+      for (let k = 0; k < count; k++) parts[place] += model.weight[weights + k] * made.near[place * count + k];
+    }
+    return { parts, width: made.width, height: made.height };
+  };
+
+  const result = (panel, model, shown, scores, chosen, choose) => {
+    const { row, made } = shown;
     const [channels, height, width] = panel.weights.shape;
     const area = height * width;
     const given = paint(width, height, (i) => [0, 1, 2].map((c) => (255 * row[(channels === 1 ? 0 : c) * area + i]) / panel.weights.range), "the image as the model sees it");
-    const parts = new Float64Array(area);
-    for (let i = 0; i < row.length; i++) parts[i % area] += model.weight[chosen * row.length + i] * row[i];
+    const what = made ? "patch" : "pixel";
+    const found = taken(panel, model, shown, chosen);
+    const { parts } = found;
     const peak = parts.reduce((most, one) => Math.max(most, Math.abs(one)), 1e-30);
-    const heat = paint(width, height, (i) => C.diverging(parts[i] / peak), "contribution of each pixel");
+    const heat = paint(found.width, found.height, (i) => C.diverging(parts[i] / peak), `contribution of each ${what}`);
     const sum = parts.reduce((a, b) => a + b, 0);
     const bias = model.bias[chosen];
 
@@ -71,31 +91,34 @@
       C.el("div", { class: "pictures" },
         C.el("span", {}, given, C.el("small", {}, `as the model sees it, ${width} × ${height}`)),
         C.el("span", {}, heat, C.el("small", {}, "red: for ", C.el("b", {}, name), ", blue: against"))),
-      C.el("p", { class: "sum" }, `score of ${name} = pixels ${C.fixed(sum, 4)} ${bias < 0 ? "−" : "+"} bias ${C.fixed(Math.abs(bias), 4)} = `, C.el("strong", {}, C.fixed(sum + bias, 4))),
+      C.el("p", { class: "sum" }, `score of ${name} = ${made ? "patches" : "pixels"} ${C.fixed(sum, 4)} ${bias < 0 ? "−" : "+"} bias ${C.fixed(Math.abs(bias), 4)} = `, C.el("strong", {}, C.fixed(sum + bias, 4))),
       C.el("div", { class: "bars", role: "group", "aria-label": "Classes" }, bars),
-      C.el("p", { class: "note" }, `${shares ? "Probability and score" : "Score"} of ${order.length < scores.length ? `the ${order.length} best of ${scores.length} classes` : "every class"}. Choose one to see what each pixel gives to it; the pixels and the bias add up to the score exactly.`),
+      C.el("p", { class: "note" }, `${shares ? "Probability and score" : "Score"} of ${order.length < scores.length ? `the ${order.length} best of ${scores.length} classes` : "every class"}. Choose one to see what each ${what} gives to it; the ${made ? "patches" : "pixels"} and the bias add up to the score exactly.`),
     ];
   };
 
   C.tryIt = (panel) => {
     if (!panel.weights) {
-      const why = panel.templates ? "The model is too large to lie in this page" : "The model takes rows of numbers, no images";
+      const why = panel.extractor ? `Features of ${panel.extractor} are not made in this page` : panel.templates ? "The model is too large to lie in this page" : "The model takes rows of numbers, no images";
       return C.section("tryit", "Try it", `${why}: use the command colinear predict model-${panel.loss}.safetensors.`);
     }
+    const { patches } = panel.weights;
     const model = { weight: numbers(panel.weights.weight), bias: numbers(panel.weights.bias) };
+    if (patches) model.patches = { ...patches, ...Object.fromEntries(["mean", "whitener", "centres"].map((name) => [name, numbers(patches[name])])) };
     const answer = C.el("div", { class: "answer", "aria-live": "polite" });
     const input = C.el("input", { type: "file", accept: "image/*" });
     const drop = C.el("label", { class: "drop" }, input, C.el("span", {}, C.el("strong", {}, "Choose an image"), " or drop one here"), C.el("small", {}, "It is scored in this page and goes nowhere."));
 
-    const show = (row, scores, chosen) => answer.replaceChildren(...result(panel, model, row, scores, chosen, (k) => show(row, scores, k)));
+    const show = (given, scores, chosen) => answer.replaceChildren(...result(panel, model, given, scores, chosen, (k) => show(given, scores, k)));
     const take = async (file) => {
       if (!file) return;
       try {
         const row = C.rawRow(await C.decode(file), panel.weights.shape, panel.weights.range);
-        const scores = score(model, row);
+        const made = patches ? C.patches(model.patches, row, panel.weights.shape, panel.weights.range) : null;
+        const scores = score(model, made ? made.sums : row);
         const { thresholds } = panel.weights;
         const decides = scores.map((one, k) => one - (thresholds ? thresholds[k] : 0));
-        show(row, scores, decides.indexOf(Math.max(...decides)));
+        show({ row, made }, scores, decides.indexOf(Math.max(...decides)));
       } catch (error) {
         answer.replaceChildren(C.el("p", { class: "trouble" }, `${file.name} cannot be read as an image here. Give a PNG or JPEG file.`));
       }
@@ -107,6 +130,6 @@
         drop.classList.toggle("over", over);
         if (event === "drop") take(at.dataTransfer.files[0]);
       });
-    return C.section("tryit", "Try it", "A linear model has no secrets: every score is a sum over pixels.", drop, answer);
+    return C.section("tryit", "Try it", `A linear model has no secrets: every score is a sum over ${patches ? "patches" : "pixels"}.`, drop, answer);
   };
 }

@@ -2,7 +2,10 @@
 // The winner: what it looks for, what it confuses, how far its confidence can be trusted.
 
 {
+  const MANY = 40; // classes
+
   const templates = (panel) => {
+    if (panel.pushing) return pushing(panel);
     if (panel.largest) return largest(panel);
     if (!panel.templates) return null;
     const note = panel.signed
@@ -12,6 +15,27 @@
     return C.figure("templates", "Templates", note + more, C.el("div", { class: "tiles" },
       Array.from({ length: panel.templates.count }, (_, i) =>
         C.el("span", {}, C.tile(panel.templates, i, `weights of ${panel.classes[i]}`), C.el("small", { title: panel.classes[i] }, panel.classes[i])))));
+  };
+
+  const pushing = (panel) => {
+    const { sprite, push } = panel.pushing;
+    const more = push.length < panel.classes.length ? ` The first ${push.length} of ${panel.classes.length} classes.` : "";
+    return C.figure("pushing", "Patches that push a class", `Of the ${panel.extractor}, whitened, those that raise the score of a class most when a picture has more of them; below, by how much for one standard deviation.${more}`, C.el("div", { class: "byclass" },
+      push.map((row, i) => C.el("div", {}, C.el("h4", { title: panel.classes[i] }, panel.classes[i]), C.el("div", { class: "tiles small four" },
+        row.map((one, j) => C.el("span", {}, C.tile(sprite, i * row.length + j, `a patch for ${panel.classes[i]}`), C.el("small", {}, C.fixed(one, 2)))))))));
+  };
+
+  const examples = (panel) => {
+    if (!panel.examples) return null;
+    const { rows, sprite } = panel.examples;
+    const sure = (value) => (panel.mistakes && panel.mistakes.kind === "margin" ? C.fixed(value, 2) : C.percent(value, 0));
+    const shown = [...new Set(rows.map(([label]) => label))];
+    const tiles = (label, first) => rows.map((row, i) => [row, i]).filter(([row]) => row[0] === label && row[2] === first).map(([row, i]) =>
+      C.el("span", {}, C.tile(sprite, i, panel.classes[label]), C.el("small", {}, sure(row[1]))));
+    const more = shown.length < panel.classes.length ? ` ${shown.length} of ${panel.classes.length} classes.` : "";
+    return C.figure("examples", "Surest and least sure", `Test rows that were labelled right: of each class first those with the most confidence, then those with the least.${more}`, C.el("div", { class: "byclass" },
+      shown.map((label) => C.el("div", {}, C.el("h4", { title: panel.classes[label] }, panel.classes[label]),
+        C.el("div", { class: "tiles small four" }, tiles(label, true)), C.el("div", { class: "tiles small four" }, tiles(label, false))))));
   };
 
   const largest = (panel) => {
@@ -109,7 +133,9 @@
   };
 
   C.winner = (panel) => {
-    const blocks = [templates(panel), confusion(panel), perClass(panel), reliability(panel), mistakes(panel)].filter(Boolean);
+    // templates come first where they can be read: of many classes, and of features, results by class say more
+    const first = panel.templates && panel.classes.length <= MANY ? [templates(panel), confusion(panel), perClass(panel)] : [perClass(panel), confusion(panel), examples(panel), templates(panel)];
+    const blocks = [...first, reliability(panel), mistakes(panel)].filter(Boolean);
     const test = panel.test ? `Its ${C.count(panel.test.rows)} test rows were scored once, after the choice.` : "There were no test rows to score it on.";
     return C.section("winner", "The winner", `${C.setting(panel.trials[panel.best])}. ${test}`, C.el("div", { class: "blocks" }, blocks));
   };
