@@ -86,6 +86,12 @@ class Size:
         return max(USUAL.memory, min(4 * USUAL.memory, room))
 
     @property
+    def spectrum(self) -> tuple[int, int]:
+        """Eigenvectors, and rows that they are of."""
+        rank, sampled = USUAL.spectrum_size(self.columns + 1, self.rows, self.classes)
+        return rank, min(sampled, self.rows)
+
+    @property
     def pass_flops(self) -> float:
         """Of the two products of a pass, in each rank."""
         return 4.0 * self.together * self.weights * self.rows / self.ranks
@@ -111,7 +117,7 @@ class Size:
     @property
     def step_flops(self) -> float:
         """Of the preconditioner in a step, which every rank takes: it is asked twice."""
-        return 8.0 * self.together * self.weights * min(self.columns + 1, USUAL.spectrum_size(self.columns + 1)[0])
+        return 8.0 * self.together * self.weights * self.spectrum[0]
 
     @property
     def step_bytes(self) -> float:
@@ -146,8 +152,8 @@ def path_seconds(size: Size, machine: Machine, passes: float = PASSES) -> dict[s
     first, last = pass_seconds(size, machine), pass_seconds(size, machine, double=True)
     spent = {name: groups * (passes * first[name] + last[name]) for name in first}
     d = size.columns + 1
-    rank, sampled = USUAL.spectrum_size(d)
-    moment = 2.0 * min(sampled, size.rows) * d * rank / size.ranks / machine.flops
+    rank, sampled = size.spectrum
+    moment = 2.0 * sampled * d * rank / size.ranks / machine.flops
     return {
         **spent,
         "spectrum": moment + 9.0 * d * rank * rank / machine.eigen,
