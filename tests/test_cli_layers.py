@@ -144,3 +144,22 @@ def test_options_that_do_not_fit(
 def test_one_model_has_one_layer(colinear: Program, network: Path, tmp_path: Path) -> None:
     words = ("--features", f"hf:{network}", "--layers", "1,3", "--out", tmp_path / "model.safetensors")
     assert_refused(colinear("fit", "digits", *words), "--layers must be one for one model")
+
+
+def test_a_sweep_makes_a_run_of_each_layer_from_one_pass(
+    colinear: Program, network: Path, digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from colinear.cli import sweeping
+
+    passes: list[object] = []
+    keep = sweeping.keep_features
+    monkeypatch.setattr(sweeping, "keep_features", lambda *given: passes.append(given[0].layers) or keep(*given))
+    words = ("--features", f"hf:{network}", "--layers", "1,3", "--pool", "mean", *TUNE)
+    said = colinear("sweep", digits, *words, "--out", tmp_path / "sweep")
+    assert said.status == 0, said.err
+    assert passes == [(1, 3)]
+    swept = colinear("table", tmp_path / "sweep", "--rows", "layers", "--json").json
+    assert [cell["layers"] for cell in swept] == [[1], [1], [3], [3]]
+    colinear("tune", digits, *words, "--out", tmp_path / "run")
+    runs = (tmp_path / "run/layer-1", tmp_path / "run/layer-3")
+    assert colinear("table", *runs, "--rows", "layers", "--json").json == swept

@@ -66,8 +66,8 @@ def test_each_table_of_runs_is_a_grid_over_what_stands_above(tmp_path: Path) -> 
 
 
 def test_a_number_may_stand_for_text(tmp_path: Path) -> None:
-    [draft] = grid(tmp_path, 'data = "digits"\nregs = 0.01\nlabel = 3\n')
-    assert draft.values == {"regs": "0.01", "label": "3"}
+    [draft] = grid(tmp_path, 'data = "digits"\nregs = 0.01\nlabel = 3\nlayers = [6, 12]\n')
+    assert draft.values == {"regs": "0.01", "label": "3", "layers": "6,12"}
 
 
 @pytest.mark.parametrize(

@@ -111,13 +111,14 @@ def _check_rows(settings: Settings, augment: str | None) -> None:
             )
 
 
-def keep_features(settings: Settings, output: Output) -> list[Path]:
+def keep_features(settings: Settings, output: Output, opened: Opened = open_raw) -> list[Path]:
     """The folders in the user's cache that hold the features, one for each layer: extracted now, where they are not.
 
+    opened : see `open_rows`.
     Raises `InputError` as `open_rows`.
     """
     _check_rows(settings, settings.augment)
-    return _keep(settings, open_raw(settings, output), output)
+    return _keep(settings, opened(settings, output), output)
 
 
 def _keep(settings: Settings, raw: Split, output: Output) -> list[Path]:

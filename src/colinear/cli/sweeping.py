@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import typer
 
 from colinear.checks import InputError
 from colinear.cli.console import Output
-from colinear.cli.extracting import open_rows
+from colinear.cli.extracting import keep_features, open_rows
 from colinear.cli.held import Held, SweepWatcher
 from colinear.cli.mistakes import explain
 from colinear.cli.progress import count_units
@@ -47,17 +48,25 @@ PAGE_SECONDS = 30.0  # between two writings of the page, which takes longer the 
 GRID = ".toml"
 
 
+@dataclass(frozen=True)
+class Text:
+    """What settings of a run do not say: its strengths as they were written, and the settings with all layers."""
+
+    regs: str | None
+    whole: Settings
+
+
 def run_sweep(values: Values, given: Mapping[str, str], out: Path | None) -> None:
     """Do or go on with a sweep. values, given : of the command, whose options count before those of a TOML file."""
     output = Output(quiet=values["quiet"], as_json=values["json"])
     drafts = _drafts(values["data"])
-    jobs, regs = _jobs(drafts, values, given)
+    jobs, texts = _jobs(drafts, values, given)
     path = out or Path(Path(values["data"][0]).stem if Path(values["data"][0]).suffix == GRID else "sweep")
     refuse_foreign(path)
     with RunFolder(path, "sweep folder") as folder:
         check_output(path / PAGE_NAME, PAGE, option="the page", remedy="Move it away.")
         sweep = Sweep(folder, jobs)
-        sweeper = Sweeper(sweep, regs, output)
+        sweeper = Sweeper(sweep, texts, output)
         try:
             sweep.run(sweeper)
         except (KeyboardInterrupt, Stopped, typer.Exit) as error:
@@ -81,26 +90,29 @@ def _drafts(data: Sequence[str]) -> list[Draft]:
 
 def _jobs(
     drafts: Sequence[Draft], values: Values, given: Mapping[str, str]
-) -> tuple[list[tuple[Planned, Settings]], list[str | None]]:
-    """Every run with its settings, all of them checked before the first begins, and the text of its strengths."""
-    jobs, regs = [], []
+) -> tuple[list[tuple[Planned, Settings]], list[Text]]:
+    """Every run with its settings, all of them checked before the first begins; of several layers a run for each."""
+    jobs, texts = [], []
     for draft in drafts:
         if draft.data not in NAMED and not as_path(draft.data).exists():
             raise InputError(f"there is no {shown_path(Path(draft.data))}. Check the path.")
         own = {**values, **{name: one for name, one in draft.values.items() if name not in given}, "data": draft.data}
         settings = tune_settings(own, {**draft.given, **given})
-        jobs.append((Planned.of(settings, draft.fields), settings))
-        regs.append(own["regs"])
+        layers = settings.layers or ()
+        for one in [replace(settings, layers=(layer,)) for layer in layers] if len(layers) > 1 else [settings]:
+            jobs.append((Planned.of(one, draft.fields), one))
+            texts.append(Text(own["regs"], settings))
     check_plan([planned for planned, _ in jobs])
-    return jobs, regs
+    return jobs, texts
 
 
 class Sweeper:
     """Does the runs of a sweep, and says how it goes: the `Teller` of `Sweep.run`."""
 
-    def __init__(self, sweep: Sweep, regs: Sequence[str | None], output: Output) -> None:
-        self.sweep, self.regs, self.output = sweep, regs, output
+    def __init__(self, sweep: Sweep, texts: Sequence[Text], output: Output) -> None:
+        self.sweep, self.texts, self.output = sweep, texts, output
         self.held = Held()
+        self._kept: Settings | None = None
         self._passed, self._written = 0, time.monotonic()
 
     def _place(self, job: Job) -> str:
@@ -113,8 +125,12 @@ class Sweeper:
         if not begun:
             refuse_used(folder.path)
         check_report(folder.path)
+        text = self.texts[job.number - 1]
+        if text.whole.layers != job.settings.layers and text.whole != self._kept:
+            keep_features(text.whole, self.output, self.held)  # of all its layers, in one pass of the network
+            self._kept = text.whole
         split = open_rows(job.settings, self.output, self.held)
-        settings = settle(job.settings, self.regs[job.number - 1], split)
+        settings = settle(job.settings, text.regs, split)
         if begun:
             mine = {"settings": settings.to_json()}
             check_identity(str(folder.path), {"settings": read_settings(folder).to_json()}, mine)

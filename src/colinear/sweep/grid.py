@@ -28,6 +28,7 @@ from colinear.sweep.plan import MOST_RUNS
 from colinear.texts import shorten, shown
 
 LARGEST = 1 << 20  # bytes of a sweep.toml
+JOINED = ("loss", "layers")  # a list of these is one value: searched in one run, extracted in one pass
 GROUPS = "runs"  # tables of the file, each a grid of its own
 OPTIONS = {name: option for option in list_options(Settings).values() for name in option.parameters}
 
@@ -105,7 +106,7 @@ def _axis(key: str, value: Any, path: Path) -> tuple[str, list[Any]]:
     values = _listed(value)
     if not values:
         raise InputError(f"{path}: {shorten(key)} is an empty list. Give it values, or leave it out.")
-    if name == "loss":
+    if name in JOINED:
         values = [",".join(str(one) for one in values)]
     return name, [_read(option, name, one, path) for one in values]
 
