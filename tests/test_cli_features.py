@@ -122,8 +122,9 @@ def test_a_model_takes_pictures_and_rows(colinear: Program, tmp_path: Path, plac
     exported = colinear("export", model, "--to", "csv", "--out", tmp_path / "model.csv")
     assert "It takes features: making them (patches:30) is not part of the file." in exported.out
     exported = colinear("export", model, "--check", "digits", "--out", tmp_path / "model.onnx")
-    assert "It takes what features are made of: making them (patches:30) is part of the file." in exported.out
-    assert "Checked on 269 rows of digits: the same labels as the model" in exported.out.replace("\n", " ")
+    said_of_it = " ".join(exported.out.split())
+    assert "It takes what features are made of: making them (patches:30) is part of the file." in said_of_it
+    assert "Checked on 269 rows of digits: the same labels as the model" in said_of_it
     assert_refused(
         colinear("predict", model, places / "raw.npy", "--with", "hog"), "are of patches:30; got --with 'hog'"
     )

@@ -184,7 +184,7 @@ def test_changed_files_are_refused(split: Split, whole: Path, tmp_path: Path) ->
     for change in (lambda: None, (tmp_path / "X_train.npy").unlink):
         change()
         with pytest.raises(InputError, match=r"X_train.npy is missing, or was changed. Delete its folder and extract"):
-            Extraction(split, Patches(9)).run(tmp_path)
+            Extraction(split, Patches(9)).run([tmp_path])
     learned.unlink()
     for again in (open_extraction, Extraction(split, Patches(9)).run):
         with pytest.raises(InputError, match=r"extractor.safetensors cannot be used"):
