@@ -27,8 +27,8 @@ from colinear.outputs import save_whole
 
 CHECK_ROWS = 256
 WHOLE = re.compile(r"0|-?[1-9][0-9]{0,19}")  # as Python writes whole numbers of up to 64 bits
-# of the sum of |terms|: what features computed elsewhere may move a score. Noise in patches of 4 x 4 moves it by 1.5e-5,
-# test pictures of CIFAR-10 by 8e-7
+# of the sum of |terms|: what features computed elsewhere may move a score. Noise, in patches of 4 x 4, moves it by
+# 1.5e-5, test pictures of CIFAR-10 by 8e-7
 EXTRACTED = 1e-4
 ROUNDING = 4  # units in the last place of a score, relative to the sum of |terms|, per root of d
 
