@@ -244,7 +244,7 @@ def _write_extractions(folder: Path) -> None:
     for name, (source, extractor) in EXTRACTIONS.items():
         with contextlib.chdir(folder), RunFolder(name) as place, contextlib.suppress(KeyboardInterrupt):
             stopper = stop if name == "extracting" else None
-            Extraction(open_split(source), parse_extractor(extractor)).run(place.path, stopper)
+            Extraction(open_split(source), parse_extractor(extractor)).run([place.path], stopper)
 
 
 def _write_runs(folder: Path) -> None:

@@ -120,9 +120,11 @@ def test_a_model_takes_pictures_and_rows(colinear: Program, tmp_path: Path, plac
     facts = colinear("info", model, "--json").json
     assert (facts["extractor"], facts["n_inputs"], facts["image_shape"]) == ("patches:30", 64, [1, 8, 8])
     exported = colinear("export", model, "--to", "csv", "--out", tmp_path / "model.csv")
-    assert "It takes features: making them (patches:30) is not part of the file." in exported.out
+    assert "It takes features: making them (patches:30) is not part of the file." in " ".join(exported.out.split())
     exported = colinear("export", model, "--check", "digits", "--out", tmp_path / "model.onnx")
-    assert "It takes what features are made of: making them (patches:30) is part of the file." in exported.out
+    assert "It takes what features are made of: making them (patches:30) is part of the file." in " ".join(
+        exported.out.split()
+    )
     assert "Checked on 269 rows of digits: the same labels as the model" in exported.out.replace("\n", " ")
     assert_refused(
         colinear("predict", model, places / "raw.npy", "--with", "hog"), "are of patches:30; got --with 'hog'"

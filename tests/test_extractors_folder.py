@@ -184,11 +184,12 @@ def test_changed_files_are_refused(split: Split, whole: Path, tmp_path: Path) ->
     for change in (lambda: None, (tmp_path / "X_train.npy").unlink):
         change()
         with pytest.raises(InputError, match=r"X_train.npy is missing, or was changed. Delete its folder and extract"):
-            Extraction(split, Patches(9)).run(tmp_path)
+            Extraction(split, Patches(9)).run([tmp_path])
     learned.unlink()
-    for again in (open_extraction, Extraction(split, Patches(9)).run):
-        with pytest.raises(InputError, match=r"extractor.safetensors cannot be used"):
-            again(tmp_path)
+    with pytest.raises(InputError, match=r"extractor.safetensors cannot be used"):
+        open_extraction(tmp_path)
+    with pytest.raises(InputError, match=r"extractor.safetensors cannot be used"):
+        Extraction(split, Patches(9)).run([tmp_path])
 
 
 def test_a_features_json_of_others_is_none_of_ours(tmp_path: Path) -> None:
