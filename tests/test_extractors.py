@@ -349,6 +349,15 @@ def test_what_extractors_cannot_take(pictures: Pictures) -> None:
         fitted.transform(torch.cat([torch.zeros(1, 960), torch.full((1, 960), math.nan)]))
 
 
+def test_features_that_are_too_many_or_no_numbers_are_refused(pictures: Pictures) -> None:
+    data = pictures()
+    with pytest.raises(InputError, match=r"features of a row; at most 1,048,576 are held"):
+        Hog(cell=1, block=8, orientations=360).fit(data)
+    nothing = Custom("here:nothing", None, lambda batch: batch.flatten(1) * float("nan")).fit(data)
+    with pytest.raises(InputError, match="features of here:nothing"):
+        nothing.transform(all_rows(data))
+
+
 def test_functions_of_ones_own(pictures: Pictures) -> None:
     data, seen = pictures(300), []
 
