@@ -188,8 +188,12 @@ def test_examples_run(module: Any) -> None:
     assert doctest.testmod(module).attempted > 0
 
 
-def test_the_manual_has_the_tables_of_the_model() -> None:
+def test_the_manual_has_the_tables_of_the_model_and_of_the_files() -> None:
     page = (ROOT / "docs/scaling.md").read_text()
-    measured = json.loads((ROOT / "benchmarks/results/costs-cpu-avx-512-vnni.json").read_text())
-    for table in costs.tables(measured):
+    reports = {
+        name: json.loads((ROOT / f"benchmarks/results/{name}-cpu-avx-512-vnni.json").read_text())
+        for name in ("costs", "scale", "scale-memory")
+    }
+    held = [scale.scale_table(reports[name]) for name in ("scale", "scale-memory")]
+    for table in [*costs.tables(reports["costs"]), *held]:
         assert as_markdown(table) in page, as_markdown(table)
