@@ -29,10 +29,10 @@ class Tuning:
     rows_per_feature, fewest_rows : the sample whose second moment preconditions: rows_per_feature r rows for r
     eigenvectors, fewest_rows at least. More saves passes, and each takes 2 d^2 flops; 6 was fastest on CIFAR-10.
     double_up_to : columns up to which the spectrum is computed in float64; above, in the features' precision.
-    eigh_freely, eigh_up_to, eigh_passes : columns up to which all eigenvectors are computed, whatever they cost, and up
-    to which they are where second moment and eigenvectors take no more flops than so many passes of one strength: 21
-    d^3, half a minute on 2 cores at 6,400. On dictionaries of patches they save 70 such passes in seven strengths from 1e-4,
-    205 in nine from 1e-5, and their flops are 1.7 times as fast as those of passes.
+    eigh_freely, eigh_up_to, eigh_passes : columns up to which all eigenvectors are computed, whatever they cost, and
+    up to which they are where second moment and eigenvectors take no more flops than so many passes of one strength:
+    21 d^3, half a minute on 2 cores at 6,400. On dictionaries of patches they save 70 such passes in seven strengths
+    from 1e-4, 205 in nine from 1e-5, and their flops are 1.7 times as fast as those of passes.
     nystroem_rank : eigenvectors elsewhere, the leading ones; twice as many save no passes there.
     columns_per_row : columns for one row from which the path is solved in the space of the rows, 2 n^2 d flops once.
     chunk_rows : rows of a step of a pass, of the objective that is made of a `Dataset` or `Features`. Fewer take less
