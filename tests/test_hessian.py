@@ -114,7 +114,9 @@ def test_sparse_strengths_are_certified_one_by_one(loss: str, dtype: torch.dtype
     assert path.passes == sum(point.passes for point in path.points)
 
 
-def test_products_end_at_the_limit_of_passes() -> None:
-    path = solve_path(draw(), Softmax(), [1e-6], tol=1e-9, max_passes=9, tuning=BY_PRODUCTS)
-    assert path.points[0].status.name == "BUDGET_SPENT"
-    assert path.passes == 9
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_end_at_the_limit_of_passes(dtype: torch.dtype) -> None:
+    for limit in range(5, 25):
+        path = solve_path(draw(dtype=dtype), Softmax(), [1e-6], tol=1e-9, max_passes=limit, tuning=BY_PRODUCTS)
+        assert path.points[0].status.name == "BUDGET_SPENT"
+        assert limit - 1 <= path.passes <= limit
