@@ -87,9 +87,13 @@ def oldest(source: Path, work: Path, arguments: list[str]) -> str:
     project: dict[str, Any] = tomllib.loads((source / "pyproject.toml").read_text("utf-8"))["project"]
     extras = ",".join(name for name in EXTRAS.split(",") if name in project["optional-dependencies"])
     programs = environment(work / "oldest", f"{source}[{extras}]", options=["--resolution", "lowest-direct"])
-    run([BIN / "uv", "pip", "install", "--quiet", "--python", programs / "python", f"{source}[{extras},test]"], work)
+    found = run([BIN / "uv", "pip", "freeze", "--python", programs / "python"], work)
+    held = work / "oldest.txt"
+    held.write_text("\n".join(line for line in found.splitlines() if "==" in line), "utf-8")
+    tools = [f"{source}[{extras},test]", "--constraint", held]  # what the tests need moves none of them
+    run([BIN / "uv", "pip", "install", "--quiet", "--python", programs / "python", *tools], work)
     run([programs / "python", "-m", "pytest", "-p", "no:cacheprovider", *arguments], source)
-    return run([BIN / "uv", "pip", "freeze", "--python", programs / "python"], work)
+    return found
 
 
 def main() -> int:
