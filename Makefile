@@ -4,11 +4,12 @@
 # make fuzz    damaged files and hostile command lines against every door
 # make notebook  execute the notebook on CIFAR-10 and store it
 # make mutants   make chosen mistakes in the source: do the tests notice?
+# make release-check  wheel and sdist from a clean clone: built, checked, installed, run
 PYTHON ?= python3
 BIN := .venv/bin
 export MPLBACKEND := Agg
 
-.PHONY: demo test check bench fuzz docs notebook mutants clean
+.PHONY: demo test check bench fuzz docs notebook mutants release-check clean
 demo: .venv/.base
 	$(BIN)/colinear tune digits
 
@@ -36,6 +37,9 @@ notebook: .venv/.dev
 mutants: .venv/.dev
 	$(BIN)/python -m mutants.run $(ARGS)
 
+release-check: .venv/.release
+	$(BIN)/python -m release.check $(ARGS)
+
 .venv/.python:
 	$(PYTHON) -m venv .venv
 	touch $@
@@ -46,6 +50,10 @@ mutants: .venv/.dev
 
 .venv/.dev: .venv/.base
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/.release: .venv/.python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[release]'
 	touch $@
 
 clean:

@@ -17,7 +17,9 @@ import typer
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]}
+FRONT = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+FILES = [*map(ROOT.joinpath, FRONT), *sorted(DOCS.rglob("*.md"))]
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in FILES}
 PICTURE_BYTES = 300_000
 # packages whose __all__ is the public surface, and modules that are documented whole
 PACKAGES = ("colinear", *(f"colinear.{name}" for name in ("datasets", "solvers", "search", "estimators", "course")))
