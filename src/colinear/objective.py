@@ -22,6 +22,7 @@ from torch import Tensor
 from colinear.balance import ClassSums
 from colinear.byteproducts import MOST_SUMMANDS, byte_second_moment
 from colinear.checks import InputError
+from colinear.datasets.answers import is_right
 from colinear.datasets.base import ArrayDataset, Dataset
 from colinear.datasets.blocks import Matrix, stack
 from colinear.datasets.features import CHUNK_ROWS, Features
@@ -385,6 +386,17 @@ class Objective:
         Of sparse rows that is column by column; what is computed of weights lies as they do.
         """
         return coef if self.features.sparse is None else coef.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+
+    def accuracy(self, coef: Tensor) -> Tensor:
+        """Share of rows that each candidate labels correctly, (k,) float64; ties go to the lowest class.
+
+        A row with an answer for each class counts where all known ones are right.
+        """
+        correct = torch.zeros(len(coef), dtype=torch.int64, device=coef.device)
+        for rows, scores in self.scores(coef):
+            correct += is_right(scores, self.features.labels[rows]).sum(1)
+        self.group.sum_(correct)
+        return correct.double() / self.n_samples
 
     def kept_weight(self, held_out: Tensor) -> Tensor:
         """Total `unit_weights` of the rows that each candidate learns from, (k,) float64: those outside its fold."""
