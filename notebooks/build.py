@@ -43,6 +43,7 @@ def read(path: Path = NOTEBOOK) -> NotebookNode:
 def execute(notebook: NotebookNode, data: str) -> None:
     """Run all cells in a clean kernel, in place, on `data`. Raises nbclient's CellExecutionError if one fails."""
     environment = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}  # figures go inline
+    environment["PYTHONWARNINGS"] = "ignore:IProgress not found"  # of tqdm, where that is installed: no bar is drawn
     client = NotebookClient(
         notebook,
         timeout=CELL_SECONDS,

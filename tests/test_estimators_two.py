@@ -107,7 +107,8 @@ def test_a_warm_start_unfolds_one_vector_into_two(kind: type, options: dict) -> 
 @pytest.mark.parametrize("bias", [0.0, 1.0, 5.0])
 def test_unfolding_undoes_folding(n_classes: int, bias: float) -> None:
     rows, codes = torch.from_numpy(X[:40] + 3), torch.arange(40) % n_classes
-    fit = Fit.prepare(rows, codes, n_classes, None, "softmax", bias=bias, standardize=True, device=torch.device("cpu"))
+    cpu = torch.device("cpu")
+    fit = Fit.prepare(rows, codes, n_classes, None, "softmax", bias=bias, penalize=True, standardize=True, device=cpu)
     coef = torch.randn(n_classes, 30 + (bias > 0), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     coef -= coef.mean(0)  # what all classes share is nothing that one vector could hold
     if bias == 0:

@@ -168,7 +168,7 @@ def results() -> dict[str, Any]:
         "learning_rates": [1e-4, 0.1], "reg_range": [1e-3, 1.0], "steps": 5000, "batch_size": None, "momentum": 0.0,
         "schedule": "constant", "averaging": 0.0, "precision": "highest", "eta": None, "subspace": None, "regs": [0.1],
         "tol": 1e-3, "max_passes": 300, "refit": False, "cv": None, "rule": "best", "shots": None,
-        "tries": 5, "max_abs": False, "free_intercept": False, "features": None,
+        "tries": 5, "max_abs": False, "free_intercept": False, "features": None, "pool": None, "layers": None,
     }  # fmt: skip
     whole = {
         "schema": 1,
