@@ -14,7 +14,7 @@ from colinear.datasets import open_split
 from colinear.datasets.answers import count_rows
 from colinear.model import LinearModel
 from colinear.search.wording import describe_above
-from colinear.texts import printable, shorten
+from colinear.texts import printable, short_number, shorten
 
 NAMES_SHOWN = 12
 
@@ -101,7 +101,7 @@ def _show(output: Output, facts: dict[str, Any]) -> None:
         elif name == "image_shape" and value is not None:
             value = " x ".join(str(size) for size in value) + " (channels x height x width)"
         elif isinstance(value, float):
-            value = f"{value:.6g}"
+            value = short_number(value, 6)
         elif isinstance(value, int) and name != "seed":
             value = f"{value:,}"
         if value is not None:

@@ -21,6 +21,7 @@ from colinear.search.listener import Listener
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.winner import LossRun
+from colinear.texts import short_number
 from colinear.tracking import Everyone, TensorBoardLog
 
 PATIENCE = 10.0  # seconds: torchrun, whose signal may follow a death, kills after 30
@@ -32,7 +33,7 @@ def _describe(progress: trials.Progress) -> str:
 
     The gap is of the strengths still open: at the end there is none, and the table has those of all.
     """
-    parts = [] if math.isnan(progress.loss) else [f"loss {progress.loss:.3g}"]
+    parts = [] if math.isnan(progress.loss) else [f"loss {short_number(progress.loss)}"]
     parts += [] if math.isnan(progress.best) else [f"best {progress.metric} {progress.best:.3f}"]
     parts += [] if progress.passes == 0 else [f"pass {progress.passes}"]
     parts += [] if math.isnan(progress.gap) or progress.done == progress.total else [f"gap {as_percent(progress.gap)}"]
