@@ -423,7 +423,7 @@ def test_every_command_has_quiet_and_json(colinear: Program, tmp_path: Path, mon
     for line in (
         "info digits --save-sample some.png", "info a/model-hinge.safetensors", "card a/model-hinge.safetensors",
         "evaluate a/model-hinge.safetensors digits", "predict a/model-hinge.safetensors some.png", "report a",
-        "compare a b", "table a b", "check digits --rows 20", "export a/model-hinge.safetensors --to numpy",
+        "compare a b", "table a", "check digits --rows 20", "export a/model-hinge.safetensors --to numpy",
     ):  # fmt: skip
         quiet = colinear(*line.split(), "--quiet")
         assert (quiet.status, quiet.out, quiet.err) == (0, "", ""), line

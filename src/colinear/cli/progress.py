@@ -31,12 +31,13 @@ LOG_SHARES = 4  # lines a loss gets in a log
 def _describe(progress: trials.Progress) -> str:
     """Loss and best validation score so far (SGD), passes and largest gap (exact), as far as they are known.
 
-    The gap is of the strengths still open: at the end there is none, and `Watcher.finished` tells the largest of all.
+    The gap is of the strengths still open: between two, and at the end, there is none (NaN or 0), and
+    `Watcher.finished` tells the largest of all.
     """
     parts = [] if math.isnan(progress.loss) else [f"loss {short_number(progress.loss)}"]
     parts += [] if math.isnan(progress.best) else [f"best {progress.metric} {progress.best:.3f}"]
     parts += [] if progress.passes == 0 else [f"pass {progress.passes}"]
-    parts += [] if math.isnan(progress.gap) or progress.done == progress.total else [f"gap {as_percent(progress.gap)}"]
+    parts += [f"gap {as_percent(progress.gap)}"] if progress.gap > 0 and progress.done < progress.total else []
     return ", ".join(parts)
 
 
