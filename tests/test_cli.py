@@ -20,7 +20,7 @@ from colinear.checks import InputError
 from colinear.cli.console import Output
 from colinear.cli.tables import as_percent, show_run, trial_table
 from colinear.cli.tuning import choose_solver
-from colinear.datasets import open_split
+from colinear.datasets import open_split, read_image
 from colinear.model import LinearModel
 from colinear.search.regs import parse_regs
 from colinear.search.settings import Settings
@@ -398,3 +398,51 @@ def test_the_table_of_an_exact_path_says_how_far_each_strength_is_from_its_optim
 )
 def test_percent_keeps_two_digits_that_count(share: float | None, text: str) -> None:
     assert as_percent(share) == text.replace("1e+02", "100")
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_a_log_says_how_many_strengths_are_finished_and_ends_with_the_largest_gap(
+    colinear: Program, tmp_path: Path
+) -> None:
+    said = colinear("tune", "digits", "--loss", "softmax", "--regs", "1e-3,1e-2,1e-1", "--out", tmp_path / "run")
+    lines = said.err.splitlines()
+    entry = json.loads((tmp_path / "run/results.json").read_text())["runs"][0]
+    largest = as_percent(max(trial["relative_gap"] for trial in entry["trials"]))
+    assert lines[-1] == f"softmax: finished 3 strengths, largest gap {largest}"
+    assert re.match(r"softmax: finished \d of 3 strengths, pass \d+", lines[-2])
+    assert "gap 0 %" not in said.err
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_every_command_has_quiet_and_json(colinear: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tuned = [
+        colinear("tune", "digits", *SMALL, "--loss", "hinge", "--steps", "5", "--out", name, "-q") for name in "ab"
+    ]
+    assert [one.status for one in tuned] == [0, 0]
+    for line in (
+        "info digits --save-sample some.png", "info a/model-hinge.safetensors", "card a/model-hinge.safetensors",
+        "evaluate a/model-hinge.safetensors digits", "predict a/model-hinge.safetensors some.png", "report a",
+        "compare a b", "table a", "check digits --rows 20", "export a/model-hinge.safetensors --to numpy",
+    ):  # fmt: skip
+        quiet = colinear(*line.split(), "--quiet")
+        assert (quiet.status, quiet.out, quiet.err) == (0, "", ""), line
+        assert colinear(*line.split(), "--json").json, line
+        assert colinear(*line.split(), "--json", "--quiet").json, line
+
+
+def test_the_sample_of_a_dataset_is_its_first_test_picture(colinear: Program, tmp_path: Path) -> None:
+    said = colinear("info", "digits", "--save-sample", tmp_path / "some.png")
+    assert f"Written: {tmp_path / 'some.png'}" in said.out
+    test = open_split("digits").test
+    assert test is not None
+    row = read_image(tmp_path / "some.png", (1, 8, 8), value_range=16.0)
+    assert row.tolist() == test.take(slice(0, 1))[0].tolist()
+    (tmp_path / "mine.png").write_bytes(b"my own")
+    taken = colinear("info", "digits", "--save-sample", tmp_path / "mine.png")
+    assert taken.status == 2
+    assert (tmp_path / "mine.png").read_bytes() == b"my own"
+    np.save(tmp_path / "table.npy", np.hstack([np.eye(9).repeat(20, 0), np.arange(9).repeat(20)[:, None]]))
+    refused = colinear("info", tmp_path / "table.npy", "--save-sample", tmp_path / "new.png")
+    assert refused.status == 2
+    assert not (tmp_path / "new.png").exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from tests.program import SMALL, Program, assert_fits_a_page, assert_refused
 
 from colinear.datasets import load_digits, open_split
@@ -301,3 +301,17 @@ def test_version_and_help(colinear: Program) -> None:
         assert (said.status, said.err) == (0, "")
         assert_fits_a_page(said.out)
     assert all(command in colinear("--help").out for command in ("tune", "fit", "evaluate", "predict", "check", "info"))
+
+
+def test_predict_warns_of_an_inverted_picture_on_stderr(colinear: Program, model_file: Path, tmp_path: Path) -> None:
+    border = LinearModel.load(model_file).provenance["border"]
+    assert 0 < border < 0.25  # digits are light ink on black
+    colinear("info", "digits", "--save-sample", tmp_path / "some.png")
+    with Image.open(tmp_path / "some.png") as picture:
+        ImageOps.invert(picture).save(tmp_path / "inverted.png")
+    assert colinear("predict", model_file, tmp_path / "some.png").err == ""
+    said = colinear("predict", model_file, tmp_path / "inverted.png")
+    assert said.err.strip().endswith(
+        "looks inverted: the training pictures are light ink on dark. Exchange black and white."
+    )
+    assert said.out.startswith(f"{tmp_path / 'inverted.png'}: ")

@@ -20,6 +20,7 @@ from colinear.extractors import Patches
 from colinear.model import LinearModel
 from colinear.report import write_comparison
 from colinear.search.wording import as_percent, describe_above
+from colinear.texts import short_number
 
 pytestmark = [
     pytest.mark.browser,
@@ -40,6 +41,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(root / "bright", patches_split(root / "bright rows", "colour", Patches(7, size=4)), "exact")
     run(root / "many", many_split(), "exact")
     write_comparison([root / "sgd", root / "exact"], root / "compare.html")
+    for place in ("one", "two"):  # the same names but for a folder above, too long for any column
+        run(root / f"a folder whose name is {place} of two" / ("many words " * 6).strip(), table_split(), "exact")
+    write_comparison(sorted(root.glob("a folder*/*")), root / "alike.html")
     return root
 
 
@@ -75,7 +79,7 @@ def text_of(browser: Any, selector: str) -> list[str]:
 
 
 PAGES = ("sgd/report.html", "exact/report.html", "colour/report.html", "table/report.html", "patches/report.html")
-PAGES += ("bright/report.html", "many/report.html", "compare.html")
+PAGES += ("bright/report.html", "many/report.html", "compare.html", "alike.html")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -309,3 +313,111 @@ def test_a_file_that_is_no_image_gets_a_sentence(browser: Any, runs: Path, tmp_p
     find(browser, ".sheet:not(.away) .drop input").send_keys(str(tmp_path / "<b>notes.txt"))
     WebDriverWait(browser, 10).until(lambda _: find_all(browser, ".trouble"))
     assert find(browser, ".trouble").text.startswith("<b>notes.txt cannot be read")
+
+
+def test_numbers_are_written_as_on_the_terminal(browser: Any, runs: Path) -> None:
+    visit(browser, runs / "exact" / "report.html")
+    values = [1e-3, 3.1623e-4, 0.00099999, 99999.0, 12345.6, 1e-10, 47.0, 0.0, 2.5e-7]
+    assert browser.execute_script("return arguments[0].map((v) => C.short(v))", values) == list(
+        map(short_number, values)
+    )
+    trials = json.loads((runs / "exact" / "results.json").read_text())["runs"][0]["trials"]
+    shown = text_of(browser, ".candidates tbody td:nth-child(2)")
+    assert sorted(shown) == sorted(short_number(trial["reg"]) for trial in trials)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_runs_that_are_compared_have_whole_names_of_their_own(browser: Any, runs: Path, width: int) -> None:
+    resize(browser, width)
+    visit(browser, runs / "alike.html")
+    for selector in (".cardname", ".tabs button", ".compare table[aria-label=Winners] .runname", ".track .runname"):
+        names = text_of(browser, selector)
+        assert len(set(names)) == len(names) == 2
+        cut = "return [...document.querySelectorAll(arguments[0])].some((one) => one.scrollWidth > one.clientWidth + 1)"
+        assert not browser.execute_script(cut, selector)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_no_ring_marks_a_run_that_has_not_won_and_the_interval_chart_has_an_axis(browser: Any, runs: Path) -> None:
+    visit(browser, runs / "compare.html")
+    shadows = "return [...document.querySelectorAll('.card')].map((one) => getComputedStyle(one).boxShadow)"
+    assert len(set(browser.execute_script(shadows))) == 1
+    ticks = text_of(browser, ".intervals .mark")
+    assert len(ticks) >= 2
+    assert len(set(ticks)) == len(ticks)
+    where = """
+        const rail = document.querySelector(".intervals .scale").getBoundingClientRect();
+        return [...document.querySelectorAll(".intervals .mark, .intervals .spot")].map((one) => {
+          const box = one.getBoundingClientRect();
+          return [one.textContent, ((box.left + box.right) / 2 - rail.left) / rail.width];
+        });
+    """
+    places = browser.execute_script(where)
+    marks = [(float(text.removesuffix(" %")), x) for text, x in places if text]
+    (a, left), (b, right) = marks[0], marks[-1]
+    panels = json.loads(browser.execute_script("return document.getElementById('data').textContent"))["panels"]
+    for panel, (_, x) in zip(panels, [one for one in places if not one[0]], strict=True):
+        accuracy = 100 * panel["test"]["accuracy"]
+        assert left + (accuracy - a) / (b - a) * (right - left) == pytest.approx(x, abs=0.01)
+
+
+def test_the_page_of_a_run_has_the_paired_test_of_its_losses(browser: Any, runs: Path) -> None:
+    visit(browser, runs / "sgd" / "report.html")
+    [pair] = json.loads(browser.execute_script("return document.getElementById('data').textContent"))["own"]["pairs"]
+    [said] = text_of(browser, ".owntest")
+    assert f"only Hinge is right on {pair['only_first']}, only Softmax on {pair['only_second']}" in said
+    assert f"p = {short_number(pair['p_value'], 2)}" in said
+    assert ("no difference is seen" in said) == (pair["p_value"] >= 0.05)
+    visit(browser, runs / "exact" / "report.html")
+    assert text_of(browser, ".owntest") == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_hover_and_click_on_the_path_plot(browser: Any, runs: Path, width: int) -> None:
+    from selenium.webdriver import ActionChains
+
+    resize(browser, width)
+    visit(browser, runs / "exact" / "report.html")
+    entry = json.loads((runs / "exact" / "results.json").read_text())["runs"][0]
+    for chart in (0, 1):  # of the metric, of the gap
+        number = entry["order"][-1 - chart]
+        over = find_all(browser, ".sheet:not(.away) .search .u-over")[chart]
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", over)
+        place = """
+            const box = document.querySelectorAll(".sheet:not(.away) .search .chart")[arguments[0]], u = box.chart.u;
+            const trial = JSON.parse(document.getElementById("data").textContent).panels[0].trials[arguments[1]];
+            const y = arguments[0] ? Math.log10(trial.relative_gap) : trial.val_accuracy;
+            const over = box.querySelector(".u-over");
+            const x = u.valToPos(Math.log10(trial.reg), "x");
+            return [x - over.clientWidth / 2, u.valToPos(y, "y") - over.clientHeight / 2];
+        """
+        x, y = browser.execute_script(place, chart, number)
+        ActionChains(browser).move_to_element_with_offset(over, round(x), round(y)).perform()
+        tip = find_all(browser, ".sheet:not(.away) .search .tip")[chart]
+        assert tip.is_displayed()
+        assert f"reg {short_number(entry['trials'][number]['reg'])}" in tip.text
+        inside = "const box = arguments[0].getBoundingClientRect(); return [box.left, box.right]"
+        left, right = browser.execute_script(inside, tip)
+        assert left >= 0
+        assert right <= width
+        ActionChains(browser).click().perform()
+        assert find(browser, ".sheet:not(.away) .closely h3").text.startswith(f"Candidate {number + 1}")
+        assert find(browser, ".sheet:not(.away) .candidates tr.chosen td:nth-child(2)").text == short_number(
+            entry["trials"][number]["reg"]
+        )
+        ActionChains(browser).move_to_element_with_offset(over, 0, -10 - over.size["height"] // 2).perform()
+        assert not tip.is_displayed()
+    assert browser.get_log("browser") == []
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_an_option_never_breaks_after_its_hyphens(browser: Any, runs: Path) -> None:
+    resize(browser, 390)
+    visit(browser, runs / "exact" / "report.html")
+    lines = (
+        "return [...document.querySelectorAll('.whole')].map((one) => [one.textContent, one.getClientRects().length])"
+    )
+    found = browser.execute_script(lines)
+    assert {"--regs", "--seed"} <= {text for text, _ in found}
+    assert {count for text, count in found if count} == {1}
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

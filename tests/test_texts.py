@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from colinear.texts import clean_name, listed, printable, shorten, shown_path
+from colinear.texts import clean_name, listed, printable, short_number, shorten, shown_path
 
 
 def test_bytes_that_are_no_utf_8_are_written_out() -> None:
@@ -31,3 +31,20 @@ def test_a_long_path_keeps_its_end() -> None:
 def test_names_that_are_not_utf8_can_be_written() -> None:
     assert clean_name("café") == "café"
     assert clean_name("caf\udce9").encode() == b"caf\\xe9"
+
+
+def test_a_number_has_one_form_and_is_rounded_before_the_form_is_chosen() -> None:
+    values = {
+        1e-3: "0.001",
+        3.1623e-4: "3.16e-4",
+        0.00099999: "0.001",
+        99999.0: "1e5",
+        12345.6: "12300",
+        1e-10: "1e-10",
+    }
+    assert {value: short_number(value) for value in values} == values
+    assert (short_number(0.47004612, 6), short_number(float("inf")), short_number(-2.5e-7)) == (
+        "0.470046",
+        "inf",
+        "-2.5e-7",
+    )

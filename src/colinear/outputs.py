@@ -59,6 +59,7 @@ PAGE = Kind("a page of colinear", lambda path: MARK.encode() in _head(path))
 ONNX = Kind("an ONNX file of colinear", lambda path: _head(path).startswith(ONNX_START))
 ARRAYS = Kind("an .npz file of colinear", _is_archive)
 TABLE = Kind("a CSV file of colinear", lambda path: _head(path).startswith(b"class,bias,feature_0"))
+PICTURE = Kind("a picture of colinear", lambda path: b"tEXtSoftware\0colinear" in _head(path))
 PICKLE = Kind("known to be of colinear: a pickle cannot be told without running it", lambda path: False)
 
 

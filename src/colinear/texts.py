@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from pathlib import Path
 
@@ -38,6 +39,21 @@ def shorten(value: object, most: int = WORDS) -> str:
     """
     line = printable(str(value)[: most + 1])  # what is cut need not be written out
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def short_number(value: float, digits: int = 3) -> str:
+    """A number as tables, axes and pages show it: plain from 0.001 to 100,000, else with an exponent.
+
+    >>> [short_number(value) for value in (0.001, 0.00031623, 0.01, 47.0, 12345.6, 2e6, -1e-4, 0.0)]
+    ['0.001', '3.16e-4', '0.01', '47', '12300', '2e6', '-1e-4', '0']
+    """
+    if not math.isfinite(value):
+        return str(value)
+    rounded = float(f"{value:.{digits}g}")
+    if rounded == 0 or 1e-3 <= abs(rounded) < 1e5:
+        return f"{rounded:.15g}"
+    lead, exponent = f"{rounded:.15e}".split("e")
+    return f"{float(lead):.{digits}g}e{int(exponent)}"
 
 
 def shown(value: object) -> str:

@@ -19,9 +19,11 @@ from colinear.selfcheck import GRADIENT_TOLERANCE, TOLERANCES, Agreement, LossRe
 COORDINATES_SHOWN = 5
 
 
-def run_check(data: str, rows: int, data_dir: Path | None, label: str | None, seed: int, as_json: bool) -> bool:
+def run_check(
+    data: str, rows: int, data_dir: Path | None, label: str | None, seed: int, as_json: bool, quiet: bool = False
+) -> bool:
     """Print what `check_losses` finds on evenly spaced training rows; returns whether everything passed."""
-    output = Output(as_json=as_json)
+    output = Output(quiet=quiet, as_json=as_json)
     with Transfer(output) as transfer:
         split = open_split(data, data_dir, label=label, progress=transfer)
     train = Features(split.train, fit_scaling(split.train), torch.float64)

@@ -170,6 +170,7 @@ def evaluate(
     ] = None,
     sample_weight: o.SampleWeight = None,
     extractor: o.With = None,
+    quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
     """Score a model on labelled rows: accuracy with its 95 % interval, and each class."""
@@ -177,7 +178,7 @@ def evaluate(
 
     names = [one.value for one in metric or []]
     chosen = None if part is None else part.value
-    run_evaluate(model, data, chosen, data_dir, label, seed, extractor, json, names, sample_weight)
+    run_evaluate(model, data, chosen, data_dir, label, seed, extractor, json, names, sample_weight, quiet)
 
 
 def predict(
@@ -188,12 +189,13 @@ def predict(
     ],
     top: Annotated[int, typer.Option(min=1, max=MOST_COUNT, help="How many classes are shown.")] = 3,
     extractor: o.With = None,
+    quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
     """Label images or rows: the class and the largest scores (probabilities from a softmax model)."""
     from colinear.cli.models import run_predict
 
-    run_predict(model, inputs, top, extractor, json)
+    run_predict(model, inputs, top, extractor, json, quiet)
 
 
 def export(
@@ -209,12 +211,13 @@ def export(
     ] = None,
     data_dir: o.DataDir = None,
     label: o.Label = None,
+    quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
     """Write a model for other programs: ONNX, a scikit-learn pickle, .npz or CSV; its labels are checked."""
     from colinear.cli.models import run_export
 
-    run_export(model, to.value, out, data, data_dir, label, force, json)
+    run_export(model, to.value, out, data, data_dir, label, force, json, quiet)
 
 
 def check(
@@ -223,12 +226,13 @@ def check(
     data_dir: o.DataDir = None,
     label: o.Label = None,
     seed: Annotated[int, typer.Option(min=0, max=MOST_SEED, help="Draws the weights and coordinates.")] = 0,
+    quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
     """Check the losses: gradients by differences, loops against matrices. Exit status 1 if one fails."""
     from colinear.cli.checking import run_check
 
-    if not run_check(data, rows, data_dir, label, seed, json):
+    if not run_check(data, rows, data_dir, label, seed, json, quiet):
         raise typer.Exit(1)
 
 
@@ -236,28 +240,35 @@ def info(
     thing: Annotated[str, o.argument("MODEL|DATA", "A model file, or what tune takes.")],
     data_dir: o.DataDir = None,
     label: o.Label = None,
+    save_sample: Annotated[
+        Path | None, o.place("PNG", "Of a dataset of pictures: write its first test picture too.", show_default="none")
+    ] = None,
+    force: o.Force = False,
+    quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
     """Say what a model is and where it comes from, or what a dataset holds."""
     from colinear.cli.describing import run_info
 
-    run_info(thing, data_dir, label, json)
+    run_info(thing, data_dir, label, json, quiet, save_sample, force)
 
 
 def card(
     model: o.ModelFile,
     to: Annotated[o.CardFormat, typer.Option(help="What is printed.")] = o.CardFormat.MD,
+    quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
     """Print the card of a model: data, settings, accuracy with interval of each class, certificate, limits."""
     from colinear.cli.tabling import run_card
 
-    run_card(model, "json" if json else to.value)
+    run_card(model, "json" if json else to.value, quiet=quiet and not json)
 
 
 def report(
     run: Annotated[Path, o.argument("RUN", "A folder that `tune` or `sweep` has written.")],
     force: o.Force = False,
+    quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
     """Write RUN/report.html: the search, the winner and 'Try it' in one page that works offline; or a sweep's page."""
@@ -266,7 +277,7 @@ def report(
     from colinear.report.summary import remake_summary
     from colinear.sweep.plan import PLAN
 
-    output = Output(as_json=json)
+    output = Output(quiet=quiet, as_json=json)
     write = remake_summary if (run / PLAN).is_file() else write_report
     path = write(run, force=force)
     output.say_path(f"Written: {path}")
@@ -277,13 +288,14 @@ def compare(
     runs: Annotated[list[Path], o.argument("RUN RUN...", o.RUN_HELP)],
     out: Annotated[Path, o.place("FILE", "The page to write.")] = Path("compare.html"),
     force: o.Force = False,
+    quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
     """Write one page for several runs, their winners side by side with the paired test."""
     from colinear.cli.console import Output
     from colinear.report.page import write_comparison
 
-    output = Output(as_json=json)
+    output = Output(quiet=quiet, as_json=json)
     path = write_comparison(runs, out, force=force)
     output.say_path(f"Written: {path}")
     output.emit({"report": str(path), "runs": [str(run) for run in runs]})
@@ -307,10 +319,11 @@ def table(
         typer.Option(metavar="PATTERN", help="Reads fields from DATA, as '{dataset}/layer-{layer}.npz'."),
     ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Without intervals and spreads.")] = False,
+    quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
     """Print the results of several runs as a table: the best bold, and what the paired test cannot tell from it."""
     from colinear.cli.tabling import run_table
 
     form = "json" if json else to.value
-    run_table(runs, rows, columns, form, value.value, best.value, where or [], pattern, not plain)
+    run_table(runs, rows, columns, form, value.value, best.value, where or [], pattern, not plain, quiet and not json)

@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from colinear.checks import InputError
 from colinear.cli.console import CLASS_WIDTH, Output
 from colinear.cli.progress import Transfer
 from colinear.cli.tables import as_percent, new_table
 from colinear.datasets import open_split
 from colinear.datasets.answers import count_rows
+from colinear.datasets.base import Split
 from colinear.model import LinearModel
+from colinear.outputs import PICTURE, check_output, save_whole
 from colinear.search.wording import describe_above
-from colinear.texts import printable, shorten
+from colinear.texts import printable, short_number, shorten, shown_path
 
 NAMES_SHOWN = 12
+SAMPLE_REMEDY = "Pass another --save-sample, or --force to replace it."
 
 
-def run_info(thing: str, data_dir: Path | None, label: str | None, as_json: bool) -> None:
-    """Describe a model file, or else a dataset."""
-    output = Output(as_json=as_json)
+def run_info(
+    thing: str,
+    data_dir: Path | None,
+    label: str | None,
+    as_json: bool,
+    quiet: bool = False,
+    sample: Path | None = None,
+    force: bool = False,
+) -> None:
+    """Describe a model file, or else a dataset, whose first test picture is written to `sample`."""
+    output = Output(quiet=quiet, as_json=as_json)
     path = Path(thing).expanduser()
-    facts = model_facts(path) if _is_model(path) else _data_facts(thing, data_dir, label, output)
+    if sample is not None:
+        if _is_model(path):
+            raise InputError(
+                f"--save-sample is of a dataset; {shown_path(path)} is a model. Name what it learned from."
+            )
+        check_output(sample, PICTURE, inputs=[thing], force=force, option="--save-sample", remedy=SAMPLE_REMEDY)
+    facts = model_facts(path) if _is_model(path) else _data_facts(thing, data_dir, label, output, sample)
     _show(output, facts)
+    if sample is not None:
+        output.say_path(f"Written: {sample}")
     output.emit(facts)
 
 
@@ -58,9 +79,13 @@ def model_facts(path: Path) -> dict[str, Any]:
     return facts | {name: value for name, value in model.provenance.items() if name not in facts}
 
 
-def _data_facts(data: str, data_dir: Path | None, label: str | None, output: Output) -> dict[str, Any]:
+def _data_facts(
+    data: str, data_dir: Path | None, label: str | None, output: Output, sample: Path | None
+) -> dict[str, Any]:
     with Transfer(output) as transfer:
         split = open_split(data, data_dir, label=label, progress=transfer)
+    if sample is not None:
+        _save_sample(split, sample)
     parts = {"train": split.train, "validation": split.validation, "test": split.test}
     counts = {
         part: [0] * split.train.n_classes if rows is None else count_rows(rows.labels, rows.n_classes).tolist()
@@ -78,6 +103,22 @@ def _data_facts(data: str, data_dir: Path | None, label: str | None, output: Out
         "class_names": list(train.class_names),
         "class_rows": counts,
     }
+
+
+def _save_sample(split: Split, target: Path) -> None:
+    """The first row of the test part, or of training where there is none, as a PNG that says who wrote it."""
+    from PIL.Image import fromarray
+    from PIL.PngImagePlugin import PngInfo
+
+    rows, shape = split.train if split.test is None else split.test, split.train.image_shape
+    if shape is None or shape[0] not in (1, 3) or getattr(split.train, "extractor", None) is not None:
+        raise InputError(f"--save-sample needs pictures; rows of {shorten(split.name)} are none. Leave it out.")
+    raw = rows.take(slice(0, 1)).cpu().double().view(shape) * (255 / rows.value_range)
+    levels = raw.round().clamp(0, 255).byte().permute(1, 2, 0).squeeze(2).contiguous().numpy()
+    said, buffer = PngInfo(), io.BytesIO()
+    said.add_text("Software", "colinear")
+    fromarray(levels).save(buffer, "PNG", pnginfo=said)
+    save_whole(target, buffer.getvalue(), str(target), "Free some space.")
 
 
 def _show(output: Output, facts: dict[str, Any]) -> None:
@@ -101,7 +142,7 @@ def _show(output: Output, facts: dict[str, Any]) -> None:
         elif name == "image_shape" and value is not None:
             value = " x ".join(str(size) for size in value) + " (channels x height x width)"
         elif isinstance(value, float):
-            value = f"{value:.6g}"
+            value = short_number(value, 6)
         elif isinstance(value, int) and name != "seed":
             value = f"{value:,}"
         if value is not None:

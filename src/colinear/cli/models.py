@@ -17,6 +17,7 @@ from colinear.cli.progress import Transfer
 from colinear.cli.tables import as_accuracy, new_table, score_sentence
 from colinear.datasets import ArrayDataset, Dataset, match_classes, open_dataset, read_image
 from colinear.datasets.blocks import in_memory
+from colinear.datasets.border import HALF, looks_inverted
 from colinear.datasets.doors import as_path
 from colinear.datasets.features import CHUNK_ROWS
 from colinear.datasets.shards import open_shard_features
@@ -35,7 +36,7 @@ from colinear.model import LinearModel
 from colinear.outputs import ARRAYS, ONNX, PICKLE, TABLE, check_output
 from colinear.schemas import plain_number
 from colinear.search.score import measure_model, rank_classes, score_test
-from colinear.texts import printable, shorten
+from colinear.texts import printable, shorten, shown_path
 
 CLASSES_SHOWN = 30
 CHECKED_VALUES = 1 << 25  # other programs take dense rows only: 128 MiB of float32
@@ -53,13 +54,14 @@ def run_evaluate(
     as_json: bool,
     metrics: Sequence[str] = (),
     weight: str | None = None,
+    quiet: bool = False,
 ) -> None:
     """Print accuracy, interval and every class of `model_file` on a part of `data`, by default rows new to the model.
 
     seed : that the parts are dealt with; None for the model's own.     metrics : names of others to print.
     weight : where rows have the weights by which these count them, see `open_split`.
     """
-    output = Output(as_json=as_json)
+    output = Output(quiet=quiet, as_json=as_json)
     model = name_extractor(LinearModel.load(model_file), extractor, output)
     known = model.provenance.get("seed")
     dealt = seed if seed is not None else known if type(known) is int and 0 <= known <= MOST_SEED else 0
@@ -147,23 +149,28 @@ def name_classes(table: list[dict[str, Any]], names: tuple[str, ...]) -> list[di
     ]
 
 
-def run_predict(model_file: Path, inputs: list[Path], top: int, extractor: str | None, as_json: bool) -> None:
+def run_predict(
+    model_file: Path, inputs: list[Path], top: int, extractor: str | None, as_json: bool, quiet: bool = False
+) -> None:
     """Print the label, or every class with a score above 0, and the `top` largest scores of each row, as they come."""
-    model = name_extractor(LinearModel.load(model_file), extractor, Output(as_json=as_json))
+    output = Output(quiet=quiet, as_json=as_json)
+    model = name_extractor(LinearModel.load(model_file), extractor, output)
     if not as_json:
-        for record in _predictions(model, inputs, top):
+        for record in _predictions(model, inputs, top, output):
+            if quiet:
+                continue
             where = record["input"] if record["row"] is None else f"{record['input']}[{record['row']}]"
             key = "probability" if "probability" in record["top"][0] else "score"
             best = "  ".join(f"{printable(one['class'])} {one[key]:.3f}" for one in record["top"])
             named = ", ".join(map(printable, record["labels"])) if model.many else printable(record["label"])
             sys.stdout.write(f"{printable(where)}: {named or 'no class'}  ({key}: {best})\n")
         return
-    Output(as_json=True).emit(list(_predictions(model, inputs, top)))
+    output.emit(list(_predictions(model, inputs, top, output)))
 
 
-def _predictions(model: LinearModel, inputs: list[Path], top: int) -> Iterator[dict[str, Any]]:
+def _predictions(model: LinearModel, inputs: list[Path], top: int, output: Output) -> Iterator[dict[str, Any]]:
     for path in inputs:
-        for first, rows, is_table in _chunks(model, path):
+        for first, rows, is_table in _chunks(model, path, output):
             scores = model.scores(rows)
             shown = model.to_probabilities(scores) if model.has_probabilities else None
             best = model.shift(scores).argsort(dim=1, descending=True, stable=True)[:, :top]  # ties: the lowest class
@@ -180,7 +187,7 @@ def _predictions(model: LinearModel, inputs: list[Path], top: int) -> Iterator[d
                 yield {"input": str(path), "row": first + row if is_table else None, **named, "top": ranked}
 
 
-def _chunks(model: LinearModel, path: Path) -> Iterator[tuple[int, Tensor | SparseMatrix, bool]]:
+def _chunks(model: LinearModel, path: Path, output: Output) -> Iterator[tuple[int, Tensor | SparseMatrix, bool]]:
     """(number of the first row, rows as the model takes them, whether they are rows of a table)."""
     raw = RowKind(model.n_features, model.image_shape, model.value_range)
     raw = raw if model.extractor is None else model.extractor.rows
@@ -210,6 +217,9 @@ def _chunks(model: LinearModel, path: Path) -> Iterator[tuple[int, Tensor | Spar
             "rows as .npy."
         )
     row = read_image(path, raw.image_shape, value_range=raw.value_range).unsqueeze(0)
+    if looks_inverted(row, raw.image_shape, raw.value_range, model.provenance.get("border")):
+        ink = "light ink on dark" if model.provenance["border"] < HALF else "dark ink on light"
+        output.note(f"{shown_path(path)} looks inverted: the training pictures are {ink}. Exchange black and white.")
     yield 0, _extracted(model, row), False
 
 
@@ -253,9 +263,10 @@ def run_export(
     label: str | None,
     force: bool,
     as_json: bool,
+    quiet: bool = False,
 ) -> None:
     """Write the file, beside the model by default, checked on the rows of `data` or on random ones."""
-    output = Output(as_json=as_json)
+    output = Output(quiet=quiet, as_json=as_json)
     model = LinearModel.load(model_file)
     target = out or model_file.with_suffix(FORMATS[to][0])
     check_output(target, KINDS[to], inputs=[model_file, *([] if data is None else [data])], force=force)

@@ -21,6 +21,7 @@ from colinear.search.listener import Listener
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.winner import LossRun
+from colinear.texts import short_number
 from colinear.tracking import Everyone, TensorBoardLog
 
 PATIENCE = 10.0  # seconds: torchrun, whose signal may follow a death, kills after 30
@@ -30,13 +31,14 @@ LOG_SHARES = 4  # lines a loss gets in a log
 def _describe(progress: trials.Progress) -> str:
     """Loss and best validation score so far (SGD), passes and largest gap (exact), as far as they are known.
 
-    The gap is of the strengths still open: at the end there is none, and the table has those of all.
+    The gap is of the strengths still open: between two, and at the end, there is none (NaN or 0), and
+    `Watcher.finished` tells the largest of all.
     """
-    parts = [] if math.isnan(progress.loss) else [f"loss {progress.loss:.3g}"]
+    parts = [] if math.isnan(progress.loss) else [f"loss {short_number(progress.loss)}"]
     parts += [] if math.isnan(progress.best) else [f"best {progress.metric} {progress.best:.3f}"]
     parts += [] if progress.passes == 0 else [f"pass {progress.passes}"]
-    parts += [] if math.isnan(progress.gap) or progress.done == progress.total else [f"gap {as_percent(progress.gap)}"]
-    return "  ".join(parts)
+    parts += [f"gap {as_percent(progress.gap)}"] if progress.gap > 0 and progress.done < progress.total else []
+    return ", ".join(parts)
 
 
 def count_units(number: int, unit: str) -> str:
@@ -100,7 +102,7 @@ class Watcher:
         if not self.output.err.is_terminal:
             self.output.note(f"{loss}: {count_units(total, unit)}")
             return
-        counted = TextColumn(f"{{task.completed:,.0f}}/{count_units(total, unit)}")
+        counted = TextColumn(f"finished {{task.completed:,.0f}} of {{task.total:,.0f}} {unit}")
         self._bar = start_bar(self.output, counted, TextColumn("{task.fields[detail]}"))
         self._task = self._bar.add_task(loss, total=total, detail="")
 
@@ -114,12 +116,19 @@ class Watcher:
         if quarter > self._quarter:
             self._quarter = quarter
             self.output.note(
-                f"{self._loss}: {count_units(progress.done, self._unit)}" + (f", {detail}" if detail else "")
+                f"{self._loss}: finished {progress.done:,} of {count_units(progress.total, self._unit)}"
+                + (f", {detail}" if detail else "")
             )
 
     def finished(self, run: LossRun) -> None:
         self._close()
         self.finished_losses.append(run.loss)
+        gaps = [trial.get("relative_gap") for trial in run.entry["trials"]]
+        known = [gap for gap in gaps if gap is not None]
+        if known and run.entry["solver"] == "exact":
+            self.output.note(
+                f"{run.loss}: finished {count_units(len(gaps), 'strengths')}, largest gap {as_percent(max(known))}"
+            )
         show_run(self.output, run.entry)
 
     def _close(self) -> None:

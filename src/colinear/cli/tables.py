@@ -13,6 +13,7 @@ from colinear.cli.console import Output
 from colinear.search import wording
 from colinear.search.judging import score_of
 from colinear.solvers.solution import Status
+from colinear.texts import short_number
 
 Entry = Mapping[str, Any]
 TRIALS_SHOWN = 10  # of a loss, best first
@@ -34,7 +35,7 @@ def as_accuracy(value: float | None) -> str:
 
 
 def as_number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}g}"
+    return "–" if value is None else short_number(value, digits)
 
 
 def as_percent(share: float | None) -> str:

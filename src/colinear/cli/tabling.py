@@ -26,6 +26,7 @@ def run_table(
     where: Sequence[str],
     pattern: str | None,
     intervals: bool,
+    quiet: bool = False,
 ) -> None:
     """Print the table of the results in `paths`.   rows, columns : names, commas between.   where : NAME=VALUE each."""
     chosen = {}
@@ -38,10 +39,13 @@ def run_table(
     results = select(results, chosen) if chosen else results
     sides = {"rows": rows.split(","), "columns": columns.split(",")}
     cells = tabulate(results, **sides, value=value, best_of=best_of)
-    sys.stdout.write(write_table(cells, to, **sides, value=value, best_of=best_of, intervals=intervals))
+    text = write_table(cells, to, **sides, value=value, best_of=best_of, intervals=intervals)
+    if not quiet:
+        sys.stdout.write(text)
 
 
-def run_card(model_file: Path, to: str) -> None:
+def run_card(model_file: Path, to: str, *, quiet: bool = False) -> None:
     """Print the card of a model as Markdown or JSON."""
     card = make_card(model_file)
-    sys.stdout.write(json.dumps(card, indent=2, allow_nan=False) + "\n" if to == "json" else card_text(card))
+    if not quiet:
+        sys.stdout.write(json.dumps(card, indent=2, allow_nan=False) + "\n" if to == "json" else card_text(card))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from colinear.sweep.formats import escape_markdown as escape
-from colinear.texts import shorten
+from colinear.texts import short_number, shorten
 
 Json = dict[str, Any]
 NONE = "–"
@@ -78,6 +78,6 @@ def _span(interval: Sequence[float] | None) -> str:
 
 
 def _plain(value: Any) -> str:
-    return (
-        f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else shorten(value, 400)
-    )
+    if isinstance(value, float):
+        return short_number(value, 4)
+    return f"{value:,}" if isinstance(value, int) else shorten(value, 400)

@@ -20,7 +20,7 @@ from typing import Any
 
 from colinear.checks import InputError
 from colinear.outputs import MARK, PAGE, check_output, save_whole
-from colinear.report.panels import compare_winners, read_panels
+from colinear.report.panels import compare_winners, name_runs, read_panels
 from colinear.texts import printable
 
 SCRIPTS = (
@@ -42,8 +42,9 @@ def write_report(run_folder: str | os.PathLike[str], *, force: bool = False) -> 
     path = Path(run_folder)
     panels = read_panels(path)
     names = ", ".join(dict.fromkeys(panel["dataset"]["name"] for panel in panels))
+    title = f"{names} · {Path(os.path.realpath(path)).name}"
     target = check_report(path, force=force)
-    return write_page(target, make_page(f"{names} · {Path(os.path.realpath(path)).name}", panels))
+    return write_page(target, make_page(title, panels, own=compare_winners([(path, panels)])))
 
 
 def check_report(run_folder: Path, *, force: bool = False) -> Path:
@@ -65,7 +66,10 @@ def write_comparison(
             f"compare needs at least two different runs; got {len(paths)}. See one with `colinear report`."
         )
     check_output(target, PAGE, inputs=paths, force=force)
-    runs = [(path, read_panels(path)) for path in paths]
+    runs = [
+        (path, [{**panel, "run": name} for panel in read_panels(path)])
+        for path, name in zip(paths, name_runs(paths), strict=True)
+    ]
     panels = [panel for _, those in runs for panel in those]
     return write_page(target, make_page(f"Comparison of {len(paths)} runs", panels, compare_winners(runs)))
 
@@ -75,9 +79,15 @@ def write_page(target: Path, page: str) -> Path:
     return target
 
 
-def make_page(title: str, panels: Sequence[dict[str, Any]], comparison: dict[str, Any] | None = None) -> str:
-    """The whole HTML text of one run, or of several with their `comparison`."""
-    return fill_page(title, {"panels": _within_budget(panels), "comparison": comparison}, SCRIPTS, "results.json")
+def make_page(
+    title: str,
+    panels: Sequence[dict[str, Any]],
+    comparison: dict[str, Any] | None = None,
+    own: dict[str, Any] | None = None,
+) -> str:
+    """The whole HTML text of one run with the paired test of its `own` losses, or of several and their `comparison`."""
+    data = {"panels": _within_budget(panels), "comparison": comparison, "own": own}
+    return fill_page(title, data, SCRIPTS, "results.json")
 
 
 def fill_page(title: str, data: dict[str, Any], names: Sequence[str], numbers: str) -> str:

@@ -224,6 +224,20 @@ def repeat_command(settings: Settings) -> str:
     return shlex.join(["colinear", "tune", settings.data, *write_options(settings)])
 
 
+def name_runs(paths: Sequence[Path]) -> list[str]:
+    """The folders' own names, with as many of those above as tell all of them apart.
+
+    >>> name_runs([Path("/a/x/run"), Path("/a/y/run")]), name_runs([Path("/a/one"), Path("/a/two")])
+    (['x/run', 'y/run'], ['one', 'two'])
+    """
+    parts = [Path(os.path.realpath(path)).parts for path in paths]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-length:]) for part in parts]
+        if len(set(names)) == len(set(parts)):
+            break
+    return names
+
+
 def compare_winners(runs: Sequence[tuple[Path, list[Json]]]) -> Json:
     """The paired test of every two winners that were scored on the same test rows, or on features of the same rows.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from colinear.report.canvas import ACCENTS, FAINT, INK, new_figure, tidy
 from colinear.search.curves import Curve
 from colinear.search.judging import score_of
+from colinear.texts import short_number
 
 Entry = Mapping[str, Any]
 HIGHLIGHTED = 5
@@ -33,7 +34,8 @@ def loss_figure(entry: Entry, curves: Sequence[Curve]) -> Figure:
             axes.plot(*curves[number], color=FAINT, alpha=0.45, linewidth=0.8)
     for place, number in reversed(list(enumerate(best))):
         trial = trials[number]
-        name = f"lr {trial['learning_rate']:.2g}, reg {trial['reg']:.2g}: {score_of(trial):.3f}"
+        setting = f"lr {short_number(trial['learning_rate'], 2)}, reg {short_number(trial['reg'], 2)}"
+        name = f"{setting}: {score_of(trial):.3f}"
         axes.plot(*curves[number], color=ACCENTS[place], linewidth=2.2 if place == 0 else 1.4, label=name)
     axes.set_xscale("log")
     axes.set_xlim(left=1)
@@ -133,7 +135,7 @@ def path_figure(entry: Entry) -> Figure:
         least = entry["details"]["choice"]["at_least"]
         above.axhline(least, color=INK, linewidth=0.8, linestyle=":", label="one standard error from the best")
     place = math.log10(winner["reg"])
-    chosen = f"winner: reg {winner['reg']:.3g}, validation {score_of(winner):.3f}"
+    chosen = f"winner: reg {short_number(winner['reg'])}, validation {score_of(winner):.3f}"
     for axes in (above, below):
         axes.axvline(place, color=ACCENTS[1], linewidth=1.2, linestyle="--", label=chosen)
         tidy(axes)

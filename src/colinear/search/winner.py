@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from colinear.checks import InputError
+from colinear.datasets.border import training_border
 from colinear.losses import LOSSES
 from colinear.metrics import METRICS
 from colinear.model import LinearModel, some_rows
@@ -83,6 +84,7 @@ def _fold(result: SearchResult, prepared: Prepared) -> LinearModel:
         **({} if prepared.class_weight is None else {"class_weight": list(prepared.class_weight)}),
         "relative_gap": winner.relative_gap,
         "above_optimum": winner.to_json().get("above_optimum"),
+        **({} if (border := training_border(train)) is None else {"border": border}),
         "versions": versions(),
     }
     return LinearModel.from_coef(

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from colinear.texts import short_number
+
 FAR = 10.0  # above the optimum: from there on a factor says more than a percentage
 
 
@@ -57,11 +59,11 @@ def warn_of_lone(column: int, ratio: float) -> str:
     """What to do where one column, counted from 0, is so large that no strength suits the others as well.
 
     >>> warn_of_lone(7, 5e5)
-    'Column 8 is 5e+05 times as large as all others together, and the strengths suit it alone: add --standardize.'
+    'Column 8 is 5e5 times as large as all others together, and the strengths suit it alone: add --standardize.'
     """
     return (
-        f"Column {column + 1} is {ratio:.2g} times as large as all others together, and the strengths suit it alone: "
-        "add --standardize."
+        f"Column {column + 1} is {short_number(ratio, 2)} times as large as all others together, and the strengths "
+        "suit it alone: add --standardize."
     )
 
 
@@ -91,7 +93,7 @@ def describe_range(entry: Mapping[str, Any]) -> list[str]:
         score = best.get("val_score", best["val_accuracy"])
         said.append(
             f"Chosen as the strongest within one standard error of the best: {entry['metric']} {score:.4f} at "
-            f"reg {best['reg']:.3g}, error {best['val_error']:.4f}."
+            f"reg {short_number(best['reg'])}, error {best['val_error']:.4f}."
         )
     return said + ([tried["warning"]] if tried["warning"] else [])
 

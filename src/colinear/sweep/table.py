@@ -15,7 +15,7 @@ from colinear.search.records import Record, load_record, paired_test
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.sweep.pattern import RESULTS, natural
-from colinear.texts import listed, shorten, shown
+from colinear.texts import listed, short_number, shorten, shown
 
 Json = dict[str, Any]
 VALUES = ("test", "validation")
@@ -111,7 +111,7 @@ def as_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return shorten(", ".join(map(as_text, value)))
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return short_number(value, 4)
     return "none" if value is None else shorten(value)
 
 

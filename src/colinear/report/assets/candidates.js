@@ -57,16 +57,16 @@
     const several = (key) => has(key) && (panel.trials.length === 1 || panel.trials.filter((one) => C.known(one[key])).length > 1);
     const columns = [
       { name: "rank", read: (n) => rank.get(n), show: (n) => rank.get(n) },
-      has("learning_rate") && number("learn. rate", "learning_rate", C.even),
-      number("reg", "reg", C.even),
+      has("learning_rate") && number("learn. rate", "learning_rate", C.short),
+      number("reg", "reg", C.short),
       score("train", "train"),
       score("val", "val"),
       has("spread") && number("± folds", "spread", (v) => C.value(panel, v), { wide: true }),
       several("objective") && number("objective", "objective", (v) => C.fixed(v, 4), { wide: true }),
-      several("relative_gap") && number("gap", "relative_gap", (v) => C.even(v, 2)),
+      several("relative_gap") && number("gap", "relative_gap", (v) => C.short(v, 2)),
       has("passes") && number("passes", "passes", C.count, { wide: true }),
       has("steps") && number("steps", "steps", C.count, { wide: true }),
-      has("loss") && number("last loss", "loss", (v) => (C.known(v) && v < 1e4 ? C.fixed(v, 3) : C.even(v)), { wide: true }),
+      has("loss") && number("last loss", "loss", (v) => (C.known(v) && v < 1e4 ? C.fixed(v, 3) : C.short(v)), { wide: true }),
       { name: "status", read: (n) => trial(n).status, show: (n) => C.status[trial(n).status] || trial(n).status, text: true, wide: true },
     ].filter(Boolean);
     const { node, lines } = C.table(columns, panel.trials.map((_, n) => n), { choose: (n) => chosen.set(n), label: "All candidates" });

@@ -6,7 +6,7 @@
   const REACH = 28; // CSS pixels within which a point is found: a finger's width
 
   /** Tick places in [low, high]; for a scale that shows log10 values, decades or a few numbers between them. */
-  const ticks = (low, high, log, room) => {
+  const ticks = C.ticks = (low, high, log, room) => {
     const span = high - low;
     if (log && span >= 2.5) {
       const step = Math.max(1, Math.ceil(span / room));
@@ -30,7 +30,7 @@
     places.map((place) => {
       if (scale.format) return scale.format(place);
       if (!scale.log) return C.short(Number(place.toPrecision(6)));
-      return Math.abs(place - Math.round(place)) < 1e-6 ? C.power(Math.round(place)) : C.short(10 ** place, 1);
+      return C.short(10 ** place, 1);
     });
 
   /** [low, high] of the values with a margin; never empty. */

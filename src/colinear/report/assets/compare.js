@@ -3,7 +3,10 @@
 
 {
   const COLOURS = ["accent", "second", "third", "fourth", "fifth", "sixth"];
-  const nameOf = (panel) => `${panel.run} · ${panel.loss}`;
+  C.nameOf = (panel) => `${panel.run} · ${panel.loss}`;
+  const { nameOf } = C;
+  /** A run's name, whole: cut, two could look the same. */
+  const named = (panel) => C.el("span", { class: "runname" }, nameOf(panel));
 
   const winners = (panels, choose) => {
     const best = (panel) => panel.trials[panel.best];
@@ -11,11 +14,11 @@
     const tested = (p) => p.test && (p.test.score !== undefined ? p.test.score : p.test.accuracy);
     const has = (key) => panels.some((panel) => C.known(best(panel)[key]));
     const columns = [
-      { name: "run", read: nameOf, show: (p) => C.el("span", { class: "clip", title: nameOf(p) }, nameOf(p)), text: true },
+      { name: "run", read: nameOf, show: (p) => named(p), text: true },
       { name: "data", read: (p) => p.dataset.name, show: (p) => p.dataset.name, text: true, wide: true },
       { name: "solver", read: (p) => p.solver, show: (p) => p.solver, text: true, wide: true },
-      has("learning_rate") && { name: "learn. rate", read: (p) => best(p).learning_rate, show: (p) => C.even(best(p).learning_rate), wide: true },
-      { name: "reg", read: (p) => best(p).reg, show: (p) => C.even(best(p).reg), wide: true },
+      has("learning_rate") && { name: "learn. rate", read: (p) => best(p).learning_rate, show: (p) => C.short(best(p).learning_rate), wide: true },
+      { name: "reg", read: (p) => best(p).reg, show: (p) => C.short(best(p).reg), wide: true },
       !same && { name: "metric", read: (p) => p.metric.name, show: (p) => p.metric.name, text: true },
       { name: same ? `val ${panels[0].metric.name}` : "val", read: (p) => C.scored(best(p)), show: (p) => C.value(p, C.scored(best(p))), down: panels[0].metric.higher },
       panels.some((p) => p.test && p.test.score !== undefined) &&
@@ -31,27 +34,31 @@
     const tested = panels.filter((panel) => panel.test);
     if (!tested.length) return null;
     const [low, high] = C.range(tested.flatMap((panel) => panel.test.interval), 0.12);
+    const marks = C.ticks(low, high, false, 4).filter((share) => share >= 0 && share <= 1 + 1e-9);
+    const digits = marks.length > 1 && marks[1] - marks[0] < 0.0099 ? (marks[1] - marks[0] < 0.00099 ? 2 : 1) : 0;
     const place = (share) => `${(100 * (share - low)) / (high - low)}%`;
     return C.figure("intervals", "Test accuracy with 95 % intervals", "Overlapping intervals do not say that two winners are equal: on the same rows the paired test below sees more.",
       C.el("div", { class: "tracks" }, tested.map((panel) => {
         const [from, to] = panel.test.interval;
-        return C.el("div", { class: "track" }, C.el("span", { class: "clip", title: nameOf(panel) }, nameOf(panel)),
+        return C.el("div", { class: "track" }, named(panel),
           C.el("span", { class: "rail" },
             C.el("i", { class: "whisker", css: { left: place(from), width: `${(100 * (to - from)) / (high - low)}%` } }),
             C.el("i", { class: "spot", css: { left: place(panel.test.accuracy) } })),
           C.el("span", { class: "value" }, C.percent(panel.test.accuracy, 2)));
-      })));
+      }),
+      C.el("div", { class: "track", "aria-hidden": "true" }, C.el("span"), C.el("span", { class: "rail scale" },
+        marks.map((share) => C.el("i", { class: "mark", css: { left: place(share) } }, C.percent(share, digits)))), C.el("span"))));
   };
 
-  const chance = (p) => (p < 1e-4 ? C.signed(p.toExponential(1)) : p.toFixed(4));
+  const chance = (p) => C.short(p, 2);
 
   const paired = (panels, { pairs, untested }) => {
     if (!pairs.length) return C.el("p", { class: "note" }, "No two winners were scored on the same test rows, so there is no paired test.");
     const verdict = ({ first, second, p_value: p, difference }) =>
       p >= 0.05 ? "no difference seen" : `${nameOf(panels[difference > 0 ? first : second])} is better`;
     const columns = [
-      { name: "first", read: (one) => nameOf(panels[one.first]), show: (one) => C.el("span", { class: "clip", title: nameOf(panels[one.first]) }, nameOf(panels[one.first])), text: true },
-      { name: "second", read: (one) => nameOf(panels[one.second]), show: (one) => C.el("span", { class: "clip", title: nameOf(panels[one.second]) }, nameOf(panels[one.second])), text: true },
+      { name: "first", read: (one) => nameOf(panels[one.first]), show: (one) => named(panels[one.first]), text: true },
+      { name: "second", read: (one) => nameOf(panels[one.second]), show: (one) => named(panels[one.second]), text: true },
       { name: "difference", read: (one) => one.difference, show: (one) => `${one.difference > 0 ? "+" : ""}${C.percent(one.difference, 2)}`, down: true },
       { name: "only first right", read: (one) => one.only_first, show: (one) => C.count(one.only_first), wide: true },
       { name: "only second right", read: (one) => one.only_second, show: (one) => C.count(one.only_second), wide: true },
@@ -92,8 +99,19 @@
     return C.figure("beside", "Templates side by side", "Each row a winner, each column a class.",
       C.el("div", { class: "scroll" }, C.el("table", { class: "matrix pictures" },
         C.el("thead", {}, C.el("tr", {}, C.el("td"), shown[0].classes.slice(0, count).map((name) => C.el("th", { scope: "col", title: name }, C.el("span", {}, name))))),
-        C.el("tbody", {}, shown.map((panel) => C.el("tr", {}, C.el("th", { scope: "row", title: nameOf(panel) }, nameOf(panel)),
+        C.el("tbody", {}, shown.map((panel) => C.el("tr", {}, C.el("th", { scope: "row" }, named(panel)),
           Array.from({ length: count }, (_, i) => C.el("td", {}, C.tile(panel.templates, i, `weights of ${panel.classes[i]}`)))))))));
+  };
+
+  /** On the page of one run: its losses, row by row. */
+  C.ownTest = (page) => {
+    const losses = page.panels.map((panel) => ({ ...panel, short: C.capital(panel.loss) }));
+    const said = page.own.pairs.map(({ first, second, only_first: mine, only_second: theirs, p_value: p, difference }) => {
+      const names = [losses[first].short, losses[second].short];
+      const verdict = p >= 0.05 ? "no difference is seen" : `${names[difference > 0 ? 0 : 1]} is better`;
+      return C.el("p", { class: "owntest note" }, `${names[0]} against ${names[1]}, on the same test rows: only ${names[0]} is right on ${C.count(mine)}, only ${names[1]} on ${C.count(theirs)}; ${verdict} (McNemar's test, p = ${C.short(p, 2)}).`);
+    });
+    return C.el("div", {}, said);
   };
 
   C.compare = (page, choose) =>

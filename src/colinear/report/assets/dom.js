@@ -17,8 +17,11 @@ C.el = (tag, props = {}, ...children) => {
   return node;
 };
 
+/** Text whose options, as --regs, are never broken after their hyphens. */
+C.words = (text) => (typeof text === "string" ? text.split(/(--[a-z][a-z-]*)/).map((part, i) => (i % 2 ? C.el("span", { class: "whole" }, part) : part)) : text);
+
 C.section = (name, title, note, ...children) =>
-  C.el("section", { class: `part ${name}` }, C.el("h2", {}, title), note && C.el("p", { class: "note" }, note), children);
+  C.el("section", { class: `part ${name}` }, C.el("h2", {}, title), note && C.el("p", { class: "note" }, C.words(note)), children);
 
 C.figure = (name, title, note, ...children) =>
   C.el("figure", { class: name }, C.el("figcaption", {}, C.el("h3", {}, title), note && C.el("p", { class: "note" }, note)), children);
@@ -33,7 +36,7 @@ const NONE = "–";
 const known = (value) => value !== null && value !== undefined && Number.isFinite(value);
 C.known = known;
 
-C.signed = (text) => text.replace(/-/g, MINUS);
+C.signed = (text) => text.replace(/^-/, MINUS);
 C.percent = (share, digits = 1) => (known(share) ? C.signed(`${(100 * share).toFixed(digits)} %`) : NONE);
 C.count = (value) => (known(value) ? value.toLocaleString("en-US").replace(/,/g, " ") : NONE);
 C.fixed = (value, digits = 3) => (known(value) ? C.signed(value.toFixed(digits)) : NONE);
@@ -41,18 +44,17 @@ C.fixed = (value, digits = 3) => (known(value) ? C.signed(value.toFixed(digits))
 C.scored = (trial, part = "val") => (trial[`${part}_score`] !== undefined ? trial[`${part}_score`] : trial[`${part}_accuracy`]);
 /** A value of the panel's metric: a share as a percentage. */
 C.value = (panel, value, digits = 1) => (panel.metric.share ? C.percent(value, digits) : C.fixed(value, digits + 2));
-/** Three digits, as 0.0123, or as 1.23e−5 where that is shorter. */
+/** As `short_number` of the program: plain from 0.001 to 100 000, else as 1.2e-5, which a command line takes. */
 C.short = (value, digits = 3) => {
   if (!known(value)) return NONE;
-  const size = Math.abs(value);
-  const plain = value === 0 || (size >= 1e-3 && size < 1e5);
-  return C.signed(plain ? String(Number(value.toPrecision(digits))) : value.toExponential(digits - 1).replace("e+", "e"));
+  const rounded = Number(value.toPrecision(digits));
+  const size = Math.abs(rounded);
+  const plain = size === 0 || (size >= 1e-3 && size < 1e5);
+  return C.signed(plain ? String(rounded) : rounded.toExponential().replace("e+", "e"));
 };
-/** The same number of digits in every row of a column. */
-C.even = (value, digits = 3) => (known(value) ? C.signed(value.toExponential(digits - 1).replace("e+", "e")) : NONE);
-C.power = (exponent) => "10" + String(exponent).replace(/./g, (sign) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[sign] || "⁻");
 C.duration = (seconds) => {
   if (!known(seconds)) return NONE;
+  if (seconds < 1) return `${C.short(seconds, 2)} s`;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   if (seconds < 120) return `${Math.round(seconds)} s`;
   return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;

@@ -37,7 +37,7 @@
   const ENVIRONMENT = { colinear: "colinear", torch: "PyTorch", safetensors: "safetensors", python: "Python", platform: "platform", device: "device", threads: "threads" };
 
   const command = (panel) => {
-    const code = C.el("code", {}, panel.command);
+    const code = C.el("code", {}, C.words(panel.command));
     const copy = C.el("button", { type: "button", class: "copy" }, "copy");
     copy.addEventListener("click", async () => {
       try {

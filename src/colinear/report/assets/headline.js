@@ -62,12 +62,12 @@
       ? [`95 % interval ${C.value(panel, interval[0])} to ${C.value(panel, interval[1])}`, own && `test accuracy ${C.percent(panel.test.accuracy, 2)}`]
       : [`no test rows: this is the validation ${metric} it was picked by`];
     return C.el("button", { class: "card", type: "button", "data-panel": number, on: { click: () => choose(number) } },
-      C.el("span", { class: "cardname" }, comparison ? `${panel.run} · ${panel.loss}` : C.capital(panel.loss)),
+      C.el("span", { class: "cardname" }, comparison ? C.nameOf(panel) : C.capital(panel.loss)),
       C.el("span", { class: "big" }, C.value(panel, value, 2)),
       C.el("span", { class: "cardline" }, `${panel.test ? "test" : "validation"} ${metric}${own && metric === "accuracy" ? " of weighted rows" : ""}`),
       under.filter(Boolean).map((text) => C.el("span", { class: "cardnote" }, text)),
       C.el("span", { class: "cardnote strong" }, C.certificate(panel) || "no certificate of optimality"),
-      range && range.warning && C.el("span", { class: "cardnote warning" }, range.warning),
+      range && range.warning && C.el("span", { class: "cardnote warning" }, C.words(range.warning)),
       C.el("span", { class: "cardnote" }, `${C.setting(trial)} · ${among} ${panel.trials.length} in ${C.duration(panel.seconds)}`));
   };
 

@@ -19,14 +19,14 @@
 
   const sheet = (panel, number) => {
     const chosen = choice(panel.best);
-    const name = page.comparison ? `${panel.run} · ${panel.loss}` : C.capital(panel.loss);
+    const name = page.comparison ? C.nameOf(panel) : C.capital(panel.loss);
     return C.el("div", { class: "sheet", "data-panel": number },
       page.panels.length > 1 && C.el("p", { class: "sheetname" }, name),
       C.search(panel, chosen), C.candidates(panel, chosen), C.winner(panel), C.facts(panel), C.tryIt(panel));
   };
 
   const tabs = C.el("nav", { class: "tabs", "aria-label": "Losses" }, page.panels.map((panel, number) =>
-    C.el("button", { type: "button", "data-panel": number, on: { click: () => show(number) } }, page.comparison ? `${panel.run} · ${panel.loss}` : C.capital(panel.loss))));
+    C.el("button", { type: "button", "data-panel": number, on: { click: () => show(number) } }, page.comparison ? C.nameOf(panel) : C.capital(panel.loss))));
   const sheets = page.panels.map(sheet);
 
   const show = (number) => {
@@ -38,7 +38,7 @@
 
   const header = C.headline(page);
   header.firstChild.append(toggle);
-  main.replaceChildren(header, C.cards(page, show), ...(page.comparison ? [C.compare(page, show)] : []),
+  main.replaceChildren(header, C.cards(page, show), ...(page.comparison ? [C.compare(page, show)] : page.own.pairs.length ? [C.ownTest(page)] : []),
     ...(page.panels.length > 1 ? [tabs] : []), ...sheets,
     C.el("footer", {}, `Made by colinear ${page.panels[0].environment.colinear}. This page is one file and asks nothing of a network.`));
   paint();

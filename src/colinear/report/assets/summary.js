@@ -112,7 +112,7 @@
       { name: "validation", read: (one) => one.validation, show: (one) => value(one.metric, one.validation, 1), down: true, wide: true },
       { name: "test", read: (one) => one.test, show: (one) => value(one.metric, one.test) + spread(one.metric, one), down: true },
       { name: "95 % interval", read: (one) => one.low, show: (one) => (C.known(one.low) ? `${value(one.metric, one.low, 1)} to ${value(one.metric, one.high, 1)}` : "–"), wide: true },
-      { name: "reg", read: (one) => one.reg, show: (one) => C.even(one.reg), wide: true },
+      { name: "reg", read: (one) => one.reg, show: (one) => C.short(one.reg), wide: true },
       { name: "within", read: (one) => one.gap, show: (one) => C.percent(one.gap, 3), wide: true },
       !alike && { name: "options", read: (one) => one.run.options, show: (one) => named(one.run.options), text: true, wide: true },
       { name: "time", read: (one) => one.seconds, show: (one) => C.duration(one.seconds) },
