@@ -165,7 +165,7 @@ def read_torch(path: Path, label: str | None, weight: str | None = None) -> tupl
         kind = type(content[features]).__name__
         raise InputError(f"{shown_path(path)}: {shorten(features)} must be a tensor; got a {shorten(kind)}.")
     if isinstance(content[labels], Tensor):  # rows that share memory were announced by a few bytes
-        check_claim(path, content[labels].numel() * content[labels].itemsize, check_file(path), "the labels")
+        check_claim(path, content[labels].numel() * content[labels].itemsize, check_file(path), "its array of labels")
     return content[features], content[labels]
 
 

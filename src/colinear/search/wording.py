@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from colinear.texts import short_number
 
@@ -31,12 +31,12 @@ def describe_above(above: Sequence[float | None]) -> str:
     return f"{first}{ends[1]} the optimum"
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a file says a finite number where it should: one from elsewhere may say anything."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
-def is_placed(value: object) -> bool:
+def is_placed(value: object) -> TypeGuard[list[float | None]]:
     """Whether a file says what `describe_above` takes.
 
     >>> is_placed([0.1, None]), is_placed([0.1]), is_placed(True)
