@@ -15,7 +15,7 @@ from PIL import Image
 from colinear.datasets import ArrayDataset, open_split
 from colinear.datasets.base import Split
 from colinear.model import LinearModel
-from colinear.report.canvas import label_text, to_png
+from colinear.report.canvas import label_text, to_file
 from colinear.report.figures import confusion_figure, write_figures
 from colinear.report.images import as_picture, is_picture, sample_figure, template_figure
 from colinear.report.search_plots import loss_figure, path_figure, search_figure
@@ -142,7 +142,7 @@ def test_templates_are_scaled_class_by_class() -> None:
 def test_weights_that_are_all_zero_are_drawn_too() -> None:
     for shape, width in (((3, 2, 2), 12), ((1, 2, 2), 4), (None, 4)):
         model = LinearModel(torch.zeros(2, width), torch.zeros(2), ("a", "b"), shape)
-        assert to_png(template_figure(model))
+        assert to_file(template_figure(model))
 
 
 def test_many_classes_are_drawn_without_crowding() -> None:
@@ -153,8 +153,8 @@ def test_many_classes_are_drawn_without_crowding() -> None:
     matrix = confusion_figure(np.eye(130, dtype=np.int64), names, "title")
     assert not matrix.axes[0].texts
     assert "predicted class (number)" in texts(matrix)
-    assert to_png(figure)
-    assert to_png(matrix)
+    assert to_file(figure)
+    assert to_file(matrix)
 
 
 def test_the_confusion_matrix_shows_per_cent_of_the_true_class() -> None:
@@ -182,8 +182,8 @@ def test_both_scatter_plots_share_their_colours_and_mark_winner_and_diverged() -
 def test_one_candidate_and_only_diverged_ones_can_be_drawn() -> None:
     for trial in (sgd_trial(1e-2, 0.1, 0.5), sgd_trial(1e-2, 0.1, None, "diverged")):
         entry = make_entry("sgd", [trial])
-        assert to_png(search_figure(entry))
-        assert to_png(loss_figure(entry, [smooth_curve(np.full(30, np.nan, dtype=np.float32))]))
+        assert to_file(search_figure(entry))
+        assert to_file(loss_figure(entry, [smooth_curve(np.full(30, np.nan, dtype=np.float32))]))
 
 
 def test_the_path_shows_accuracies_and_gap_over_log_reg() -> None:
@@ -203,7 +203,7 @@ def test_the_path_shows_accuracies_and_gap_over_log_reg() -> None:
     assert list(threshold.get_ydata()) == [0.42, 0.42]
     assert below.get_xlabel() == "log10(reg)"
     assert "winner: reg 0.01, validation 0.450" in texts(figure)
-    assert to_png(figure)
+    assert to_file(figure)
 
 
 def test_loss_curves_end_where_a_candidate_left() -> None:
@@ -219,7 +219,7 @@ def test_a_figure_is_drawn_once_and_its_labels_have_room(monkeypatch: pytest.Mon
     drawn: list[Figure] = []
     draw = Figure.draw
     monkeypatch.setattr(Figure, "draw", lambda self, renderer: (drawn.append(self), draw(self, renderer)))
-    to_png(figure)
+    to_file(figure)
     assert drawn == [figure]
     needed, whole = figure.get_tightbbox(), figure.bbox_inches
     assert min(needed.x0, needed.y0, whole.x1 - needed.x1, whole.y1 - needed.y1) >= 0

@@ -134,6 +134,12 @@
           ctx.lineJoin = "round"; ctx.strokeStyle = stroke; ctx.lineWidth = width * scale; ctx.stroke();
           ctx.setLineDash([]);
         },
+        fade: (share) => { ctx.globalAlpha = share; },
+        /** From 0 up to `py`, `width` in numbers of the x axis. */
+        bar: (px, py, width, fill) => {
+          const [[left, top], [right, bottom]] = [at(px - width / 2, py), at(px + width / 2, 0)];
+          ctx.fillStyle = fill; ctx.fillRect(left, top, right - left, bottom - top);
+        },
         text: (px, py, words, fill, dx = 8, dy = 4) => {
           const [cx, cy] = at(px, py);
           ctx.font = `600 ${12 * scale}px ${colours.font}`; ctx.fillStyle = fill; ctx.textAlign = dx < 0 ? "right" : "left";

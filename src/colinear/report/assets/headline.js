@@ -2,16 +2,6 @@
 // The top of the page: what was trained on, and a card for each winner.
 
 {
-  /** Two digits written out, as 0.000046. */
-  const tiny = (number) => number.toFixed(Math.min(100, 1 - Math.floor(Math.log10(number)))).replace(/0+$/, "");
-
-  /** A gap as '0.07 %'. */
-  C.gap = (gap) => {
-    const percent = 100 * gap;
-    const shown = percent <= 0 ? "0" : percent < 0.001 ? tiny(percent) : String(Number(percent.toPrecision(2)));
-    return `${C.signed(shown)} %`;
-  };
-
   /** 'within 0.07 % of the optimum', from the certificate of the model that was kept; '21 % above the optimum' of SGD. */
   C.certificate = (panel) => {
     if (panel.above) return panel.above;
