@@ -82,7 +82,6 @@ def follow(source: Path, programs: Path, place: Path) -> Iterator[str]:
 
     python = os.fspath(programs / "python")
     do([python, "-c", MADE], "the reader's files")
-    do(["colinear", "tune", "layer-1.npz", "--quiet", "--out", "other-run"], "the reader's other-run")
     for language, step in steps((source / "README.md").read_text("utf-8")):
         shown = step.splitlines()[0]
         if step in LEFT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -100,6 +101,44 @@ def test_every_figure_is_a_picture_whatever_the_names(
     for png in kept.values():
         assert min(decode(png).shape[:2]) > 300
         assert decode(png).std() > 1  # something is drawn
+
+
+@pytest.mark.parametrize("form", ["svg", "pdf"])
+def test_figures_for_print_are_the_same_each_time_and_trust_no_name(form: str) -> None:
+    kept: list[dict[str, bytes]] = [{}, {}]
+    shown: dict[str, bytes] = {}
+    run, split = make_run(HOSTILE, (1, 4, 4), 16), make_split(HOSTILE, (1, 4, 4), 16)
+    for files in kept:
+        names = write_figures([run], split, files.__setitem__, form=form, show=shown.__setitem__)
+    assert kept[0] == kept[1]
+    assert {name.rpartition(".")[2] for name in names} == {form}
+    assert {name.replace(form, "png") for name in names} == set(shown)
+    assert all(decode(png).std() > 1 for png in shown.values())  # for TensorBoard
+    for content in kept[0].values():
+        assert b"Date" not in content
+        if form == "svg":
+            root = ElementTree.fromstring(content)  # a name that broke out of its element would not parse, or add one
+            assert {element.tag.rpartition("}")[2] for element in root.iter()} & {"script", "text"} == set()
+        else:
+            assert content.startswith(b"%PDF-")
+
+
+def test_every_title_names_the_data() -> None:
+    title = "$x$ data"
+    run = make_run(("a", "b"), (1, 4, 4), 16)
+    trials = [
+        {"reg": reg, "train_accuracy": 0.5, "val_accuracy": 0.5, "status": "converged", "relative_gap": 1e-4}
+        for reg in (1e-2, 1e-1)
+    ]
+    exact = {**make_entry("exact", trials), "details": {"choice": {"rule": "best"}}}
+    figures = [
+        loss_figure(run.entry, [smooth_curve(np.linspace(3, 1, 50))] * 3, title), search_figure(run.entry, title),
+        path_figure(exact, title), template_figure(run.model, title),
+        template_figure(make_run(("a", "b"), None, 7).model, title),
+    ]  # fmt: skip
+    for figure in figures:
+        assert any(text.startswith(f"{title}, {name}: ") for text in texts(figure) for name in ("softmax", "hinge"))
+        assert to_file(figure)
 
 
 def test_after_a_resume_loss_curves_are_those_of_the_record() -> None:

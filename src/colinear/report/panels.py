@@ -230,7 +230,10 @@ def _samples(pictures: Tensor, model: LinearModel) -> list[str] | None:
 
 def _reliability(bins: Tensor) -> Json:
     """Bins [rows, mean confidence, share right, ends of its 95 % interval], and how many rows are few."""
-    spans = [wilson_interval(round(n * right), int(n)) if n else (math.nan,) * 2 for n, _, right in bins.tolist()]
+    spans = [
+        wilson_interval(min(round(n * right), int(n)), int(n)) if n else (math.nan,) * 2
+        for n, _, right in bins.tolist()
+    ]
     rows = torch.cat([bins, torch.tensor(spans, dtype=bins.dtype)], 1)
     return {"bins": [_rounded(row, 6) for row in rows], "ece": calibration_error(*bins.unbind(1)), "few": FEW}
 

@@ -56,6 +56,9 @@ SHAPES: dict[str, tuple[torch.dtype, tuple[str | int, ...]]] = {
 }
 
 
+ROUNDING = 1e-6  # of a mean of float32 probabilities
+
+
 @dataclass(frozen=True, eq=False)
 class Record:
     """The content of one report-data file; every tensor of `SHAPES` may be missing."""
@@ -116,7 +119,7 @@ def _holds(name: str, tensor: Tensor) -> bool:
     if name in ("bins", "bins_before"):
         counts, shares = tensor[:, 0], tensor[tensor[:, 0] > 0, 1:]
         whole_rows = (counts >= 0) & (counts == counts.floor()) & (counts <= MOST_COUNT)
-        return bool(whole_rows.all() and len(shares) and ((shares >= 0) & (shares <= 1)).all())
+        return bool(whole_rows.all() and len(shares) and ((shares >= 0) & (shares <= 1 + ROUNDING)).all())
     whole = {"mistakes": [0, 1], "examples": [0, 2], "pushing": [0]}.get(name)
     if whole is not None:
         numbers = tensor[..., whole]
