@@ -50,8 +50,8 @@
     label: scale.label,
     labelSize: 18,
     labelGap: vertical ? 2 : 0,
-    size: vertical ? scale.size || 46 : 26,
-    gap: 5,
+    size: vertical ? scale.size || 46 : 30,
+    gap: vertical ? 5 : 9, // its first label stands beside the lowest of the other axis
     grid: { stroke: colours.rule, width: 1 },
     ticks: { show: false },
     border: { show: false },

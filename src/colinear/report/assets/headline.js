@@ -14,7 +14,7 @@
   C.setting = (trial) =>
     [C.known(trial.learning_rate) && `learning rate ${C.short(trial.learning_rate)}`, `reg ${C.short(trial.reg)}`].filter(Boolean).join(", ");
 
-  C.datasetLine = (dataset) => {
+  C.datasetLine = ({ dataset, extractor }) => {
     const shape = dataset.image_shape;
     const rows = [
       `${C.count(dataset.n_train)} training`,
@@ -23,7 +23,7 @@
     ];
     const what = shape
       ? `${shape[1]} × ${shape[2]} ${shape[0] === 1 ? "grey" : "colour"} images`
-      : `${C.count(dataset.n_features)} features`;
+      : `${C.count(dataset.n_features)} features${extractor ? ` (${extractor})` : ""}`;
     return `${rows.join(", ")} rows of ${what} in ${C.count(dataset.class_names.length)} classes`;
   };
 
@@ -33,7 +33,7 @@
     const title = C.el("h1", {}, comparison ? page.title : first.dataset.name);
     const line = comparison
       ? `${new Set(panels.map((panel) => panel.dataset.name)).size === 1 ? `${first.dataset.name}: ` : ""}${panels.length} winners`
-      : C.datasetLine(first.dataset);
+      : C.datasetLine(first);
     return C.el("header", { class: "top" },
       C.el("div", { class: "brand" }, C.el("span", {}, "colinear"), C.el("span", { class: "run" }, comparison ? "comparison" : first.run)),
       title,
