@@ -209,12 +209,12 @@ def test_both_scatter_plots_share_their_colours_and_mark_winner_and_diverged() -
     left, right, bar = figure.axes
     for axes in (left, right):
         assert {points.get_clim() for points in axes.collections if points.get_array() is not None} == {(0.2, 0.9)}
-        assert axes.get_xlabel() == "log10(learning rate)"
+        assert axes.get_xlabel() == "learning rate"
         crosses = next(points for points in axes.collections if points.get_label() == "diverged")
         np.testing.assert_allclose(crosses.get_offsets(), [[0, -1]])
         winner = next(points for points in axes.collections if points.get_label() == "winner on validation")
         np.testing.assert_allclose(winner.get_offsets(), [[-2, -1]])
-    assert left.get_ylabel() == "log10(reg)"
+    assert left.get_ylabel() == "reg"
     assert bar.get_ylabel() == "accuracy"
 
 
@@ -240,7 +240,8 @@ def test_the_path_shows_accuracies_and_gap_over_log_reg() -> None:
     np.testing.assert_allclose([bar[:, 1] for bar in bars.get_segments()], [[0.38, 0.42], [0.42, 0.48], [0.29, 0.31]])
     threshold = next(line for line in above.lines if line.get_label() == "one standard error from the best")
     assert list(threshold.get_ydata()) == [0.42, 0.42]
-    assert below.get_xlabel() == "log10(reg)"
+    assert below.get_xlabel() == "reg"
+    assert below.xaxis.get_major_formatter()(-3.5) == "3.2e-4"
     assert "winner: reg 0.01, validation 0.450" in texts(figure)
     assert to_file(figure)
 

@@ -37,7 +37,7 @@ def write_figures(
     figures/samples.png            training images of each class, where rows are images
     figures/LOSS-loss.png          loss curves (SGD)
     figures/LOSS-search.png        settings by training and validation accuracy (SGD)
-    figures/LOSS-path.png          accuracy and gap over log10(reg) (exact)
+    figures/LOSS-path.png          accuracy and gap over reg (exact)
     figures/LOSS-templates.png     weights of each class, as images or a heat map
     figures/LOSS-confusion.png     true against predicted classes on test rows, where there are any
 

@@ -77,7 +77,7 @@ def _limit_losses(axes: Axes, curves: Sequence[NDArray[np.float64]]) -> None:
 
 
 def search_figure(entry: Entry, data: str = "") -> Figure:
-    """Two scatter plots over log10(learning rate) and log10(reg), coloured by the metric on train and validation."""
+    """Two scatter plots over learning rate and reg, on log scales, coloured by the metric on train and validation."""
     trials = entry["trials"]
     x = np.array([math.log10(trial["learning_rate"]) for trial in trials])
     y = np.array([math.log10(trial["reg"]) if trial["reg"] > 0 else math.nan for trial in trials])
@@ -108,10 +108,12 @@ def search_figure(entry: Entry, data: str = "") -> Figure:
             x[best], y[best], s=190, facecolors="none", edgecolors="#d1495b", linewidths=2, label="winner on validation"
         )
         axes.set_title(title, fontsize=11)
-        axes.set_xlabel("log10(learning rate)")
+        axes.set_xlabel("learning rate")
+        axes.xaxis.set_major_formatter(_power)
         axes.margins(0.08)
         tidy(axes)
-    both[0].set_ylabel("log10(reg)")
+    both[0].set_ylabel("reg")
+    both[0].yaxis.set_major_formatter(_power)
     if points is not None:
         figure.colorbar(points, ax=both, label=entry["metric"], fraction=0.05, pad=0.02)
     handles, names = both[0].get_legend_handles_labels()
@@ -122,7 +124,7 @@ def search_figure(entry: Entry, data: str = "") -> Figure:
 
 
 def path_figure(entry: Entry, data: str = "") -> Figure:
-    """The metric on training and validation rows, and the relative gap, over log10(reg)."""
+    """The metric on training and validation rows, and the relative gap, over reg on a log scale."""
     trials = sorted(entry["trials"], key=lambda trial: float(trial["reg"]))
     winner = entry["trials"][entry["best"]]
     x = np.log10([trial["reg"] for trial in trials])
@@ -153,10 +155,16 @@ def path_figure(entry: Entry, data: str = "") -> Figure:
         below.yaxis.set_major_formatter("{x:g} %")
         below.yaxis.set_minor_formatter(NullFormatter())
     below.set_ylabel("relative gap")
-    below.set_xlabel("log10(reg)")
+    below.set_xlabel("reg")
+    below.xaxis.set_major_formatter(_power)
     handles, names = above.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
+
+
+def _power(place: float, number: int | None = None) -> str:
+    """The label of a tick where an axis has log10 values: as the terminal and the page write that strength."""
+    return short_number(10**place, 2)
 
 
 def _scores(trials: Sequence[Mapping[str, Any]], part: str) -> NDArray[np.float64]:
