@@ -151,9 +151,11 @@
       for (const box of charts) box.chart.redraw();
       C.fitCharts();
     });
+    const more = [sgd && "loss curve", panel.candidates && "templates"].filter(Boolean).join(" and ");
+    const choose = `Point at a mark for its numbers; choose it ${more ? `for its ${more}` : "to keep them beside"}.`;
     const note = sgd
-      ? "Each mark is one candidate, trained on the same minibatches. Point at a mark for its numbers; choose it for its loss curve and templates."
-      : ["Each strength of regularization was solved to a certificate. Point at a mark for its numbers; choose it for its templates.", ...panel.range].join(" ");
+      ? `Each mark is one candidate, trained on the same minibatches. ${choose}`
+      : [`Each strength of regularization was solved to a certificate. ${choose}`, ...panel.range].join(" ");
     return C.section("search", "The search", note, C.el("div", { class: "halves" }, node, detail));
   };
 }
