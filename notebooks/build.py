@@ -2,9 +2,9 @@
 
 The .ipynb is the source, and the students': edit its cells, then run this. Its cells tagged `your-turn` define a
 function that is still to be written. Everything is executed with those of `solutions.py` in their place, and stored
-without, unless `--solutions` asks for the instructor's notebook. Cells tagged `data-images` show images of the data set and are
-stored without output; time stamps and versions of the kernel are dropped; a notebook that is too large, shows a local
-path, had an error or a solution that its check does not take is not written.
+without, unless `--solutions` asks for the instructor's notebook. Cells tagged `data-images` show images of the data set
+and are stored without output; time stamps and versions of the kernel are dropped; a notebook that is too large, shows a
+local path, had an error or a solution that its check does not take is not written.
 """
 
 from __future__ import annotations

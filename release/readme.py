@@ -1,7 +1,7 @@
 """The README, followed from top to bottom: each command and each block as it is written, in one folder.
 
-What stands for a file of the reader's (`features.npy`, `table.parquet`, ...) is there, made of digits. What is not done is
-listed in `LEFT`, with the reason.
+What stands for a file of the reader's (`features.npy`, `table.parquet`, ...) is there, made of digits. What is not
+done is listed in `LEFT`, with the reason.
 """
 
 from __future__ import annotations
@@ -80,7 +80,6 @@ def follow(source: Path, programs: Path, place: Path) -> Iterator[str]:
 
     python = os.fspath(programs / "python")
     do([python, "-c", MADE], "the reader's files")
-    do(["colinear", "tune", "layer-1.npz", "--quiet", "--out", "other-run"], "the reader's other-run")
     for language, step in steps((source / "README.md").read_text("utf-8")):
         shown = step.splitlines()[0]
         if step in LEFT:
