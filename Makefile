@@ -32,7 +32,7 @@ docs: .venv/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 notebook: .venv/.dev
-	$(BIN)/python notebooks/build.py $(ARGS)
+	$(BIN)/python -m notebooks.build $(ARGS)
 
 mutants: .venv/.dev
 	$(BIN)/python -m mutants.run $(ARGS)
