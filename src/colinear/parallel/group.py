@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.parallel.launch import TIMEOUT, GroupError, Launch
+from colinear.parallel.launch import TIMEOUT, GroupError, Launch, Seat
 from colinear.texts import cut_middle, shown
 
 Thing = TypeVar("Thing")
@@ -52,8 +52,8 @@ class Group:
         """Meet the other processes of a launch; None is a group of one.
 
         timeout : seconds > 0 that a process waits for the others, here and at every sum.
-        Sets PyTorch's threads to the cores of the machine divided by its processes, the fewest of any machine for all:
-        what all compute alike has to be the same to the last bit. Where there are GPUs, this process's is that of its
+        Sets PyTorch's threads to the cores that each process has (see `Seat`), the fewest of any for all: what all
+        compute alike has to be the same to the last bit. Where there are GPUs, this process's is that of its
         place on its machine, and tensors there are summed by NCCL.
         The group that it opens is torch's default group, since gathering needs one.
         """
@@ -62,19 +62,19 @@ class Group:
         if dist.is_initialized():
             raise InputError("this program has a process group of torch already; colinear opens its own. Destroy it.")
         wait = timedelta(seconds=timeout)
-        group = cls(launch.rank, launch.size, timeout)
         gpus = torch.cuda.is_available() and launch.local_rank < torch.cuda.device_count()
         if gpus:
             torch.cuda.set_device(launch.local_rank)  # what "cuda" means from here on
         how = "cpu:gloo,cuda:nccl" if gpus and dist.is_nccl_available() else "gloo"
-        with group._meeting():
+        with _arriving(launch, timeout):
             host = launch.rank == 0 and not launch.served
             meet = dist.TCPStore(launch.host, launch.port, launch.size, host, wait, multi_tenant=True)  # type: ignore[attr-defined]
             # a restarted process would read addresses of dead ones
-            store = dist.PrefixStore(f"colinear-{launch.attempt}", meet)  # type: ignore[attr-defined]
+            store = dist.PrefixStore(f"colinear-{launch.job}-{launch.attempt}", meet)  # type: ignore[attr-defined]
             dist.init_process_group(how, store=store, rank=launch.rank, world_size=launch.size, timeout=wait)
         group = cls(launch.rank, launch.size, timeout, store, launch.local_size)
-        torch.set_num_threads(min(group.gather(launch.threads)))
+        seats = group.gather(Seat.here())
+        torch.set_num_threads(min(seat.threads(seats) for seat in seats))
         return group
 
     @property
@@ -251,6 +251,23 @@ class Group:
 
 
 ALONE = Group()
+
+
+@contextmanager
+def _arriving(launch: Launch, timeout: float) -> Iterator[None]:
+    """Turn what torch says of processes that have not found each other into `GroupError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        place = shown(f"{launch.host}:{launch.port}")
+        if "EADDRINUSE" in str(error):
+            raise GroupError(
+                f"{place}, where {launch.size} processes shall meet, is taken. Set MASTER_PORT."
+            ) from error
+        raise GroupError(
+            f"{launch.size} processes have not met at {place} within {timeout:g} s (--timeout). Start all of them, with "
+            "one MASTER_ADDR and one MASTER_PORT."
+        ) from error
 
 
 def _digest(tensor: Tensor) -> str:
