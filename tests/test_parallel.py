@@ -488,6 +488,25 @@ if os.environ["RANK"] == "1":
     assert len([line for line in said[0].err.splitlines() if line.startswith("error: ")]) == 1
 
 
+def test_a_disk_that_is_full_at_the_last_file_is_said_once_and_status_2_everywhere(table: Path, tmp_path: Path) -> None:
+    """The others have nothing left to do but to take leave."""
+    code = """
+from colinear.cli.app import main
+from colinear.search import runfolder
+write = runfolder.write_whole
+def full(target, *given):
+    if target.name.startswith("model"):
+        raise OSError(28, "No space left on device")
+    return write(target, *given)
+runfolder.write_whole = full
+main()
+"""
+    asked = (str(table), "--loss", "softmax", "--regs", "1e-2:1:2", "--quiet", "--out", str(tmp_path / "run"))
+    speaker, *silent = run(["-c", code, "tune", *asked], 3)
+    assert_refused(speaker, "model-softmax.safetensors could not be written: No space left on device")
+    assert [(one.status, one.err) for one in silent] == [(2, "")] * 2
+
+
 def test_other_commands_take_one_process(tmp_path: Path) -> None:
     said = run(["-m", "colinear", "fit", "digits", "--out", str(tmp_path / "model.safetensors")], 2)
     assert [one.status for one in said] == [2, 2]

@@ -181,18 +181,19 @@ class Group:
         """Leave the group: after a barrier, or at once with the error that ends this process.
 
         An `InputError` of one process becomes one of all: the others get it from the call in which they wait for this
-        one. Returns whether this process is the one that shall say what is wrong.
+        one, which may be the last. Returns whether this process is the one that shall say what is wrong.
         """
         if self.size == 1 or not dist.is_initialized():
             return True
         speaks = self.rank <= 1  # where the store has gone with its process
+        if error is None:
+            with suppress(GroupError), self._meeting():  # of one that has gone now nothing is wanted
+                dist.barrier()
         try:
             with suppress(RuntimeError):
-                if error is None:
-                    dist.barrier()
-                else:
-                    if isinstance(error, InputError):
-                        self.store.set(MISTAKE, str(error))
+                if isinstance(error, InputError):
+                    self.store.set(MISTAKE, str(error))
+                if error is not None:
                     speaks = self.store.add(WORD, 1) == 1
         finally:
             with suppress(RuntimeError):
@@ -265,8 +266,8 @@ def _arriving(launch: Launch, timeout: float) -> Iterator[None]:
                 f"{place}, where {launch.size} processes shall meet, is taken. Set MASTER_PORT."
             ) from error
         raise GroupError(
-            f"{launch.size} processes have not met at {place} within {timeout:g} s (--timeout). Start all of them, with "
-            "one MASTER_ADDR and one MASTER_PORT."
+            f"{launch.size} processes have not met at {place} within {timeout:g} s (--timeout). Start all of them, "
+            "with one MASTER_ADDR and one MASTER_PORT."
         ) from error
 
 
