@@ -112,9 +112,9 @@ def test_threads_are_the_cores_dealt_to_the_processes(monkeypatch: pytest.Monkey
 
 def test_processes_that_are_bound_have_their_own_cores() -> None:
     """As srun binds tasks: 16 cores of a machine to 4 tasks are 4 each, and not 4 divided by 4."""
-    seats = [Seat("a", frozenset(range(4 * task, 4 * task + 4))) for task in range(4)]
+    seats = [Seat("a", range(4 * task, 4 * task + 4)) for task in range(4)]
     assert [seat.threads(seats) for seat in seats] == [4] * 4
-    assert Seat("a", frozenset(range(2, 6))).threads([*seats, Seat("a", frozenset(range(2, 6)))]) == 2
+    assert Seat("a", range(2, 6)).threads([*seats, Seat("a", range(2, 6))]) == 2
 
 
 # Sums and agreement
@@ -139,8 +139,34 @@ found = small, large, whole, top, group.gather("abc"[group.rank]), group.own(8)
     assert [one[-1] for one in every] == [slice(0, 2), slice(2, 5), slice(5, 8)]
 
 
+def test_what_is_gathered_is_of_its_own_size(tmp_path: Path) -> None:
+    """Of a view of the first row of a mapped file, one row."""
+    code = """
+rows = torch.arange(3000.0).view(1000, 3)
+found = group.gather((rows[:1], {"row": [rows[group.rank], None]}, ("a", 2, 0.5, True, rows.shape)))
+"""
+    for every in found(tmp_path, code, 2):
+        for rank, (first, rest, plain) in enumerate(every):
+            assert first.tolist() == [[0, 1, 2]]
+            assert rest["row"][0].tolist() == [3 * rank, 3 * rank + 1, 3 * rank + 2]
+            assert [one.untyped_storage().nbytes() for one in (first, rest["row"][0])] == [12, 12]
+            assert (rest["row"][1], plain) == (None, ("a", 2, 0.5, True, torch.Size([1000, 3])))
+
+
+def test_nothing_runs_that_another_process_sends(tmp_path: Path) -> None:
+    code = f"""
+class Harm:
+    def __reduce__(self):
+        return os.mkdir, ({str(tmp_path / "harm")!r},)
+group.gather(Harm() if group.rank else None)
+"""
+    said = run(["-c", BEGIN + code], 2, HERE)
+    assert all("Weights only load failed" in one.err for one in said), said
+    assert not (tmp_path / "harm").exists()
+
+
 def test_a_group_of_one_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("all_gather", "all_reduce", "all_gather_object", "barrier"):
+    for name in ("all_gather", "all_reduce", "barrier"):
         monkeypatch.setattr(torch.distributed, name, lambda *_: pytest.fail("a message"))
     data = draw_rows(40, 4, 3)
     objective = Objective(Features(data, fit_scaling(data)))

@@ -77,8 +77,8 @@ def _begin(values: Values, given: Mapping[str, str], output: Output, group: Grou
     """The settings and all rows, checked before a folder is made."""
     group.agree({"--resume": values["resume"]})
     if values["resume"] is not None:
-        read = [_settings_of(Path(values["resume"]), given)] if group.leads else []  # others may not see the folder
-        [settings] = group.gather(read)[0]
+        read = _settings_of(Path(values["resume"]), given).to_json() if group.leads else {}  # others may not see it
+        settings = Settings(**group.gather(read)[0])
         check_processes(settings, group)
         return settings, open_rows(settings, output, partial(open_raw, group=group))
     settings = tune_settings(values, given)

@@ -7,6 +7,7 @@ one does nothing at all.
 from __future__ import annotations
 
 import hashlib
+import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -73,7 +74,7 @@ class Group:
             store = dist.PrefixStore(f"colinear-{launch.job}-{launch.attempt}", meet)  # type: ignore[attr-defined]
             dist.init_process_group(how, store=store, rank=launch.rank, world_size=launch.size, timeout=wait)
         group = cls(launch.rank, launch.size, timeout, store, launch.local_size)
-        seats = group.gather(Seat.here())
+        seats = [Seat(*told) for told in group.gather(Seat.here().told)]
         torch.set_num_threads(min(seat.threads(seats) for seat in seats))
         return group
 
@@ -118,13 +119,26 @@ class Group:
             self._reduce_(tensor, dist.ReduceOp.MAX)
 
     def gather(self, mine: Thing) -> list[Thing]:
-        """What each process holds, in the order of ranks; small things, since each gets all. They are pickled."""
+        """What each process holds, in the order of ranks; small things, since each gets all.
+
+        mine : tensors, numbers, texts, None, and tuples, lists and dicts of them. Nothing else is read of what others
+            send, so that whoever reaches their ports can send nothing that runs.
+        Cost     0.3 ms beside the messages.
+        """
         if self.size == 1:
             return [mine]
-        every: list[Any] = [None] * self.size
+        content = io.BytesIO()
+        torch.save(_compact(mine), content)
+        data = torch.frombuffer(content.getbuffer(), dtype=torch.uint8)
+        lengths = [torch.empty(1, dtype=torch.int64) for _ in range(self.size)]
         with self._meeting():
-            dist.all_gather_object(every, mine)
-        return every
+            dist.all_gather(lengths, torch.tensor([len(data)]))
+        sizes = [int(length) for length in lengths]
+        every = [torch.empty(max(sizes), dtype=torch.uint8) for _ in sizes]
+        with self._meeting():
+            dist.all_gather(every, torch.cat([data, data.new_empty(max(sizes) - len(data))]))
+        sent = (part[:size].numpy().tobytes() for part, size in zip(every, sizes, strict=True))
+        return [torch.load(io.BytesIO(one), weights_only=True) for one in sent]
 
     def share(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         """The tensors of the first process, on the processor; those that others give count for nothing."""
@@ -271,6 +285,15 @@ def _arriving(launch: Launch, timeout: float) -> Iterator[None]:
         ) from error
 
 
+def _compact(thing: Any) -> Any:
+    """The same of tensors that hold no more memory than they show: else all rows go with a view of the first."""
+    if isinstance(thing, Tensor):
+        return thing if thing.untyped_storage().nbytes() == thing.nbytes else thing.clone()
+    if isinstance(thing, tuple | list):
+        return type(thing)(_compact(one) for one in thing)
+    return {name: _compact(one) for name, one in thing.items()} if isinstance(thing, dict) else thing
+
+
 def _digest(tensor: Tensor) -> str:
     data = tensor.detach().cpu().contiguous()
     digest = hashlib.sha256(f"{data.dtype}{tuple(data.shape)}".encode())
@@ -279,4 +302,7 @@ def _digest(tensor: Tensor) -> str:
 
 
 def _comparable(fact: Any) -> Any:
-    return _digest(fact) if isinstance(fact, Tensor) and fact.numel() else fact if not isinstance(fact, Tensor) else ()
+    """What can be sent of a fact, the same where facts are."""
+    if isinstance(fact, Tensor):
+        return _digest(fact) if fact.numel() else ()
+    return fact if fact is None or type(fact) in (bool, int, float, str, tuple, list, dict) else repr(fact)

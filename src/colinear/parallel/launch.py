@@ -90,7 +90,7 @@ class Seat:
     """Where a process computes: its machine's name, the cores that it may use, the threads that it was told, or 0."""
 
     machine: str
-    cores: frozenset[int]
+    cores: Sequence[int]
     asked: int = 0
 
     @classmethod
@@ -98,14 +98,19 @@ class Seat:
         """This process's. One thread, which torchrun sets where nothing is set, is none that it was told."""
         asked = os.environ.get("OMP_NUM_THREADS", "1")
         cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-        return cls(platform.node(), frozenset(cores), int(asked) if asked.isdecimal() and int(asked) > 1 else 0)
+        return cls(platform.node(), sorted(cores), int(asked) if asked.isdecimal() and int(asked) > 1 else 0)
+
+    @property
+    def told(self) -> tuple[str, list[int], int]:
+        """What makes it again where others tell it."""
+        return self.machine, list(self.cores), self.asked
 
     def threads(self, every: Sequence[Seat]) -> int:
         """What it was told, or its cores, of which those that other processes may use too are shared; at least 1.
 
         So tasks that srun has bound to cores of their own have all of them.
 
-        >>> free, bound = Seat("a", frozenset(range(4))), [Seat("b", frozenset({0, 1})), Seat("b", frozenset({2, 3}))]
+        >>> free, bound = Seat("a", range(4)), [Seat("b", [0, 1]), Seat("b", [2, 3])]
         >>> [seat.threads([free, free, *bound]) for seat in (free, *bound)]
         [2, 2, 2]
         """
