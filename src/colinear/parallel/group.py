@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Thread
 from typing import Any, Self, TypeVar
 
 import torch
@@ -26,7 +27,7 @@ from colinear.texts import cut_middle, shown
 Thing = TypeVar("Thing")
 MOST_GATHERED = 1 << 16  # numbers of a tensor that is gathered: 512 KiB from each process
 FAREWELL = 5.0  # seconds that a process waits for the others to hear of its mistake: a launcher kills them then
-GOODBYE = 2.0  # the same after a death: one at least is gone
+GOODBYE = 2.0  # the same after a death, when one at least is gone, and for an answer of the store
 MISTAKE, WORD, HEARD, LEFT = "mistake", "word", "heard", "left"  # keys of the store
 
 
@@ -204,45 +205,55 @@ class Group:
             with suppress(GroupError), self._meeting():  # of one that has gone now nothing is wanted
                 dist.barrier()
         try:
-            with suppress(RuntimeError):
-                if isinstance(error, InputError):
-                    self.store.set(MISTAKE, str(error))
-                if error is not None:
-                    speaks = self.store.add(WORD, 1) == 1
+            if isinstance(error, InputError):
+                self._ask(lambda: self.store.set(MISTAKE, str(error)))
+            if error is not None:
+                speaks = self._ask(lambda: self.store.add(WORD, 1) == 1, speaks)
         finally:
             with suppress(RuntimeError):
                 dist.destroy_process_group()
         if isinstance(error, InputError):
             self._wait_for_others()
         elif isinstance(error, GroupError) and self.leads:  # with the store, in which the others see who speaks
-            with suppress(RuntimeError):
-                self._wait(WORD, self.size - 1, GOODBYE)
+            self._wait(WORD, self.size - 1, GOODBYE)
         return speaks
 
     def mistake(self) -> str | None:
         """The message of the `InputError` that another process has left with, if one has."""
-        with suppress(RuntimeError):
-            if self.store is not None and self.store.check([MISTAKE]):
-                return str(self.store.get(MISTAKE).decode())
-        return None
+        if self.store is None:
+            return None
+        found = self._ask(lambda: self.store.get(MISTAKE) if self.store.check([MISTAKE]) else None)
+        return None if found is None else str(found.decode())
 
     def _wait_for_others(self) -> None:
         """Stay until all know of the mistake, since a launcher kills them when one is gone; the first, which may keep
         the store, until the others have left it.
         """
-        with suppress(RuntimeError):
-            self.store.add(HEARD, 1)
-            self._wait(HEARD, self.size, FAREWELL)
-            if self.leads:
-                self._wait(LEFT, self.size - 1, FAREWELL)
-            else:
-                self.store.add(LEFT, 1)
+        self._ask(lambda: self.store.add(HEARD, 1))
+        self._wait(HEARD, self.size, FAREWELL)
+        if self.leads:
+            self._wait(LEFT, self.size - 1, FAREWELL)
+        else:
+            self._ask(lambda: self.store.add(LEFT, 1))
 
     def _wait(self, key: str, count: int, seconds: float) -> None:
         """Until the store has counted so many, or that time is over."""
         until = time.monotonic() + seconds
-        while self.store.add(key, 0) < count and time.monotonic() < until:
+        while self._ask(lambda: self.store.add(key, 0), count) < count and time.monotonic() < until:
             time.sleep(0.01)
+
+    def _ask(self, question: Callable[[], Any], otherwise: Any = None) -> Any:
+        """What the store says; `otherwise` where it has gone or is silent: its calls wait for a machine without end."""
+        answers: list[Any] = []
+
+        def ask() -> None:
+            with suppress(RuntimeError):
+                answers.append(question())
+
+        asking = Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(GOODBYE)
+        return answers[0] if answers else otherwise
 
     def _reduce_(self, tensor: Tensor, how: dist.ReduceOp.RedOpType) -> None:
         whole = (tensor if tensor.is_cuda else tensor.cpu()).contiguous()
