@@ -75,8 +75,10 @@ def _run_one(values: Values, given: Mapping[str, str], output: Output) -> None:
 
 def _begin(values: Values, given: Mapping[str, str], output: Output, group: Group) -> tuple[Settings, Split]:
     """The settings and all rows, checked before a folder is made."""
+    group.agree({"--resume": values["resume"]})
     if values["resume"] is not None:
-        settings = _settings_of(Path(values["resume"]), given)
+        read = _settings_of(Path(values["resume"]), given).to_json() if group.leads else {}  # others may not see it
+        settings = Settings(**group.gather(read)[0])
         check_processes(settings, group)
         return settings, open_rows(settings, output, partial(open_raw, group=group))
     settings = tune_settings(values, given)
