@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,22 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=NAMES)
+def test_a_signal_during_an_import_waits_for_its_end(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Modules in native code abort, or fail in ways of their own, where one stops them half-way."""
+    (tmp_path / "stopped_half_way.py").write_text(f"import signal\nsignal.raise_signal({int(number)})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("colinear.cli.signals.AGAIN", 0.5)
+    with heeding(leave):
+        importlib.import_module("stopped_half_way")
+        del sys.modules["stopped_half_way"]
+        with pytest.raises(Stopped) as stopped:
+            threading.Event().wait(30)
+    assert exit_status(stopped.value) == 128 + number
 
 
 def test_a_signal_outside_a_search_ends_the_program_by_its_number(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import FrameType
 
 import typer
 
@@ -26,11 +27,12 @@ def following(seconds: float = LEFT_BEHIND) -> Iterator[None]:
     came: list[int] = []
     with ExitStack() as stack:
 
-        def wait(number: int, frame: object) -> None:
+        def wait(number: int, frame: FrameType | None) -> None:
             if came:
                 leave(number, frame)
+                return
             came.append(number)
-            stack.enter_context(alarm(seconds, lambda *_: leave(number, frame)))
+            stack.enter_context(alarm(seconds, lambda _, now: leave(number, now)))
 
         stack.enter_context(heeding(wait))
         try:
