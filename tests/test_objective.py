@@ -252,6 +252,7 @@ WORKER = """
 import sys, torch
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features, Scaling
+from colinear.datasets.sparse import SparseMatrix
 from colinear.losses import LOSSES
 from colinear.objective import Objective
 from colinear.parallel.group import Group
@@ -275,6 +276,10 @@ found["hessian"] = Hessian.at(objective, problem["coef"][:1], LOSSES["softmax"],
 rows = objective.mine(torch.arange(40))
 found["moment"] = objective.second_moment(rows, torch.float64)
 found["moment times"] = objective.second_moment_times(problem["matrix"], rows)
+n = len(shard.labels)
+corner = SparseMatrix.checked(range(n + 1), [group.rank] * n, torch.ones(n), 4)
+corner = Features(ArrayDataset(corner, shard.labels, tuple("abc")), features.scaling)
+found["present"] = Objective(corner, group=group).present()
 found["kept"] = objective.kept_weight(problem["held_out"])
 held = problem["held_out"]
 found["held out"] = objective.evaluate(problem["coef"], problem["regs"], LOSSES["hinge"], held).objective
@@ -335,7 +340,8 @@ def test_processes_with_a_shard_each_or_none_are_one_with_all_rows(sharded: Shar
     torch.testing.assert_close(first["kept"], objective.kept_weight(held_out))
     held = objective.evaluate(coef, REGS, LOSSES["hinge"], held_out).objective
     torch.testing.assert_close(first["held out"], held)
-    for name in ("moment", "moment times", "kept", "held out"):
+    assert first["present"].tolist() == [True, False, True, False]  # the first has one, the third the other
+    for name in ("present", "moment", "moment times", "kept", "held out"):
         assert torch.equal(first[name], second[name]), name
 
 
