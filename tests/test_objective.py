@@ -276,10 +276,10 @@ found["hessian"] = Hessian.at(objective, problem["coef"][:1], LOSSES["softmax"],
 rows = objective.mine(torch.arange(40))
 found["moment"] = objective.second_moment(rows, torch.float64)
 found["moment times"] = objective.second_moment_times(problem["matrix"], rows)
-n = len(shard.labels)
-corner = SparseMatrix.checked(range(n + 1), [group.rank] * n, torch.ones(n), 4)
-corner = Features(ArrayDataset(corner, shard.labels, tuple("abc")), features.scaling)
-found["present"] = Objective(corner, group=group).present()
+thin = SparseMatrix.checked(range(41), [0] * 17 + [2] * 23, torch.ones(40), 4)
+thin = Features(ArrayDataset(thin, problem["y"], tuple("abc")).subset(mine), features.scaling)
+found["present"] = Objective(thin, group=group).present()
+found["only"] = Objective(thin.only(torch.tensor([0, 2])), group=group).column_squares()
 found["kept"] = objective.kept_weight(problem["held_out"])
 held = problem["held_out"]
 found["held out"] = objective.evaluate(problem["coef"], problem["regs"], LOSSES["hinge"], held).objective
@@ -341,7 +341,8 @@ def test_processes_with_a_shard_each_or_none_are_one_with_all_rows(sharded: Shar
     held = objective.evaluate(coef, REGS, LOSSES["hinge"], held_out).objective
     torch.testing.assert_close(first["held out"], held)
     assert first["present"].tolist() == [True, False, True, False]  # the first has one, the third the other
-    for name in ("present", "moment", "moment times", "kept", "held out"):
+    torch.testing.assert_close(first["only"].tolist(), [17 / 40, 23 / 40, 1.0])
+    for name in ("present", "only", "moment", "moment times", "kept", "held out"):
         assert torch.equal(first[name], second[name]), name
 
 
