@@ -259,7 +259,7 @@ def _suits_products(descent: Descent) -> bool:
     """Whether Newton's directions come by conjugate gradients: where products cost less than L-BFGS's pairs.
 
     Rows whose preconditioner is a diagonal are such. Nine strengths, one by one from the line through two before: of 65
-    numbers a row 27 looks and 35 products, where L-BFGS takes 64 looks. An intercept without a penalty is settled at
+    numbers a row 18 looks and 30 products, where L-BFGS takes 64 looks. An intercept without a penalty is settled at
     each look, which is for L-BFGS.
     """
     loss, features = descent.loss, descent.objective.features
