@@ -67,6 +67,10 @@ class Evaluation:
         """The candidates `members` (int64) only."""
         return Evaluation(*(getattr(self, f.name)[members] for f in fields(self)))
 
+    def wide(self) -> Evaluation:
+        """The same numbers in float64."""
+        return Evaluation(*(getattr(self, f.name).double() for f in fields(self)))
+
     def merge(self, other: Evaluation, where: Tensor) -> Evaluation:
         """`other` for the candidates where the mask is true, this one elsewhere."""
 
@@ -341,6 +345,12 @@ class Objective:
         if self.row_weights is None:
             return None
         return scaled_by_power(self.row_weights, largest_weight(self.row_weights, self.group))
+
+    def present(self) -> Tensor:
+        """Which columns of the dataset a row of any process has a number in, (d,) bool: all of dense rows."""
+        counts = self.features.present().double()
+        self.group.sum_(counts)
+        return counts > 0
 
     def column_sizes(self, rows: Tensor | slice) -> Tensor:
         """Largest magnitude in each column over the given rows of each process, (d,) float64."""

@@ -121,6 +121,12 @@ class SparseMatrix:
         place += torch.repeat_interleave(first - starts[:-1], counts)
         return SparseMatrix(starts, self.columns[place], self.values[place], self.width)
 
+    def only(self, columns: Tensor) -> SparseMatrix:
+        """The matrix of the columns (m,) int64, ascending, where no other has a number: values are shared."""
+        place = self.columns.new_zeros(self.width)
+        place[columns] = torch.arange(len(columns), dtype=place.dtype, device=place.device)
+        return SparseMatrix(self.starts, place[self.columns], self.values, len(columns))
+
     def to(self, device: torch.device | None = None, dtype: torch.dtype | None = None) -> SparseMatrix:
         """On another device or in another precision; the same tensors where nothing changes."""
         parts = [part.to(device) if device is not None else part for part in (self.starts, self.columns, self.values)]
