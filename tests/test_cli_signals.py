@@ -106,7 +106,7 @@ def test_a_signal_writes_a_checkpoint_from_which_resume_goes_on(tmp_path: Path, 
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if "1,000 steps" in line:  # a quarter is done
+            if "finished 1,000 of" in line:  # a quarter is done
                 process.send_signal(number)
                 break
         rest = process.stderr.read()

@@ -120,3 +120,16 @@ def test_products_end_at_the_limit_of_passes(dtype: torch.dtype) -> None:
         path = solve_path(draw(dtype=dtype), Softmax(), [1e-6], tol=1e-9, max_passes=limit, tuning=BY_PRODUCTS)
         assert path.points[0].status.name == "BUDGET_SPENT"
         assert limit - 1 <= path.passes <= limit
+
+
+def test_what_rounding_of_float32_hides_is_judged_in_float64() -> None:
+    objective, regs = draw(dtype=torch.float32), torch.tensor([1e-4], dtype=torch.float64)
+    best = solve_path(draw(), Softmax(), [1e-4], tol=1e-12, tuning=BY_PRODUCTS).coef[0]
+    generator, gaps = torch.Generator().manual_seed(0), []
+    for size in best.norm() / 11 * 10.0 ** torch.linspace(-7, -3, 60):
+        start = best + size * torch.randn(best.shape, dtype=torch.float64, generator=generator)
+        gaps.append(float(objective.evaluate(start.unsqueeze(0), regs, Softmax()).relative_gap))
+        path = solve_path(objective, Softmax(), [1e-4], tol=1e-8, start=start, tuning=BY_PRODUCTS)
+        assert path.points[0].status.name == "CONVERGED", gaps[-1]  # else it would have stalled
+    assert min(gaps) < 1e-8
+    assert max(gaps) > 1e-2

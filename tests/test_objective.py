@@ -252,6 +252,7 @@ WORKER = """
 import sys, torch
 from colinear.checks import InputError
 from colinear.datasets import ArrayDataset, Features, Scaling
+from colinear.datasets.sparse import SparseMatrix
 from colinear.losses import LOSSES
 from colinear.objective import Objective
 from colinear.parallel.group import Group
@@ -275,6 +276,10 @@ found["hessian"] = Hessian.at(objective, problem["coef"][:1], LOSSES["softmax"],
 rows = objective.mine(torch.arange(40))
 found["moment"] = objective.second_moment(rows, torch.float64)
 found["moment times"] = objective.second_moment_times(problem["matrix"], rows)
+thin = SparseMatrix.checked(range(41), [0] * 17 + [2] * 23, torch.ones(40), 4)
+thin = Features(ArrayDataset(thin, problem["y"], tuple("abc")).subset(mine), features.scaling)
+found["present"] = Objective(thin, group=group).present()
+found["only"] = Objective(thin.only(torch.tensor([0, 2])), group=group).column_squares()
 found["kept"] = objective.kept_weight(problem["held_out"])
 held = problem["held_out"]
 found["held out"] = objective.evaluate(problem["coef"], problem["regs"], LOSSES["hinge"], held).objective
@@ -335,7 +340,9 @@ def test_processes_with_a_shard_each_or_none_are_one_with_all_rows(sharded: Shar
     torch.testing.assert_close(first["kept"], objective.kept_weight(held_out))
     held = objective.evaluate(coef, REGS, LOSSES["hinge"], held_out).objective
     torch.testing.assert_close(first["held out"], held)
-    for name in ("moment", "moment times", "kept", "held out"):
+    assert first["present"].tolist() == [True, False, True, False]  # the first has one, the third the other
+    torch.testing.assert_close(first["only"].tolist(), [17 / 40, 23 / 40, 1.0])
+    for name in ("present", "only", "moment", "moment times", "kept", "held out"):
         assert torch.equal(first[name], second[name]), name
 
 

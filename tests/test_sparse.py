@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from colinear.checks import InputError
 from colinear.datasets import (
     ArrayDataset,
     Features,
+    Scaling,
     Split,
     fingerprint,
     fit_scaling,
@@ -35,8 +37,10 @@ from colinear.search.listener import Silent
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.tune import tune
+from colinear.solvers import diagonal
 from colinear.solvers.diagonal import Diagonal, make_preconditioner
 from colinear.solvers.path import solve_path
+from colinear.solvers.present import Present
 from colinear.solvers.rowspace import suits_row_space
 from colinear.solvers.sgd import SGD
 from colinear.solvers.tuning import Tuning
@@ -44,6 +48,7 @@ from colinear.solvers.tuning import Tuning
 N, D, C = 300, 40, 3
 NAMES = tuple("abc")
 BY_LBFGS = Tuning(newton_weights=0, newton_first=0, interior_first=1)
+BY_COLUMNS = replace(BY_LBFGS, eigh_freely=4, eigh_up_to=4, nystroem_rank=4)
 SCALINGS: tuple[dict[str, Any], ...] = (
     {"center": False}, {"center": True}, {"standardize": True}, {"max_abs": True, "intercept_scaling": 3.0},
     {"center": False, "intercept_scaling": 0.0},
@@ -163,6 +168,51 @@ def test_columns_precondition_where_a_spectrum_is_too_dear() -> None:
     assert path.points[0].relative_gap <= 1e-8
     assert path.points[0].objective == pytest.approx(narrow.points[0].objective, rel=1e-7)
     assert float(path.coef[0, :, D:-1].abs().max()) < 1e-12  # columns that no row has
+
+
+@pytest.mark.parametrize(("bias", "penalized"), [(0.0, True), (1.0, True), (1.0, False)])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_empty_columns_are_left_out_and_come_back(
+    loss: str, bias: float, penalized: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagonal, "LEADING", 5)
+    few = ROWS[:, [column for column in range(D) if column != 5]]
+    order = torch.randperm(3 * D, generator=torch.Generator().manual_seed(0))[: D - 1].sort().values
+    rows = sparse.csr_array((few.data, order.numpy()[few.indices], few.indptr), (N, 3 * D))
+    scale = torch.linspace(1, 2, 3 * D, dtype=torch.float64)
+
+    def objective(rows: Any, columns: Tensor) -> Objective:
+        data = ArrayDataset(SparseMatrix.from_scipy(rows), torch.tensor(LABELS), NAMES)
+        scaling = Scaling(scale[columns], torch.zeros(len(columns), dtype=torch.float64), bias, penalized)
+        return Objective(Features(data, scaling, torch.float64))
+
+    wide, alone = objective(rows, torch.arange(3 * D)), objective(few, order)
+    found = Present.of(wide, Diagonal.fit(wide))
+    assert found is not None
+    assert found.columns.tolist() == [*order.tolist(), *[3 * D] * (bias > 0)]
+    assert Present.of(alone, Diagonal.fit(alone)) is None
+    start = torch.ones(C, wide.features.n_features, dtype=torch.float64)
+    path, expected = (
+        solve_path(one, LOSSES[loss], [1e-2, 1e-3], start=begin, tol=1e-5, max_passes=3000, tuning=BY_COLUMNS)
+        for one, begin in ((wide, start), (alone, found.restrict(start)))
+    )
+    assert torch.equal(path.coef[..., found.columns], expected.coef)
+    assert int((path.coef != 0).sum()) == int((expected.coef != 0).sum())
+    regs, widths = torch.tensor([(point.reg, point.width) for point in path.points], dtype=torch.float64).mT
+    there = wide.evaluate(path.coef, regs, LOSSES[loss].smooth(widths))
+    torch.testing.assert_close(there.objective.tolist(), [point.objective for point in path.points])
+    torch.testing.assert_close(there.gap.tolist(), [point.gap for point in path.points], rtol=1e-5, atol=1e-12)
+
+
+def test_a_column_that_is_centred_is_not_empty() -> None:
+    rows = SparseMatrix.from_scipy(sparse.hstack([ROWS, sparse.csr_array((N, 2))], format="csr"))
+    data = ArrayDataset(rows, torch.tensor(LABELS), NAMES)
+    shift = torch.zeros(D + 2, dtype=torch.float64)
+    shift[-1] = 0.5
+    scaling = Scaling(torch.ones((), dtype=torch.float64), shift)
+    present = Objective(Features(data, scaling)).present()
+    assert present.tolist() == [*[column != 5 for column in range(D)], False, True]
+    assert both(np.float64)[1].present().tolist() == [True] * D  # of dense rows all are
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])

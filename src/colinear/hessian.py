@@ -17,7 +17,7 @@ from colinear.products import Products, pass_products
 class Hessian:
     """Second derivatives of the mean loss + reg sum(W*W) at one candidate's weights.
 
-    bends : ranges of rows and what curvature the loss has there, each row by its weight.    total : of all weights.
+    bends : ranges of rows and what curvature the mean loss has there, each row by its share of all weights.
 
     >>> from colinear.datasets import Features, fit_scaling, load_digits
     >>> from colinear.losses import Softmax
@@ -30,7 +30,6 @@ class Hessian:
     objective: Objective
     products: Products
     bends: list[tuple[slice, AllPairs | ClassBends]]
-    total: Tensor
     reg: float
 
     @classmethod
@@ -54,17 +53,16 @@ class Hessian:
             total += share.sum(dtype=torch.float64)
         objective.group.sum_(total)
         products = pass_products(features.at(coef.dtype), coef[0])
-        return cls(objective, products, bends, total, reg)
+        return cls(objective, products, [(rows, found.by_rows(1 / float(total))) for rows, found in bends], reg)
 
     def times(self, along: Tensor) -> Tensor:
         """Hessian along, (1, c, d) in the precision of the weights. Cost: as a pass, 4 c n d flops."""
-        flat = along[0]
-        out = torch.zeros_like(flat)
+        flat, first = along[0], self.objective.group.rank == 0
+        out = flat * (2 * self.reg if first else 0.0)
         self.products.hold(flat)
         for rows, bends in self.bends:
             self.products.load(rows)
-            scores = self.products.scores_into(flat.new_empty(len(flat), rows.stop - rows.start))
+            scores = self.products.scores_into(flat.new_empty(rows.stop - rows.start, len(flat)).mT)
             self.products.add_gradient_(out, bends.times(scores))
         self.objective.group.sum_(out)
-        out /= self.total.to(out.dtype)
-        return out.add_(flat, alpha=2 * self.reg).unsqueeze(0)
+        return out.unsqueeze(0)

@@ -24,9 +24,10 @@ from colinear.byteproducts import MOST_SUMMANDS, byte_second_moment
 from colinear.checks import InputError
 from colinear.datasets.answers import is_right
 from colinear.datasets.base import ArrayDataset, Dataset
-from colinear.datasets.blocks import Matrix, stack
+from colinear.datasets.blocks import Matrix
 from colinear.datasets.features import CHUNK_ROWS, Features
 from colinear.datasets.moments import largest_weight, scaled_by_power
+from colinear.datasets.sparse import gather_sparse
 from colinear.losses import Loss
 from colinear.model import LinearModel
 from colinear.parallel.group import ALONE, Group
@@ -65,6 +66,10 @@ class Evaluation:
     def keep(self, members: Tensor) -> Evaluation:
         """The candidates `members` (int64) only."""
         return Evaluation(*(getattr(self, f.name)[members] for f in fields(self)))
+
+    def wide(self) -> Evaluation:
+        """The same numbers in float64."""
+        return Evaluation(*(getattr(self, f.name).double() for f in fields(self)))
 
     def merge(self, other: Evaluation, where: Tensor) -> Evaluation:
         """`other` for the candidates where the mask is true, this one elsewhere."""
@@ -160,8 +165,7 @@ class Objective:
         data, here, join = self.features.dataset, slice(0, self.features.n_samples), self.join
 
         if data.layout == torch.sparse_csr:
-            mine = self.group.gather(data.stored(here).to(torch.device("cpu")))
-            rows: Matrix = stack(mine).to(self.features.device)
+            rows: Matrix = gather_sparse(data.stored(here), self.group).to(self.features.device)
         else:
             rows = join(data.take(here))
         held = ArrayDataset(rows, join(data.labels), data.class_names, data.image_shape, data.name, data.value_range)
@@ -341,6 +345,12 @@ class Objective:
         if self.row_weights is None:
             return None
         return scaled_by_power(self.row_weights, largest_weight(self.row_weights, self.group))
+
+    def present(self) -> Tensor:
+        """Which columns of the dataset a row of any process has a number in, (d,) bool: all of dense rows."""
+        counts = self.features.present().double()
+        self.group.sum_(counts)
+        return counts > 0
 
     def column_sizes(self, rows: Tensor | slice) -> Tensor:
         """Largest magnitude in each column over the given rows of each process, (d,) float64."""

@@ -53,6 +53,7 @@ def together(timeout: float) -> Iterator[Group]:
         group = Group.join(Launch.find(), timeout)
     try:
         yield group
+        group.end()
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt | Stopped)
         if stopped and not group.leads:  # the first says what is kept; a launcher stops all when one has left
@@ -62,4 +63,3 @@ def together(timeout: float) -> Iterator[Group]:
         if group.end(error) or stopped or isinstance(error, typer.Exit):
             raise
         raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
-    group.end()

@@ -170,10 +170,11 @@ def read_torch(path: Path, label: str | None, weight: str | None = None) -> tupl
 
 
 def _check_archive(path: Path) -> None:
-    """torch stores its records, but would inflate others without end; its pickle is looked through first."""
+    """torch maps stored records, but would inflate others without end; its pickle is looked through first."""
     with zipfile.ZipFile(path) as archive:
         for record in archive.infolist():
-            check_room(path, record.file_size, record.compress_size, shorten(record.filename))
+            if record.compress_type != zipfile.ZIP_STORED or record.file_size != record.compress_size:
+                check_room(path, record.file_size, record.compress_size, shorten(record.filename))
             if record.filename.endswith("data.pkl"):
                 with archive.open(record) as file:
                     check_opcodes(file, shared=SHARED_TUPLES, longest=LONGEST_WORD)

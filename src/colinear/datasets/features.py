@@ -6,14 +6,14 @@ Rows are converted chunk by chunk: a uint8 image set or a memory-mapped file nev
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from colinear.checks import MOST_INTERCEPT_SCALING, InputError, check_finite, check_number
-from colinear.datasets.base import Dataset
+from colinear.datasets.base import ArrayDataset, Dataset
 from colinear.datasets.moments import Moments, largest_weight, scaled_by_power
 from colinear.datasets.sparserows import SparseRows, measure_columns
 from colinear.parallel.group import ALONE, Group
@@ -263,6 +263,22 @@ class Features:
         else:
             torch.mul(raw, self._scale, out=values).add_(self._minus_shift)
         return out
+
+    def present(self) -> Tensor:
+        """Which columns of the dataset have a number that scaling leaves or makes, (d,) bool: all of dense rows."""
+        if self.sparse is None:
+            return torch.ones(self.dataset.n_features, dtype=torch.bool, device=self.device)
+        there = self._minus_shift != 0
+        there[self.sparse.columns] = True
+        return there
+
+    def only(self, columns: Tensor) -> Features:
+        """The same sparse rows with these columns (m,) int64, ascending, of the dataset alone; others are empty."""
+        data, scaling = self.dataset, self.scaling
+        rows = data.stored(slice(0, data.n_samples)).only(columns)
+        held, on_host = ArrayDataset(rows, data.labels, data.class_names, name=data.name), columns.cpu()
+        scale = scaling.scale[on_host] if scaling.scale.ndim else scaling.scale
+        return Features(held, replace(scaling, scale=scale, shift=scaling.shift[on_host]), self.dtype, self.copies)
 
     def gather_columns(self, rows: Tensor | slice, columns: Tensor) -> Tensor:
         """Scaled features in some columns (m,) int64, (len(rows), m)."""

@@ -58,6 +58,11 @@ class SparseRows:
     def at(self, dtype: torch.dtype) -> SparseRows:
         return SparseRows(self.dataset, self.scaling, dtype, self.kept)
 
+    @property
+    def columns(self) -> Tensor:
+        """Of each number, of all rows."""
+        return self.dataset.stored(slice(0, self.dataset.n_samples)).columns
+
     @cached_property
     def n_stored(self) -> int:
         """Numbers of all rows."""

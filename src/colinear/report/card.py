@@ -16,7 +16,7 @@ from colinear.checks import InputError
 from colinear.losses import LOSSES
 from colinear.metrics import wilson_interval
 from colinear.model import LinearModel
-from colinear.report.panels import repeat_command
+from colinear.report.panels import FEW, repeat_command
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.winner import model_name
@@ -32,7 +32,6 @@ from colinear.search.written import read_results
 from colinear.texts import listed
 
 Json = dict[str, Any]
-FEW = 30  # test rows of a class, below which its recall is hardly known: an interval of 0.3 and more at a recall of 0.8
 
 
 def make_card(model_file: Path) -> Json:

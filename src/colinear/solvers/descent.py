@@ -40,8 +40,10 @@ NARROWER = (0.03, 0.3)  # bounds of how much the smoothing shrinks at a time
 AIM = 0.4  # share of the tolerance left to the smoothing, whose part of the gap falls with the width squared
 SETTLED = 0.3  # share of the gap below which the smoothed problem counts as solved
 CHECKED = 8  # passes from one look at whether all processes have the same weights to the next
-FORCING = 0.1  # share of the gradient that conjugate gradients leave, unless half of what the tolerance allows is more
+FORCING = 0.1  # share of the gradient that conjugate gradients leave, unless ALLOWED of what the tolerance does is more
+ALLOWED = 0.8  # 0.5 takes a tenth more products
 AHEAD = 0.1  # of the gap before a step, for which the bias of the point after it is settled
+HIDDEN = 1e-4  # share of a value that Newton's step has to win for float32's 1e-7 of the value to be no matter
 STALE_STEPS = 5  # accepted steps in a row without a decrease beyond rounding or half the gap: the precision's end
 
 Report = Callable[[int, int, int, float], None]  # finished, of, passes, largest relative gap still open
@@ -183,6 +185,9 @@ class Descent:
     def _descend(self) -> None:
         """Take steps until every candidate has left."""
         while (lineup := self.lineup) is not None:
+            if not (self.memory or self.last):
+                self._widen(lineup)
+                continue
             trial = lineup.search.trial()
             there = self._evaluate(lineup, trial)
             self._move(lineup, trial, there)
@@ -191,6 +196,20 @@ class Descent:
             if len(lineup.numbers):
                 self._aim(lineup, lineup.search.turned)
             self._note(lineup)
+
+    def _widen(self, lineup: Lineup) -> None:
+        """Go on in float64 where a direction is Newton's: the look at the end of its step is then the certificate.
+
+        From the look in float32, unless the step is to win less than its rounding could hide.
+        """
+        search, self.last = lineup.search, True
+        if bool((search.slope.abs() <= HIDDEN * search.here.value).any()):
+            rows = range(len(lineup.numbers))
+            self._enter([replace(lineup.entrant(row), coef=search.coef[row].double()) for row in rows])
+            return
+        search.coef, search.direction, search.here = search.coef.double(), search.direction.double(), search.here.wide()
+        lineup.lay_out(self.objective)
+        self._note(lineup)
 
     def _note(self, lineup: Lineup) -> None:
         """Between two passes: what the batch could go on from, and how far it is."""
@@ -204,7 +223,7 @@ class Descent:
         lineup.lay_out(self.objective)
         lineup.search.here = self._evaluate(lineup, lineup.search.coef)
         self._narrow(lineup)
-        self._aim(lineup, ~(lineup.search.here.relative_gap <= self.tol))
+        self._aim(lineup, ~(lineup.search.here.relative_gap <= self._enough))
         return lineup
 
     def _evaluate(self, lineup: Lineup, coef: Tensor) -> Evaluation:
@@ -225,8 +244,13 @@ class Descent:
         if not bool(turning.any()):
             return
         search, here = lineup.search, lineup.search.here
-        # of all: a part of a batch lies elsewhere in memory, and its products have other last bits
-        precondition = self.preconditioner.at(here.curvature, lineup.regs, shift_invariant=self.loss.shift_invariant)
+
+        def precondition(gradient: Tensor) -> Tensor:
+            # of all: a part of a batch lies elsewhere in memory, and its products have other last bits
+            return self.preconditioner.at(here.curvature, lineup.regs, shift_invariant=self.loss.shift_invariant)(
+                gradient
+            )
+
         if self.memory:
             direction = lineup.history.direction(here.gradient, precondition)
         else:
@@ -242,13 +266,27 @@ class Descent:
         search.turn(direction, slope, turning)
 
     def _newton_direction(self, lineup: Lineup, row: int) -> Tensor:
-        """-H^-1 gradient (c, d) of one candidate, to what the tolerance asks for; each product counts as a pass."""
+        """-H^-1 gradient (c, d) of one candidate, to what the tolerance asks for; each product counts as a pass.
+
+        In the features' precision as long as such steps win something: a share of the gradient is all that it leaves.
+        """
+        dtype, reg = lineup.search.coef.dtype, float(lineup.regs[row])
+        narrow = self.objective.features.dtype
+        if narrow != dtype and not bool(lineup.stale[row]) and self._fits(narrow, reg):
+            step = self._solve_for(lineup, row, narrow)
+            if step is not None and bool(dot(lineup.search.here.gradient[row : row + 1], step) > 0):
+                return -step[0]
+        step = self._solve_for(lineup, row, dtype)
+        return torch.zeros_like(lineup.search.coef[row]) if step is None else -step[0]
+
+    def _solve_for(self, lineup: Lineup, row: int, dtype: torch.dtype) -> Tensor | None:
+        """H^-1 gradient (1, c, d) of one candidate by products of `dtype`, in the weights' own; None if it has none."""
         only, coef = torch.tensor([row], device=lineup.regs.device), lineup.search.coef[row : row + 1]
         here, reg = lineup.search.here.keep(only), float(lineup.regs[row])
         held_out = None if lineup.held_out is None else lineup.held_out[only]
-        hessian = Hessian.at(self.objective, coef, self.loss, reg, held_out)
+        hessian = Hessian.at(self.objective, coef.to(dtype), self.loss, reg, held_out)
         precondition = self.preconditioner.at(
-            here.curvature, lineup.regs[only], shift_invariant=self.loss.shift_invariant
+            here.curvature.to(dtype), lineup.regs[only], shift_invariant=self.loss.shift_invariant
         )
         size = float(torch.linalg.vector_norm(here.gradient))
         allowed = (4 * reg * self.tol * float(here.value)) ** 0.5
@@ -260,9 +298,10 @@ class Descent:
             return hessian.times(along)
 
         step = conjugate_gradients(
-            product, precondition, here.gradient, max(FORCING * size, 0.5 * allowed), max(1, left), partial=True
-        )
-        return torch.zeros_like(coef[0]) if step is None else -step[0]
+            product, precondition, here.gradient.to(dtype), max(FORCING * size, ALLOWED * allowed), max(1, left),
+            partial=True,
+        )  # fmt: skip
+        return None if step is None else step.to(coef.dtype)
 
     def _move(self, lineup: Lineup, trial: Tensor, there: Evaluation) -> None:
         """Accept or shorten each candidate's step; remember the pairs of those that moved."""
@@ -300,7 +339,7 @@ class Descent:
     def _release(self, lineup: Lineup) -> None:
         """Let go of candidates that are certified, out of passes, or at the end of this precision."""
         here, search, last = lineup.search.here, lineup.search, self.last
-        converged = here.relative_gap <= self.tol * (1 if last else 0.95)
+        converged = here.relative_gap <= self._enough
         stalled = (search.step < SHORTEST_STEP) | (lineup.stale >= STALE_STEPS) | ~(search.slope < 0)
         spent = self.passes + self._passes_of_a_step > self.limit
         # one step at least, however small the limit: else fits of one pass, each from the last one's end, never move
@@ -318,9 +357,16 @@ class Descent:
             lineup.keep((~leaving).nonzero().squeeze(1))
 
     @property
+    def _enough(self) -> float:
+        """The relative gap with which a candidate leaves this precision."""
+        if self.last:
+            return self.tol
+        return max(0.95 * self.tol, 0.0 if self.memory else HIDDEN)
+
+    @property
     def _passes_of_a_step(self) -> int:
-        """At least: a look, a product if directions come of those, and the certificate that is still to come."""
-        return 1 + (not self.memory) + (not self.last)
+        """At least: a look, and a product before it, or in float32 the certificate after it."""
+        return 2 if not self.memory else 1 + (not self.last)
 
     def _end(self, entrant: Entrant, status: Status, objective: float, gap: float) -> None:
         """Record a point that L-BFGS ended at, or keep it for the finisher."""
