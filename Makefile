@@ -14,7 +14,7 @@ demo: .venv/.base
 	$(BIN)/colinear tune digits
 
 test: .venv/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
@@ -32,7 +32,7 @@ docs: .venv/.dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 notebook: .venv/.dev
-	$(BIN)/python notebooks/build.py $(ARGS)
+	$(BIN)/python -m notebooks.build $(ARGS)
 
 mutants: .venv/.dev
 	$(BIN)/python -m mutants.run $(ARGS)

@@ -204,14 +204,16 @@ def _judge_traces(verdict: Verdict, watch: Watch, before: dict[Path, tuple[int, 
 
 
 def _protected(case: Case, folder: Path) -> dict[Path, tuple[int, ...]]:
-    """State of the files that no call may change: all but those of a run, of features that `features` goes on with,
-    models, pages, and where force is used.
+    """State of the files that no call may change: all but those of a run, of features that `features` goes on with, of
+    a sweep that `sweep` does, models, pages, and where force is used.
     """
     if "--force" in case.words:
         return {}
     runs = {path.parent for path in folder.rglob("settings.json")}
     if case.words[:1] == ("features",):
         runs |= {path.parent for path in folder.rglob("X_*.npy.part")}
+    if case.words[:1] == ("sweep",):
+        runs |= {path.parent for path in folder.rglob("sweep.json")}
     files = (path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".html", ".safetensors"))
     return {path: _state(path) for path in files if not runs & set(path.parents)}
 

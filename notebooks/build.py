@@ -1,29 +1,35 @@
 """Executes the notebook and stores it with its numbers, curves and templates: `make notebook`.
 
-The .ipynb is the source: edit its cells, then run this. Cells tagged `data-images` show images of the data set and
-are stored without output; time stamps and versions of the kernel are dropped; a notebook that is too large, shows a
-local path or had an error is not written.
+The .ipynb is the source, and the students': edit its cells, then run this. Its cells tagged `your-turn` define a
+function that is still to be written. Everything is executed with those of `solutions.py` in their place, and stored
+without, unless `--solutions` asks for the instructor's notebook. Cells tagged `data-images` show images of the data set
+and are stored without output; time stamps and versions of the kernel are dropped; a notebook that is too large, shows a
+local path, had an error or a solution that its check does not take is not written.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import inspect
 import os
 import re
 import socket
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nbformat
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+from notebooks import solutions
 
 NOTEBOOK = Path(__file__).with_name("linear_classifier.ipynb")
 SWITCH = "COLINEAR_NOTEBOOK_DATA"
 STRIPPED = "data-images"  # the tag of cells whose output is never stored
+TURN, CHECK = "your-turn", "your-turn-check"  # the tags of a function to be written, and of the cell that checks it
 MOST_BYTES = 5_000_000
 CELL_SECONDS = 1800
 QUIET = ["--log-level=ERROR"]  # ipykernel remarks at every start that its local ports are not encrypted
@@ -54,6 +60,33 @@ def execute(notebook: NotebookNode, data: str) -> None:
     )
     with TemporaryDirectory(ignore_cleanup_errors=True) as profile:  # not the user's: its start files may do anything
         client.execute(env=environment | {SWITCH: data, "IPYTHONDIR": profile})
+
+
+def solve(notebook: NotebookNode) -> NotebookNode:
+    """The instructor's notebook: each function that is still to be written is that of `solutions.py`."""
+    solved = deepcopy(notebook)
+    for cell in code_cells(solved):
+        if TURN in tags(cell):
+            name = re.findall(r"^def (\w+)", cell.source, re.MULTILINE)[0]
+            cell.source = inspect.getsource(getattr(solutions, name)).rstrip()
+    return solved
+
+
+def hide(solved: NotebookNode, notebook: NotebookNode) -> None:
+    """Put back, in place, what `notebook` has for the solutions, and drop what was said of them."""
+    sources = {cell.id: cell.source for cell in notebook.cells}
+    for cell in code_cells(solved):
+        cell.source = sources[cell.id]
+        if CHECK in tags(cell):
+            cell.outputs = []
+
+
+def refused(solved: NotebookNode) -> Iterator[str]:
+    """The solutions that their checks do not take, one sentence each."""
+    for cell in code_cells(solved):
+        said = "".join(texts(cell)).strip()
+        if CHECK in tags(cell) and not said.startswith("right: "):
+            yield f"cell {cell.id} does not take its solution: {said}"
 
 
 def tidy(notebook: NotebookNode, data: str) -> None:
@@ -108,18 +141,26 @@ def digest(notebook: NotebookNode) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Execute the notebook and store it.")
+    parser = argparse.ArgumentParser(prog="notebooks.build", description="Execute the notebook and store it.")
     parser.add_argument("--data", choices=("cifar10", "digits"), default="cifar10")
-    parser.add_argument("--out", type=Path, default=NOTEBOOK, help="where to write it (default: in place)")
+    parser.add_argument("--solutions", action="store_true", help="the instructor's notebook, with the solutions in it")
+    parser.add_argument("--out", type=Path, help="where to write it (default: in place; needed for --solutions)")
     arguments = parser.parse_args()
+    if arguments.solutions and not arguments.out:
+        parser.error("--solutions needs --out FILE: the notebook in place is the students'.")
+    out = arguments.out or NOTEBOOK
     notebook = read()
-    execute(notebook, arguments.data)
-    tidy(notebook, arguments.data)
-    if found := list(faults(notebook, socket.gethostname())):
+    solved = solve(notebook)
+    execute(solved, arguments.data)
+    found = list(refused(solved))
+    if not arguments.solutions:
+        hide(solved, notebook)
+    tidy(solved, arguments.data)
+    if found := [*found, *faults(solved, socket.gethostname())]:
         print("not written:", *found, sep="\n  ", file=sys.stderr)
         return 1
-    nbformat.write(notebook, arguments.out)
-    print(f"{arguments.out.name}: {len(nbformat.writes(notebook).encode()):,} bytes, executed on {arguments.data}")
+    nbformat.write(solved, out)
+    print(f"{out.name}: {len(nbformat.writes(solved).encode()):,} bytes, executed on {arguments.data}")
     return 0
 
 

@@ -24,6 +24,7 @@ SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 EXTRAS = "onnx,parquet,embed,tracking"
 INHERITED = ("PYTHONPATH", "VIRTUAL_ENV", "COLINEAR_DATA", "MPLBACKEND", "MAKEFLAGS", "MAKELEVEL", "PIP_CONSTRAINT")
 INSIDE = "import colinear, sys; assert colinear.__file__.startswith(sys.prefix), colinear.__file__"
+NO_OWNER = "/-owner-/"  # in the repository's address until it is known: no account can have this name
 TAIL = 3000  # characters of a failed command's output
 
 
@@ -127,7 +128,8 @@ def main() -> int:
             given.keep.mkdir(parents=True, exist_ok=True)
             for path in made:
                 shutil.copy(path, given.keep)
-    tell("fit to be released")
+    unknown = NO_OWNER in (ROOT / "pyproject.toml").read_text("utf-8")
+    tell(f"fit to be released{', once [project.urls] in pyproject.toml has the address' if unknown else ''}")
     return 0
 
 

@@ -1,7 +1,7 @@
 """The README, followed from top to bottom: each command and each block as it is written, in one folder.
 
-What stands for a file of the reader's (`features.npy`, `some.png`, ...) is there, made of digits. What is not done is
-listed in `LEFT`, with the reason.
+What stands for a file of the reader's (`features.npy`, `table.parquet`, ...) is there, made of digits. What is not
+done is listed in `LEFT`, with the reason.
 """
 
 from __future__ import annotations
@@ -24,12 +24,10 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import scipy.sparse
-from PIL import Image
 from sklearn.datasets import load_digits
 
 digits = load_digits()
 X, y = digits.data.astype(np.float32), digits.target
-Image.fromarray((digits.images[0] * 15).astype(np.uint8)).save("some.png")
 np.save("features.npy", X)
 np.save("features_labels.npy", y)
 scipy.sparse.save_npz("text.npz", scipy.sparse.csr_matrix(X))
@@ -82,7 +80,6 @@ def follow(source: Path, programs: Path, place: Path) -> Iterator[str]:
 
     python = os.fspath(programs / "python")
     do([python, "-c", MADE], "the reader's files")
-    do(["colinear", "tune", "layer-1.npz", "--quiet", "--out", "other-run"], "the reader's other-run")
     for language, step in steps((source / "README.md").read_text("utf-8")):
         shown = step.splitlines()[0]
         if step in LEFT:

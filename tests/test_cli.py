@@ -431,6 +431,28 @@ def test_every_command_has_quiet_and_json(colinear: Program, tmp_path: Path, mon
         assert colinear(*line.split(), "--json", "--quiet").json, line
 
 
+def test_figures_are_drawn_for_print_at_once_or_later(colinear: Program, tmp_path: Path) -> None:
+    said = colinear(
+        "tune", "digits", *SMALL, "--loss", "hinge", "--out", tmp_path / "run", "--figures", "pdf", "--json"
+    )
+    assert {Path(name).suffix for name in said.json["figures"]} == {".pdf"}
+    again = colinear("tune", "--resume", tmp_path / "run", "--figures", "svg", "--json").json["figures"]
+    assert {Path(name).suffix for name in again} == {".pdf", ".svg"}
+    assert all((tmp_path / "run" / name).is_file() for name in again)
+
+
+@pytest.mark.usefixtures("without_figures")
+def test_report_writes_try_it_alone(colinear: Program, tmp_path: Path) -> None:
+    assert colinear("tune", "digits", *SMALL, "--loss", "hinge", "--out", tmp_path / "run", "-q").status == 0
+    said = colinear("report", tmp_path / "run", "--only", "try-it")
+    assert said.out == f"Written: {tmp_path / 'run/try-it.html'}\n"
+    assert "Try it" in (tmp_path / "run/try-it.html").read_text()
+    (tmp_path / "sweep.json").write_text("{}")
+    refused = colinear("report", tmp_path, "--only", "try-it")
+    assert refused.status == 2
+    assert "--only try-it is of one run; " in refused.err
+
+
 def test_the_sample_of_a_dataset_is_its_first_test_picture(colinear: Program, tmp_path: Path) -> None:
     said = colinear("info", "digits", "--save-sample", tmp_path / "some.png")
     assert f"Written: {tmp_path / 'some.png'}" in said.out

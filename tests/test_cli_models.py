@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -279,6 +280,28 @@ def test_provenance_stands_behind_what_a_model_is(colinear: Program, tmp_path: P
     shown = colinear("info", tmp_path / "m.safetensors")
     assert shown.status == 0
     assert "\x1b" not in shown.out
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"above_optimum": True},
+        {"above_optimum": [1, "x"]},
+        {"relative_gap": "x"},
+        {"relative_gap": [0.1]},
+        {"relative_gap": 10**400},
+    ],
+    ids=["bounds", "a bound", "gap", "gaps", "huge"],
+)
+def test_provenance_of_another_kind_is_shown_as_it_stands(
+    facts: dict[str, Any], colinear: Program, tmp_path: Path
+) -> None:
+    LinearModel(torch.eye(2), torch.zeros(2), ("no", "yes"), provenance=facts).save(tmp_path / "m.safetensors")
+    said = colinear("info", tmp_path / "m.safetensors")
+    assert said.status == 0
+    [(name, value)] = facts.items()
+    shown = f"{value:,}"[:40] if type(value) is int else str(value)
+    assert re.search(rf"{name.replace('_', ' ')} +{re.escape(shown)}", said.out)
 
 
 @pytest.mark.parametrize("more", [(), ("--json",)], ids=["text", "json"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,22 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.parametrize("number", SIGNALS, ids=NAMES)
+def test_a_signal_during_an_import_waits_for_its_end(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Modules in native code abort, or fail in ways of their own, where one stops them half-way."""
+    (tmp_path / "stopped_half_way.py").write_text(f"import signal\nsignal.raise_signal({int(number)})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("colinear.cli.signals.AGAIN", 0.5)
+    with heeding(leave):
+        importlib.import_module("stopped_half_way")
+        del sys.modules["stopped_half_way"]
+        with pytest.raises(Stopped) as stopped:
+            threading.Event().wait(30)
+    assert exit_status(stopped.value) == 128 + number
+
+
 def test_a_signal_outside_a_search_ends_the_program_by_its_number(
     colinear: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,7 +106,7 @@ def test_a_signal_writes_a_checkpoint_from_which_resume_goes_on(tmp_path: Path, 
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if "1,000 steps" in line:  # a quarter is done
+            if "finished 1,000 of" in line:  # a quarter is done
                 process.send_signal(number)
                 break
         rest = process.stderr.read()

@@ -106,6 +106,25 @@ def test_shards_are_mapped_not_copied(tmp_path: Path, monkeypatch: pytest.Monkey
     assert {part.dtype for part in data.features.parts} == {torch.float16}
 
 
+@pytest.mark.parametrize("ending", [".safetensors", ".pt"])
+def test_shards_of_tensors_are_mapped_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    rows, labels = torch.from_numpy(FEATURES).float().repeat(1, 50), torch.from_numpy(LABELS)
+    for number, part in enumerate((slice(0, 9), slice(9, ROWS))):
+        tensors, path = (
+            {"features": rows[part].clone(), "labels": labels[part].clone()},
+            tmp_path / f"part{number}{ending}",
+        )
+        torch.save(tensors, path) if ending == ".pt" else save_file(tensors, path)
+    monkeypatch.setattr(doors, "machine_memory", lambda: 1000)  # the pickle of a .pt takes some
+    data = load_shards(tmp_path)
+    last = tmp_path / f"part1{ending}"
+    content, held = last.read_bytes(), rows[9:].numpy().tobytes()
+    with last.open("r+b") as file:
+        file.seek(content.index(held))
+        file.write(bytes(len(held)))
+    assert not data.take(slice(9, ROWS)).any()  # an unread page still comes from the file
+
+
 def test_blocks_on_a_device_are_one_tensor() -> None:
     moved = Blocks((torch.ones(2, 3), torch.ones(1, 3))).to(torch.device("meta"))
     assert isinstance(moved, torch.Tensor)

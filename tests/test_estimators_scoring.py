@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from scipy.sparse import csc_matrix
 from sklearn import config_context
 from sklearn.datasets import load_iris, make_blobs
-from sklearn.metrics import get_scorer, log_loss
+from sklearn.metrics import brier_score_loss, get_scorer, log_loss
 from sklearn.model_selection import GridSearchCV, GroupKFold, KFold, ShuffleSplit, StratifiedKFold, cross_val_score
 
 import colinear.estimators.held_out
@@ -43,6 +44,8 @@ def plain_log_loss(estimator: Any, rows: Any, labels: Any) -> float:
 @pytest.mark.parametrize("labels", [NAMES, Y == 1], ids=["three", "two"])
 @pytest.mark.parametrize("scoring", ["neg_log_loss", "f1_macro", "roc_auc_ovr", "neg_brier_score", plain_log_loss])
 def test_scores_and_winner_are_those_of_a_grid_search(scoring: Any, labels: np.ndarray) -> None:
+    if scoring == "neg_brier_score" and "labels" not in inspect.signature(brier_score_loss).parameters:
+        pytest.skip("scikit-learn 1.6 has it for two classes only")
     ours = SoftmaxClassifierCV(regs=GRID, cv=5, scoring=scoring, tol=1e-9).fit(X, labels)
     theirs = GridSearchCV(SoftmaxClassifier(tol=1e-9), {"reg": GRID}, scoring=scoring, cv=5).fit(X, labels)
     for fold in range(5):

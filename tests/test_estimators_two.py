@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
+from sklearn.utils.class_weight import compute_class_weight
 
 from colinear.estimators import HingeClassifier, HingeClassifierCV, SoftmaxClassifier, SoftmaxClassifierCV
 from colinear.estimators.fitting import Fit, strength_of_cost
@@ -65,6 +68,10 @@ def test_c_is_scikit_learns_with_weights_on_rows_and_classes() -> None:
     weights = np.random.default_rng(0).uniform(0, 2, len(X))
     options = {"C": 0.1, "class_weight": "balanced", "fit_intercept": False}
     ours = SoftmaxClassifier(tol=1e-12, **options).fit(X, Y, weights)
+    if (
+        "sample_weight" not in inspect.signature(compute_class_weight).parameters
+    ):  # scikit-learn 1.6 balances rows alone
+        options["class_weight"] = dict(enumerate(weights.sum() / (2 * np.bincount(Y, weights))))
     reference = LogisticRegression(tol=1e-12, max_iter=10_000, solver="newton-cg", **options).fit(X, Y, weights)
     np.testing.assert_allclose(ours.coef_, reference.coef_, rtol=0, atol=1e-5)
     np.testing.assert_allclose(ours.predict_proba(X), reference.predict_proba(X), rtol=0, atol=1e-5)

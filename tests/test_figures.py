@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image
 from colinear.datasets import ArrayDataset, open_split
 from colinear.datasets.base import Split
 from colinear.model import LinearModel
-from colinear.report.canvas import label_text, to_png
+from colinear.report.canvas import label_text, to_file
 from colinear.report.figures import confusion_figure, write_figures
 from colinear.report.images import as_picture, is_picture, sample_figure, template_figure
 from colinear.report.search_plots import loss_figure, path_figure, search_figure
@@ -102,6 +103,44 @@ def test_every_figure_is_a_picture_whatever_the_names(
         assert decode(png).std() > 1  # something is drawn
 
 
+@pytest.mark.parametrize("form", ["svg", "pdf"])
+def test_figures_for_print_are_the_same_each_time_and_trust_no_name(form: str) -> None:
+    kept: list[dict[str, bytes]] = [{}, {}]
+    shown: dict[str, bytes] = {}
+    run, split = make_run(HOSTILE, (1, 4, 4), 16), make_split(HOSTILE, (1, 4, 4), 16)
+    for files in kept:
+        names = write_figures([run], split, files.__setitem__, form=form, show=shown.__setitem__)
+    assert kept[0] == kept[1]
+    assert {name.rpartition(".")[2] for name in names} == {form}
+    assert {name.replace(form, "png") for name in names} == set(shown)
+    assert all(decode(png).std() > 1 for png in shown.values())  # for TensorBoard
+    for content in kept[0].values():
+        assert b"Date" not in content
+        if form == "svg":
+            root = ElementTree.fromstring(content)  # a name that broke out of its element would not parse, or add one
+            assert {element.tag.rpartition("}")[2] for element in root.iter()} & {"script", "text"} == set()
+        else:
+            assert content.startswith(b"%PDF-")
+
+
+def test_every_title_names_the_data() -> None:
+    title = "$x$ data"
+    run = make_run(("a", "b"), (1, 4, 4), 16)
+    trials = [
+        {"reg": reg, "train_accuracy": 0.5, "val_accuracy": 0.5, "status": "converged", "relative_gap": 1e-4}
+        for reg in (1e-2, 1e-1)
+    ]
+    exact = {**make_entry("exact", trials), "details": {"choice": {"rule": "best"}}}
+    figures = [
+        loss_figure(run.entry, [smooth_curve(np.linspace(3, 1, 50))] * 3, title), search_figure(run.entry, title),
+        path_figure(exact, title), template_figure(run.model, title),
+        template_figure(make_run(("a", "b"), None, 7).model, title),
+    ]  # fmt: skip
+    for figure in figures:
+        assert any(text.startswith(f"{title}, {name}: ") for text in texts(figure) for name in ("softmax", "hinge"))
+        assert to_file(figure)
+
+
 def test_after_a_resume_loss_curves_are_those_of_the_record() -> None:
     run = make_run(("a", "b"), None, 3)
     resumed = LossRun(run.loss, run.model, run.entry, None, None)
@@ -142,7 +181,7 @@ def test_templates_are_scaled_class_by_class() -> None:
 def test_weights_that_are_all_zero_are_drawn_too() -> None:
     for shape, width in (((3, 2, 2), 12), ((1, 2, 2), 4), (None, 4)):
         model = LinearModel(torch.zeros(2, width), torch.zeros(2), ("a", "b"), shape)
-        assert to_png(template_figure(model))
+        assert to_file(template_figure(model))
 
 
 def test_many_classes_are_drawn_without_crowding() -> None:
@@ -153,8 +192,8 @@ def test_many_classes_are_drawn_without_crowding() -> None:
     matrix = confusion_figure(np.eye(130, dtype=np.int64), names, "title")
     assert not matrix.axes[0].texts
     assert "predicted class (number)" in texts(matrix)
-    assert to_png(figure)
-    assert to_png(matrix)
+    assert to_file(figure)
+    assert to_file(matrix)
 
 
 def test_the_confusion_matrix_shows_per_cent_of_the_true_class() -> None:
@@ -170,20 +209,20 @@ def test_both_scatter_plots_share_their_colours_and_mark_winner_and_diverged() -
     left, right, bar = figure.axes
     for axes in (left, right):
         assert {points.get_clim() for points in axes.collections if points.get_array() is not None} == {(0.2, 0.9)}
-        assert axes.get_xlabel() == "log10(learning rate)"
+        assert axes.get_xlabel() == "learning rate"
         crosses = next(points for points in axes.collections if points.get_label() == "diverged")
         np.testing.assert_allclose(crosses.get_offsets(), [[0, -1]])
         winner = next(points for points in axes.collections if points.get_label() == "winner on validation")
         np.testing.assert_allclose(winner.get_offsets(), [[-2, -1]])
-    assert left.get_ylabel() == "log10(reg)"
+    assert left.get_ylabel() == "reg"
     assert bar.get_ylabel() == "accuracy"
 
 
 def test_one_candidate_and_only_diverged_ones_can_be_drawn() -> None:
     for trial in (sgd_trial(1e-2, 0.1, 0.5), sgd_trial(1e-2, 0.1, None, "diverged")):
         entry = make_entry("sgd", [trial])
-        assert to_png(search_figure(entry))
-        assert to_png(loss_figure(entry, [smooth_curve(np.full(30, np.nan, dtype=np.float32))]))
+        assert to_file(search_figure(entry))
+        assert to_file(loss_figure(entry, [smooth_curve(np.full(30, np.nan, dtype=np.float32))]))
 
 
 def test_the_path_shows_accuracies_and_gap_over_log_reg() -> None:
@@ -201,9 +240,10 @@ def test_the_path_shows_accuracies_and_gap_over_log_reg() -> None:
     np.testing.assert_allclose([bar[:, 1] for bar in bars.get_segments()], [[0.38, 0.42], [0.42, 0.48], [0.29, 0.31]])
     threshold = next(line for line in above.lines if line.get_label() == "one standard error from the best")
     assert list(threshold.get_ydata()) == [0.42, 0.42]
-    assert below.get_xlabel() == "log10(reg)"
+    assert below.get_xlabel() == "reg"
+    assert below.xaxis.get_major_formatter()(-3.5) == "3.2e-4"
     assert "winner: reg 0.01, validation 0.450" in texts(figure)
-    assert to_png(figure)
+    assert to_file(figure)
 
 
 def test_loss_curves_end_where_a_candidate_left() -> None:
@@ -219,7 +259,7 @@ def test_a_figure_is_drawn_once_and_its_labels_have_room(monkeypatch: pytest.Mon
     drawn: list[Figure] = []
     draw = Figure.draw
     monkeypatch.setattr(Figure, "draw", lambda self, renderer: (drawn.append(self), draw(self, renderer)))
-    to_png(figure)
+    to_file(figure)
     assert drawn == [figure]
     needed, whole = figure.get_tightbbox(), figure.bbox_inches
     assert min(needed.x0, needed.y0, whole.x1 - needed.x1, whole.y1 - needed.y1) >= 0

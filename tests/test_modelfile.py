@@ -174,7 +174,11 @@ def test_text_that_utf8_cannot_write_is_read_escaped(tmp_path: Path) -> None:
     ids=lambda value: str(value)[:60],
 )
 def test_tensors_of_no_model_are_refused(tmp_path: Path, tensors: Any, message: str) -> None:
-    refuse(write(tmp_path / "m.safetensors", OLD, tensors), message)
+    try:
+        path = write(tmp_path / "m.safetensors", OLD, tensors)
+    except KeyError as kind:  # 0.4 knows no complex numbers
+        pytest.skip(f"this safetensors writes no {kind}")
+    refuse(path, message)
 
 
 # Writing

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import base64
 import re
+import tomllib
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 
 import pytest
 from nbformat import NotebookNode
-from nbformat.v4 import new_output
-from notebooks import build
+from nbformat.v4 import new_notebook, new_output
+from notebooks import build, solutions
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,23 @@ def on_digits() -> NotebookNode:
         cell.outputs, cell.execution_count = [], None
     build.execute(notebook, "digits")
     return notebook
+
+
+@pytest.fixture(scope="module")
+def instructors() -> NotebookNode:
+    """The solutions and their checks, with what they need, executed in a clean kernel."""
+    solved = build.solve(build.read())
+    needed = (build.TURN, build.CHECK)
+    cells = [c for c in build.code_cells(solved) if c.id in ("switch", "settings") or set(needed) & set(build.tags(c))]
+    for cell in cells:
+        cell.outputs, cell.execution_count = [], None
+    notebook = new_notebook(cells=cells)
+    build.execute(notebook, "digits")
+    return notebook
+
+
+def tagged(notebook: NotebookNode, tag: str) -> list[NotebookNode]:
+    return [cell for cell in build.code_cells(notebook) if tag in build.tags(cell)]
 
 
 def cell_of(notebook: NotebookNode, ident: str) -> NotebookNode:
@@ -87,6 +105,16 @@ def test_it_installs_nothing_where_colinear_is_there(stored: NotebookNode, on_di
         assert cell.outputs == []
 
 
+def test_the_badge_and_the_first_cell_name_the_repository(stored: NotebookNode) -> None:
+    """As `pyproject.toml` does: Colab opens the notebook of it, and the archive of the same branch is installed."""
+    project = tomllib.loads((build.NOTEBOOK.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    home = project["urls"]["Repository"]
+    owner_and_name = home.removeprefix("https://github.com/")
+    path = f"github/{owner_and_name}/blob/main/notebooks/{build.NOTEBOOK.name}"
+    assert f"](https://colab.research.google.com/{path})" in cell_of(stored, "title").source
+    assert f"%pip install --quiet {home}/archive/refs/heads/main.zip" in cell_of(stored, "install").source
+
+
 def test_every_cell_runs_on_digits(stored: NotebookNode, on_digits: NotebookNode) -> None:
     cells = build.code_cells(on_digits)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
@@ -107,6 +135,41 @@ def test_its_gradients_pass_their_checks(on_digits: NotebookNode) -> None:
         errors = [float(e) for e in re.findall(r"largest relative error: (\S+)", printed(on_digits, ident))]
         assert len(errors) == 2
         assert max(errors) < 1e-2, ident
+
+
+# Your turn
+
+
+def test_what_students_have_not_written_is_told_and_stops_nothing(on_digits: NotebookNode) -> None:
+    for turn, check in zip(tagged(on_digits, build.TURN), tagged(on_digits, build.CHECK), strict=True):
+        name = re.findall(r"^def (\w+)", turn.source)[0]
+        said = f"not yet: {name} is still to be written: put your own lines in place of its last one\n"
+        assert "".join(build.texts(check)) == said
+        assert f"({name}" in check.source
+
+
+def test_the_instructors_solutions_pass(instructors: NotebookNode) -> None:
+    assert len(tagged(instructors, build.CHECK)) == 4
+    assert list(build.refused(instructors)) == []
+    for check in tagged(instructors, build.CHECK):
+        assert "".join(build.texts(check)).startswith("right: ")
+
+
+def test_the_stored_notebook_tells_no_solution(stored: NotebookNode) -> None:
+    turns = tagged(stored, build.TURN)
+    assert len(turns) == 4
+    for cell in turns:
+        assert cell.source.endswith('"""\n    raise NotImplementedError')
+    assert all(cell.outputs == [] for cell in [*turns, *tagged(stored, build.CHECK)])
+
+
+def test_a_solution_has_the_head_that_students_are_given(stored: NotebookNode) -> None:
+    solved = build.solve(stored)
+    for turn, solution in zip(tagged(stored, build.TURN), tagged(solved, build.TURN), strict=True):
+        head = turn.source.removesuffix("    raise NotImplementedError")
+        assert solution.source.startswith(head)
+        assert len(solution.source) > len(turn.source)
+    assert [c.source for c in tagged(solved, build.CHECK)] == [c.source for c in tagged(stored, build.CHECK)]
 
 
 # What the build refuses
@@ -183,8 +246,14 @@ def test_tidying_strips_images_and_times(stored: NotebookNode) -> None:
 
 
 def build_with(monkeypatch: pytest.MonkeyPatch, execute: Callable[[NotebookNode], None], *arguments: str) -> int:
-    """The status of `build.py ARGUMENTS`, with `execute` in place of minutes of work."""
-    monkeypatch.setattr(build, "execute", lambda notebook, data: execute(notebook))
+    """The status of `make notebook ARGS=ARGUMENTS`, with `execute` in place of minutes of work."""
+
+    def executed(notebook: NotebookNode, data: str) -> None:
+        for cell in tagged(notebook, build.CHECK):
+            cell.outputs = [new_output("stream", name="stdout", text="right: as it should be\n")]
+        execute(notebook)
+
+    monkeypatch.setattr(build, "execute", executed)
     monkeypatch.setattr("sys.argv", ["build.py", *arguments])
     return build.main()
 
@@ -198,6 +267,21 @@ def test_the_build_writes_what_is_stored(
     assert capsys.readouterr().out.endswith("bytes, executed on cifar10\n")
 
 
+def test_the_build_runs_the_solutions_and_shows_them_to_instructors(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    out = tmp_path / "instructor.ipynb"
+
+    def see(notebook: NotebookNode) -> None:
+        assert "clamp(min=0)" in cell_of(notebook, "hinge-turn").source
+
+    assert build_with(monkeypatch, see, "--solutions", "--out", str(out)) == 0
+    notebook = build.read(out)
+    assert list(build.faults(notebook)) == []
+    assert cell_of(notebook, "gap-turn").source in Path(solutions.__file__).read_text("utf-8")
+    assert printed(notebook, "gap-turn-check") == "right: as it should be\n"
+
+
 def test_the_build_writes_nothing_if_it_finds_a_fault(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -205,6 +289,28 @@ def test_the_build_writes_nothing_if_it_finds_a_fault(
     assert build_with(monkeypatch, say("read from /home/me"), "--out", str(out)) == 1
     assert not out.exists()
     assert capsys.readouterr().err == "not written:\n  cell data shows the path /home/me\n"
+
+
+def test_the_build_writes_nothing_if_a_check_does_not_take_a_solution(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(notebook: NotebookNode) -> None:
+        cell_of(notebook, "gap-turn-check").outputs[0].text = "not yet: too small\n"
+
+    out = tmp_path / "out.ipynb"
+    assert build_with(monkeypatch, refuse, "--out", str(out)) == 1
+    assert not out.exists()
+    said = "not written:\n  cell gap-turn-check does not take its solution: not yet: too small\n"
+    assert capsys.readouterr().err == said
+
+
+def test_solutions_are_not_written_over_the_students_notebook(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        build_with(monkeypatch, show_images, "--solutions")
+    assert left.value.code == 2
+    assert "--solutions needs --out FILE" in capsys.readouterr().err
 
 
 def test_the_build_needs_known_data(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from tests.problems import draw_rows
-from tests.processes import HERE, JOIN, SECONDS, end, find, run, run_well, start
+from tests.processes import HERE, JOIN, SECONDS, end, find, free_port, run, run_well, start
 from tests.program import Program, Said, assert_refused
 
 from colinear.checks import InputError
@@ -23,7 +24,7 @@ from colinear.losses import LOSSES
 from colinear.model import LinearModel
 from colinear.objective import Objective
 from colinear.parallel.group import ALONE, Group
-from colinear.parallel.launch import Launch
+from colinear.parallel.launch import Launch, Seat
 from colinear.search.settings import Settings
 from colinear.search.tune import Run
 from colinear.solvers.certificate import certify
@@ -65,22 +66,55 @@ def test_torchrun_comes_before_slurm() -> None:
     slurm |= {"SLURM_STEP_TASKS_PER_NODE": "2(x2)", "SLURM_NODEID": "1", "SLURM_STEP_NODELIST": "a[1-2]"}
     torchrun = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "here"}
     torchrun |= {"MASTER_PORT": "5", "TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "3"}
-    assert Launch.find(slurm) == Launch(3, 4, 1, 2, "a1", 15_001)
+    assert Launch.find(slurm) == Launch(3, 4, 1, 2, "a1", 15_001, job="1.0")
     assert Launch.find({**slurm, **torchrun}) == Launch(1, 2, 1, 2, "here", 5, served=True, attempt=3)
 
 
-@pytest.mark.parametrize("wrong", [{"RANK": "two"}, {"RANK": "2"}, {"MASTER_PORT": ""}])
+def test_steps_of_one_job_that_run_at_once_do_not_meet() -> None:
+    slurm = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1", "SLURM_JOB_ID": "7"}
+    found = [Launch.find({**slurm, "SLURM_STEP_ID": step}) for step in "01"]
+    assert [(one.port, one.job) for one in found if one is not None] == [(15_007, "7.0"), (16_016, "7.1")]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"RANK": "two"}, {"RANK": "-1"}, {"RANK": "9" * 5000}, {"RANK": "2"}, {"WORLD_SIZE": "0"},
+        {"WORLD_SIZE": "1", "RANK": "1"}, {"MASTER_PORT": ""}, {"MASTER_PORT": "0"}, {"MASTER_PORT": "65536"},
+        {"LOCAL_WORLD_SIZE": "0"},
+    ],
+    ids=lambda wrong: str(wrong)[:40],
+)  # fmt: skip
 def test_what_makes_no_sense_is_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(InputError):
         Launch.find({"RANK": "0", "WORLD_SIZE": "2", "MASTER_PORT": "5", **wrong})
 
 
+def test_a_mistake_in_the_command_is_told_though_the_launcher_makes_no_sense_either(
+    colinear: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "abc")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert_refused(colinear("--nonsense"), "No such option: --nonsense")
+    assert_refused(colinear("info", "digits"), "RANK must be a whole number >= 0; got 'abc'")
+
+
 def test_threads_are_the_cores_dealt_to_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as torchrun sets it
-    assert [Launch(0, 9, 0, count, "", 1).threads for count in (1, 3, 9)] == [8, 2, 1]
+    seat = Seat.here()
+    assert [seat.threads([seat] * count) for count in (1, 3, 9)] == [8, 2, 1]
+    elsewhere = Seat("other", seat.cores)
+    assert seat.threads([seat, *[elsewhere] * 7]) == 8
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert Launch(0, 9, 0, 3, "", 1).threads == 5
+    assert Seat.here().threads([seat] * 8) == 5
+
+
+def test_processes_that_are_bound_have_their_own_cores() -> None:
+    """As srun binds tasks: 16 cores of a machine to 4 tasks are 4 each, and not 4 divided by 4."""
+    seats = [Seat("a", range(4 * task, 4 * task + 4)) for task in range(4)]
+    assert [seat.threads(seats) for seat in seats] == [4] * 4
+    assert Seat("a", range(2, 6)).threads([*seats, Seat("a", range(2, 6))]) == 2
 
 
 # Sums and agreement
@@ -105,8 +139,34 @@ found = small, large, whole, top, group.gather("abc"[group.rank]), group.own(8)
     assert [one[-1] for one in every] == [slice(0, 2), slice(2, 5), slice(5, 8)]
 
 
+def test_what_is_gathered_is_of_its_own_size(tmp_path: Path) -> None:
+    """Of a view of the first row of a mapped file, one row."""
+    code = """
+rows = torch.arange(3000.0).view(1000, 3)
+found = group.gather((rows[:1], {"row": [rows[group.rank], None]}, ("a", 2, 0.5, True, rows.shape)))
+"""
+    for every in found(tmp_path, code, 2):
+        for rank, (first, rest, plain) in enumerate(every):
+            assert first.tolist() == [[0, 1, 2]]
+            assert rest["row"][0].tolist() == [3 * rank, 3 * rank + 1, 3 * rank + 2]
+            assert [one.untyped_storage().nbytes() for one in (first, rest["row"][0])] == [12, 12]
+            assert (rest["row"][1], plain) == (None, ("a", 2, 0.5, True, torch.Size([1000, 3])))
+
+
+def test_nothing_runs_that_another_process_sends(tmp_path: Path) -> None:
+    code = f"""
+class Harm:
+    def __reduce__(self):
+        return os.mkdir, ({str(tmp_path / "harm")!r},)
+group.gather(Harm() if group.rank else None)
+"""
+    said = run(["-c", BEGIN + code], 2, HERE)
+    assert all("Weights only load failed" in one.err for one in said), said
+    assert not (tmp_path / "harm").exists()
+
+
 def test_a_group_of_one_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("all_gather", "all_reduce", "all_gather_object", "barrier"):
+    for name in ("all_gather", "all_reduce", "barrier"):
         monkeypatch.setattr(torch.distributed, name, lambda *_: pytest.fail("a message"))
     data = draw_rows(40, 4, 3)
     objective = Objective(Features(data, fit_scaling(data)))
@@ -178,6 +238,29 @@ except InputError as error:
     said = run(["-c", BEGIN + code], 3, HERE)
     assert [one.status for one in said] == [2] * 3, said
     assert sorted(one.out for one in said) == ["row 7 has nan. is silent\n"] * 2 + ["row 7 has nan. speaks\n"]
+
+
+def test_processes_that_do_not_meet_say_where(tmp_path: Path) -> None:
+    """The first waits for one that never comes; one comes to a place that is taken by something else."""
+    alone = """
+import sys
+from colinear.cli.app import main
+main(["tune", "digits", "--timeout", "1", "--out", sys.argv[1]])
+"""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for port, words in (
+            (free_port(), "within 1 s (--timeout)"),
+            (taken.getsockname()[1], "is taken. Set MASTER_PORT"),
+        ):
+            told = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            done = subprocess.run(
+                [sys.executable, "-c", alone, str(tmp_path / "run")], capture_output=True, text=True, timeout=SECONDS,
+                check=False, env={**os.environ, **told},
+            )  # fmt: skip
+            [line] = done.stderr.splitlines()
+            assert done.returncode == 1
+            assert f"'127.0.0.1:{port}'" in line
+            assert words in line
 
 
 @pytest.mark.parametrize("victim", [0, 2])  # 0 holds the store that all met at
@@ -321,21 +404,35 @@ def test_settings_that_take_one_process_are_refused_by_a_run(split: Split) -> No
         Run(Settings("digits", device="cpu", features="hog"), split, None, group=two)
 
 
-def test_processes_with_other_settings_or_data_are_refused(table: Path, tmp_path: Path) -> None:
-    """Rank 1 reads a file whose rows differ: what it holds is compared before the first sum."""
-    other = tmp_path / "rows.npz"
+@pytest.mark.parametrize("what", ["data", "weights", "torch", "--resume"])
+def test_processes_with_other_settings_data_or_versions_are_refused(table: Path, tmp_path: Path, what: str) -> None:
+    """The second has rows, weights, a library or a command of its own: all are compared before the first sum."""
     with np.load(table) as file:
-        np.savez(other, features=file["features"] + 1, labels=file["labels"])
+        features, labels = file["features"], file["labels"]
+    for rank in (0, 1):
+        (tmp_path / str(rank)).mkdir()
+        weights = 1.0 + (what == "weights") * rank * np.arange(len(labels))
+        np.savez(
+            tmp_path / str(rank) / "rows.npz",
+            features=features + (what == "data") * rank,
+            labels=labels,
+            weights=weights,
+        )
     code = f"""
-import os, sys
+import os, torch
 from colinear.cli.app import main
-path = {str(table)!r} if os.environ["RANK"] == "0" else {str(other)!r}
-os.chdir(os.path.dirname(path))
-main(["tune", "rows.npz", "--out", {str(tmp_path / "run")!r}])
+rank = os.environ["RANK"]
+os.chdir({str(tmp_path)!r} + "/" + rank)
+if rank == "1" and {what!r} == "torch":
+    torch.__version__ = "1.0"
+run = {str(tmp_path / "run")!r}
+main(["tune", "--resume", run] if rank == "1" and {what!r} == "--resume" else
+     ["tune", "rows.npz", "--sample-weight", "weights", "--out", run])
 """
     said = run(["-c", code], 2)
     assert [one.status for one in said] == [2, 2], said
-    assert_refused(max(said, key=lambda one: one.err), "must have the same train data")
+    name = {"data": "train data", "weights": "train weights"}.get(what, what)
+    assert_refused(max(said, key=lambda one: one.err), f"must have the same {name}")
 
 
 @pytest.mark.parametrize(
@@ -379,6 +476,23 @@ main(["tune", "rows", "--out", {str(tmp_path / "run")!r}, *more])
     assert not (tmp_path / "run/results.json").exists()
 
 
+def test_a_run_goes_on_where_only_the_first_process_sees_its_folder(table: Path, tmp_path: Path) -> None:
+    code = f"""
+import os
+from colinear.cli.app import main
+os.makedirs({str(tmp_path)!r} + "/" + os.environ["RANK"], exist_ok=True)
+os.chdir({str(tmp_path)!r} + "/" + os.environ["RANK"])
+main("""
+    begin = ["tune", str(table), "--loss", "softmax", "--regs", "1e-2:1:2", "--out", "run"]
+    run_well(["-c", f"{code}{begin})"], 2)
+    whole = (tmp_path / "0/run/model-softmax.safetensors").read_bytes()
+    for name in ("results.json", "model-softmax.safetensors"):
+        (tmp_path / "0/run" / name).unlink()
+    run_well(["-c", f"{code}['tune', '--resume', 'run'])"], 2)
+    assert (tmp_path / "0/run/model-softmax.safetensors").read_bytes() == whole
+    assert list((tmp_path / "1").iterdir()) == []
+
+
 def test_a_process_that_dies_ends_the_run_with_what_is_kept(table: Path, tmp_path: Path) -> None:
     code = """
 import os, signal
@@ -398,6 +512,25 @@ if os.environ["RANK"] == "1":
     assert [one.status for one in said] == [1, -9], said
     assert "Kept in" in said[0].err
     assert len([line for line in said[0].err.splitlines() if line.startswith("error: ")]) == 1
+
+
+def test_a_disk_that_is_full_at_the_last_file_is_said_once_and_status_2_everywhere(table: Path, tmp_path: Path) -> None:
+    """The others have nothing left to do but to take leave."""
+    code = """
+from colinear.cli.app import main
+from colinear.search import runfolder
+write = runfolder.write_whole
+def full(target, *given):
+    if target.name.startswith("model"):
+        raise OSError(28, "No space left on device")
+    return write(target, *given)
+runfolder.write_whole = full
+main()
+"""
+    asked = (str(table), "--loss", "softmax", "--regs", "1e-2:1:2", "--quiet", "--out", str(tmp_path / "run"))
+    speaker, *silent = run(["-c", code, "tune", *asked], 3)
+    assert_refused(speaker, "model-softmax.safetensors could not be written: No space left on device")
+    assert [(one.status, one.err) for one in silent] == [(2, "")] * 2
 
 
 def test_other_commands_take_one_process(tmp_path: Path) -> None:

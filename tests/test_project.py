@@ -76,6 +76,16 @@ def test_nothing_but_a_whole_release_may_publish_and_without_any_secret() -> Non
         assert "secrets." not in workflow.read_text("utf-8"), workflow
 
 
+def test_a_release_is_refused_elsewhere_than_at_its_address() -> None:
+    """So nothing is published that tells people to install from `-owner-`, or from the repository of somebody else."""
+    steps = jobs_of(ROOT / ".github/workflows/release.yml")["build"]["steps"]
+    commands = [step.get("run", "") for step in steps]
+    guard = next(i for i, command in enumerate(commands) if "['urls']['Repository']" in command)
+    assert commands[guard].startswith('test "$GITHUB_SERVER_URL/$GITHUB_REPOSITORY" = ')
+    assert "make release-check" in commands[guard + 1]
+    assert re.fullmatch(r"https://github\.com/[\w-]+/colinear", PROJECT["project"]["urls"]["Repository"])
+
+
 @pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
 def test_an_issue_form_has_what_a_form_needs(path: Path) -> None:
     form = load(path)

@@ -22,11 +22,11 @@ from colinear.checks import InputError
 from colinear.cli.app import app
 from colinear.cli.tuning import tune_settings
 from colinear.datasets.base import ArrayDataset, Split
-from colinear.metrics import reliability
+from colinear.metrics import reliability, wilson_interval
 from colinear.model import LinearModel
-from colinear.report import record_run, write_comparison, write_report
+from colinear.report import record_run, write_comparison, write_report, write_try_it
 from colinear.report.page import json_for_html, make_page
-from colinear.report.panels import compare_winners, read_panels, repeat_command
+from colinear.report.panels import _samples, compare_winners, read_panels, repeat_command
 from colinear.report.sprites import make_sprite, shrink_templates, stretch
 from colinear.search.records import load_record, record_name
 from colinear.search.runfolder import RunFolder
@@ -220,6 +220,9 @@ DAMAGES: dict[str, Any] = {
     "templates of others": {"templates": torch.ones(4, 3, 3, 4, 4, dtype=torch.uint8)},
     "no rows in bins": {"bins": torch.zeros(15, 3, dtype=torch.float64)},
     "infinite rows in bins": {"bins": torch.full((15, 3), math.inf, dtype=torch.float64)},
+    "half a row in bins": {"bins": torch.tensor([[1.5, 0.5, 1.0]] * 15, dtype=torch.float64)},
+    "no share in bins": {"bins": torch.tensor([[2.0, 0.5, math.nan]] * 15, dtype=torch.float64)},
+    "more than all in bins": {"bins": torch.tensor([[2.0, 0.5, 1.5]] * 15, dtype=torch.float64)},
     "infinite confidence in bins": {"bins": torch.tensor([[1.0, math.inf, 1.0]] * 15, dtype=torch.float64)},
     "negative rows in bins": {"bins": torch.tensor([[2.0, 0.5, 1.0]] * 14 + [[-1.0, 0.5, 1.0]], dtype=torch.float64)},
     "a class that is not there": {"mistakes": torch.tensor([[0.0, 3.0, 0.5]], dtype=torch.float64)},
@@ -392,6 +395,60 @@ def test_the_bins_of_a_record_are_those_of_the_metrics(digits: Path) -> None:
     torch.testing.assert_close(record.tensors["bins"], columns, equal_nan=True, rtol=1e-6, atol=0)
     told = data_of(digits / "report.html")["panels"][1]["reliability"]["ece"]
     assert told == pytest.approx(expected.calibration_error, rel=1e-6)
+
+
+def test_the_intervals_of_bins_are_wilsons(digits: Path) -> None:
+    for n, _, right, low, high in data_of(digits / "report.html")["panels"][1]["reliability"]["bins"]:
+        expected = wilson_interval(round(n * right), int(n)) if n else (None, None)
+        assert (low, high) == pytest.approx(expected, abs=1e-5) if n else (low, high) == expected
+
+
+def test_try_it_alone_holds_models_and_nothing_of_the_run(digits: Path, exact: Path) -> None:
+    page = write_try_it(digits)
+    assert page == digits / "try-it.html"
+    text, data = page.read_text(), data_of(page)
+    assert len(text) < 80_000
+    whole = data_of(digits / "report.html")["panels"]
+    for panel, known in zip(data["panels"], whole, strict=True):
+        assert set(panel) == {"loss", "link", "many", "classes", "weights", "samples", "test"}
+        assert {key: known[key] for key in panel} == panel
+    assert all(name not in text for name in HOSTILE)
+    environment = whole[0]["environment"]
+    assert environment["platform"] not in text
+    assert whole[0]["dataset"]["fingerprint"] not in text
+    page.write_text("my own notes")
+    with pytest.raises(InputError, match="not a page of colinear"):
+        write_try_it(digits)
+    assert write_try_it(digits, force=True).read_text() == text
+
+
+def test_try_it_alone_leaves_out_what_no_page_can_run(tmp_path: Path) -> None:
+    run(tmp_path / "run", table_split(), "exact")
+    with pytest.raises(InputError, match=r"--only try-it needs a model of pictures that fits into a page"):
+        write_try_it(tmp_path / "run")
+    assert not (tmp_path / "run" / "try-it.html").exists()
+
+
+def test_pages_show_test_pictures_of_data_that_may_be_shown(digits: Path, tmp_path: Path) -> None:
+    test = digits_split().test
+    assert test is not None
+    samples = data_of(digits / "report.html")["panels"][0]["samples"]
+    for number, text in enumerate(samples):
+        row = test.take((test.labels == number).nonzero()[0]).squeeze(0)
+        assert list(base64.b64decode(text)) == row.tolist()
+    private = data_of(run(tmp_path / "private", colour_split(), "exact"))["panels"][0]
+    assert private["weights"]
+    assert "samples" not in private
+    record = load_record(RunFolder(tmp_path / "private"), "softmax")
+    assert record is not None
+    assert "samples" not in record.tensors
+
+
+def test_test_pictures_of_other_pictures_than_the_models_are_not_shown() -> None:
+    model = LinearModel(torch.zeros(2, 4), torch.zeros(2), ("a", "b"), (1, 2, 2), 255.0)
+    assert _samples(torch.zeros(2, 1, 2, 2, dtype=torch.uint8), model) == [base64.b64encode(bytes(4)).decode()] * 2
+    assert _samples(torch.zeros(2, 1, 4, 1, dtype=torch.uint8), model) is None
+    assert _samples(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), model) is None
 
 
 def test_a_record_says_which_test_rows_are_labelled_right(run_folder: Path) -> None:

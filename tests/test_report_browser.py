@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -221,9 +222,14 @@ def draw_picture(path: Path, width: int, height: int, mode: str) -> Path:
 
 def try_it(browser: Any, picture: Path, n_classes: int) -> tuple[str, torch.Tensor]:
     """Give a picture to 'Try it' of the shown loss; returns its label and the scores in the order of the classes."""
+    find(browser, ".sheet:not(.away) .drop input").send_keys(str(picture))
+    return answer(browser, n_classes)
+
+
+def answer(browser: Any, n_classes: int) -> tuple[str, torch.Tensor]:
+    """The label that 'Try it' of the shown loss gives, and the scores in the order of the classes."""
     from selenium.webdriver.support.ui import WebDriverWait
 
-    find(browser, ".sheet:not(.away) .drop input").send_keys(str(picture))
     selector = ".sheet:not(.away) .scorebar"
     WebDriverWait(browser, 10).until(lambda _: len(find_all(browser, selector)) == n_classes)
     bars = {
@@ -421,3 +427,88 @@ def test_an_option_never_breaks_after_its_hyphens(browser: Any, runs: Path) -> N
     assert {"--regs", "--seed"} <= {text for text, _ in found}
     assert {count for text, count in found if count} == {1}
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_table_says_that_it_scrolls_where_it_does(browser: Any, runs: Path, width: int) -> None:
+    resize(browser, width)
+    visit(browser, runs / "many" / "report.html")
+    assert find(browser, ".perclass .hint").text.startswith("100 rows: scroll inside the table for all")
+    assert not find(browser, ".candidates .hint").is_displayed()  # three rows
+    bottom = "const box = arguments[0]; box.scrollTop = 1e6; return box.querySelector('tbody').lastChild.textContent"
+    assert "class" in browser.execute_script(bottom, find(browser, ".perclass .scroll"))
+    wide = "return arguments[0].scrollWidth > arguments[0].clientWidth + 1"
+    visit(browser, runs / "compare.html")
+    for box, hint in zip(find_all(browser, ".compare .scroll"), find_all(browser, ".compare .hint"), strict=True):
+        assert ("ideways for more columns" in hint.text) == browser.execute_script(wide, box)
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_legends_look_like_their_lines(browser: Any, runs: Path) -> None:
+    visit(browser, runs / "exact" / "report.html")
+    looks = """
+        return [...document.querySelectorAll(".sheet:not(.away) .search .key > span")].map((one) => {
+          const swatch = one.querySelector(".swatch");
+          const [style, box] = [getComputedStyle(swatch), swatch.getBoundingClientRect()];
+          const inside = box.width > 0 && box.left >= one.getBoundingClientRect().left;
+          return [one.textContent, style.borderTopStyle, style.color, inside];
+        });
+    """
+    found = browser.execute_script(looks)
+    assert [text for text, *_ in found] == [
+        "validation, ± one standard error", "training", "relative gap: at most so far from the optimum",
+        "the tolerance, 0.1 %",
+    ]  # fmt: skip
+    assert [style for _, style, _, _ in found] == ["solid", "dashed", "solid", "dashed"]
+    assert len({colour for _, _, colour, _ in found}) == 4
+    assert all(inside for *_, inside in found)
+
+
+def test_reliability_has_counts_and_intervals_and_fades_thin_bins(browser: Any, runs: Path) -> None:
+    visit(browser, runs / "sgd" / "report.html")
+    find_all(browser, ".card")[1].click()
+    told = """
+        const boxes = document.querySelectorAll(".sheet:not(.away) .reliability .chart");
+        const [chart, counts] = [...boxes].map((box) => box.chart);
+        const { bins, few } = JSON.parse(document.getElementById("data").textContent).panels[1].reliability;
+        const hex = getComputedStyle(document.documentElement).getPropertyValue("--accent").trim();
+        const accent = [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+        return bins.map(([n, sure, right, low, high], i) => {
+          if (!n) return null;
+          const [x, y] = [chart.u.valToPos(sure, "x", true), chart.u.valToPos(right, "y", true)];
+          const colour = [...chart.u.ctx.getImageData(Math.round(x), Math.round(y), 1, 1).data].slice(0, 3);
+          const tips = [[chart, sure, right], [counts, (i + 0.5) / bins.length, n]].map(([one, px, py]) => {
+            const at = one.u.over.getBoundingClientRect();
+            const place = { clientX: at.left + one.u.valToPos(px, "x"), clientY: at.top + one.u.valToPos(py, "y") };
+            one.u.over.dispatchEvent(new PointerEvent("pointermove", { ...place, bubbles: true }));
+            return one.box.querySelector(".tip").textContent;
+          });
+          return [n, n < few, String(colour) === String(accent), low <= right && right <= high, tips];
+        }).filter(Boolean);
+    """
+    found = browser.execute_script(told)
+    assert sum(n for n, *_ in found) == 160
+    assert {faint for _, faint, *_ in found} == {True, False}
+    for n, faint, full, inside, tips in found:
+        assert inside
+        assert full != faint
+        for tip in tips:
+            assert tip.startswith(f"{n} row")
+            assert "95 % interval" in tip
+
+
+def test_the_facts_have_the_date(browser: Any, runs: Path) -> None:
+    visit(browser, runs / "exact" / "report.html")
+    entry = json.loads((runs / "exact" / "results.json").read_text())["runs"][0]
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(entry["finished_unix_seconds"]))
+    assert when in text_of(browser, ".sheet:not(.away) .facts dd")
+    assert abs(time.time() - entry["finished_unix_seconds"]) < 86_400
+
+
+def test_tabs_show_one_loss_at_a_time(browser: Any, runs: Path) -> None:
+    visit(browser, runs / "sgd" / "report.html")
+    for number in (1, 0):
+        find_all(browser, ".tabs button")[number].click()
+        assert [node.get_attribute("data-panel") for node in find_all(browser, ".sheet:not(.away)")] == [str(number)]
+        pressed = [node.get_attribute("aria-pressed") for node in find_all(browser, ".tabs button")]
+        assert pressed.index("true") == number

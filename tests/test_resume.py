@@ -302,16 +302,21 @@ def test_torchrun_starts_it_again(table: Path, tmp_path: Path) -> None:
     assert content(tmp_path / "b/run") == content(tmp_path / "a/run")
 
 
-def test_a_process_that_hangs_ends_the_run_within_the_timeout(table: Path, tmp_path: Path) -> None:
-    hang = killed_in(5, rank=1).replace("SIGKILL", "SIGSTOP")
+@pytest.mark.parametrize("victim", [0, 1], ids=["first", "second"])
+def test_a_process_that_hangs_ends_the_run_within_the_timeout(table: Path, tmp_path: Path, victim: int) -> None:
+    """The first has the store, which does not answer then."""
+    hang = killed_in(5, rank=victim).replace("SIGKILL", "SIGSTOP")
     processes = start(["-c", hang, *asked(table, tmp_path / "run"), "--timeout", "3"], 3)
+    others = [process for process in processes if process is not processes[victim]]
     try:
-        waiting = [processes[rank].communicate(timeout=SECONDS)[1] for rank in (0, 2)]
-        assert [processes[rank].returncode for rank in (0, 2)] == [1, 1], waiting
-        assert processes[1].poll() is None
+        waiting = [process.communicate(timeout=SECONDS)[1] for process in others]
+        assert [process.returncode for process in others] == [1, 1], waiting
+        assert processes[victim].poll() is None
     finally:
-        processes[1].kill()
-        said = end(processes[1:2])
+        processes[victim].kill()
+        for process in others:
+            process.kill()
+        said = end([processes[victim]])
     errors = [line for line in "".join(waiting).splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, (errors, said)
     assert "silent for 3 s (--timeout)" in errors[0]

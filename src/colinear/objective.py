@@ -24,9 +24,10 @@ from colinear.byteproducts import MOST_SUMMANDS, byte_second_moment
 from colinear.checks import InputError
 from colinear.datasets.answers import is_right
 from colinear.datasets.base import ArrayDataset, Dataset
-from colinear.datasets.blocks import Matrix, stack
+from colinear.datasets.blocks import Matrix
 from colinear.datasets.features import CHUNK_ROWS, Features
 from colinear.datasets.moments import largest_weight, scaled_by_power
+from colinear.datasets.sparse import gather_sparse
 from colinear.losses import Loss
 from colinear.model import LinearModel
 from colinear.parallel.group import ALONE, Group
@@ -164,8 +165,7 @@ class Objective:
         data, here, join = self.features.dataset, slice(0, self.features.n_samples), self.join
 
         if data.layout == torch.sparse_csr:
-            mine = self.group.gather(data.stored(here).to(torch.device("cpu")))
-            rows: Matrix = stack(mine).to(self.features.device)
+            rows: Matrix = gather_sparse(data.stored(here), self.group).to(self.features.device)
         else:
             rows = join(data.take(here))
         held = ArrayDataset(rows, join(data.labels), data.class_names, data.image_shape, data.name, data.value_range)

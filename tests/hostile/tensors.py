@@ -128,6 +128,11 @@ def pt_rows_that_share_memory(folder: Path) -> Path:
     return _save(folder / "x.pt", torch.zeros(1).expand(10**6, 10**6), _codes())
 
 
+def pt_labels_that_share_memory(folder: Path) -> Path:
+    """Answers of a billion rows for three classes, from one number."""
+    return _save(folder / "x.pt", _rows(), torch.zeros(1, dtype=torch.int64).expand(10**9, 3))
+
+
 def pt_no_dict(folder: Path) -> Path:
     torch.save([_rows(), _codes()], folder / "x.pt")
     return folder / "x.pt"

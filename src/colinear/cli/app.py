@@ -17,6 +17,7 @@ import typer
 from typer.completion import completion_init  # type: ignore[attr-defined]
 from typer.core import TyperCommand, TyperGroup
 
+from colinear.checks import InputError
 from colinear.cli import commands
 from colinear.cli.mistakes import explain
 from colinear.cli.signals import Stopped, exit_status, heeding, leave
@@ -75,7 +76,7 @@ def start(
         typer.echo(context.get_help())
     if context.invoked_subcommand is None or Launch.find() is None:
         return
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch's stacks of frames about a peer that is gone
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # torch's stacks of frames about a peer that is gone
     if context.invoked_subcommand != "tune":
         raise typer.BadParameter(f"{context.invoked_subcommand} takes one process; torchrun and srun are for tune.")
 
@@ -150,8 +151,10 @@ def _status_of(error: BaseException) -> int | None:
 
 def _speaks() -> bool:
     """Whether this process says what is wrong with the command line, which every process of a launch reads."""
-    launch = Launch.find()
-    return launch is None or launch.rank == 0
+    with contextlib.suppress(InputError):  # else nobody knows which is the first
+        launch = Launch.find()
+        return launch is None or launch.rank == 0
+    return True
 
 
 def _explain(error: BaseException) -> str | None:

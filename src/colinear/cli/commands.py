@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from colinear.checks import MOST_COUNT, MOST_SEED
+from colinear.checks import MOST_COUNT, MOST_SEED, InputError
 from colinear.cli import options as o
 from colinear.parallel.launch import TIMEOUT
 from colinear.search.option import PANELS
@@ -42,6 +42,10 @@ def tune(
     log_dir: Annotated[
         Path | None, o.place("DIR", "Write TensorBoard event files too; also with --resume.", "run")
     ] = None,
+    figures: Annotated[
+        o.Figures,
+        typer.Option(help="Kind of the files in figures/; also with --resume.", rich_help_panel=PANELS["run"]),
+    ] = o.Figures.PNG,
     timeout: Annotated[
         float,
         typer.Option(
@@ -267,18 +271,24 @@ def card(
 
 def report(
     run: Annotated[Path, o.argument("RUN", "A folder that `tune` or `sweep` has written.")],
+    only: Annotated[
+        o.Only | None,
+        typer.Option(help="try-it: RUN/try-it.html, where others try the model and see nothing else of the run."),
+    ] = None,
     force: o.Force = False,
     quiet: o.Quiet = False,
     json: o.Json = False,
 ) -> None:
     """Write RUN/report.html: the search, the winner and 'Try it' in one page that works offline; or a sweep's page."""
     from colinear.cli.console import Output
-    from colinear.report import write_report
+    from colinear.report import write_report, write_try_it
     from colinear.report.summary import remake_summary
     from colinear.sweep.plan import PLAN
 
-    output = Output(quiet=quiet, as_json=json)
-    write = remake_summary if (run / PLAN).is_file() else write_report
+    output, swept = Output(quiet=quiet, as_json=json), (run / PLAN).is_file()
+    if only is not None and swept:
+        raise InputError(f"--only {only.value} is of one run; {run} is a sweep. Name one of its folders.")
+    write = write_try_it if only is not None else remake_summary if swept else write_report
     path = write(run, force=force)
     output.say_path(f"Written: {path}")
     output.emit({"report": str(path)})

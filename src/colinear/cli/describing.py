@@ -17,7 +17,7 @@ from colinear.datasets.answers import count_rows
 from colinear.datasets.base import Split
 from colinear.model import LinearModel
 from colinear.outputs import PICTURE, check_output, save_whole
-from colinear.search.wording import describe_above
+from colinear.search.wording import describe_above, is_number, is_placed
 from colinear.texts import printable, short_number, shorten, shown_path
 
 NAMES_SHOWN = 12
@@ -135,15 +135,15 @@ def _show(output: Output, facts: dict[str, Any]) -> None:
             value = ", ".join(
                 f"{key} {number:,}" if isinstance(number, int) else f"{key} {number}" for key, number in value.items()
             )
-        elif name == "above_optimum" and value is not None:
+        elif name == "above_optimum" and is_placed(value):
             name, value = "objective", f"{describe_above(value)} for its reg"
-        elif name == "relative_gap" and value is not None:
+        elif name == "relative_gap" and is_number(value):
             value = as_percent(value)
         elif name == "image_shape" and value is not None:
             value = " x ".join(str(size) for size in value) + " (channels x height x width)"
         elif isinstance(value, float):
             value = short_number(value, 6)
-        elif isinstance(value, int) and name != "seed":
+        elif type(value) is int and name != "seed":
             value = f"{value:,}"
         if value is not None:
             table.add_row(printable(name.replace("_", " ")), printable(value))

@@ -17,7 +17,7 @@ from colinear.cli.progress import Transfer
 from colinear.cli.tables import as_accuracy, new_table, score_sentence
 from colinear.datasets import ArrayDataset, Dataset, match_classes, open_dataset, read_image
 from colinear.datasets.blocks import in_memory
-from colinear.datasets.border import HALF, looks_inverted
+from colinear.datasets.border import draws_light, looks_inverted
 from colinear.datasets.doors import as_path
 from colinear.datasets.features import CHUNK_ROWS
 from colinear.datasets.shards import open_shard_features
@@ -218,7 +218,7 @@ def _chunks(model: LinearModel, path: Path, output: Output) -> Iterator[tuple[in
         )
     row = read_image(path, raw.image_shape, value_range=raw.value_range).unsqueeze(0)
     if looks_inverted(row, raw.image_shape, raw.value_range, model.provenance.get("border")):
-        ink = "light ink on dark" if model.provenance["border"] < HALF else "dark ink on light"
+        ink = "light ink on dark" if draws_light(model.provenance["border"]) else "dark ink on light"
         output.note(f"{shown_path(path)} looks inverted: the training pictures are {ink}. Exchange black and white.")
     yield 0, _extracted(model, row), False
 

@@ -64,6 +64,8 @@ TableFormat = enum.StrEnum("TableFormat", ["MD", "CSV", "LATEX", "JSON"])  # of 
 CardFormat = enum.StrEnum("CardFormat", ["MD", "JSON"])  # of `card --to`
 TableValue = enum.StrEnum("TableValue", ["TEST", "VALIDATION"])
 Side = enum.StrEnum("Side", ["ROW", "COLUMN"])
+Figures = enum.StrEnum("Figures", ["PNG", "SVG", "PDF"])  # of `tune --figures`
+Only = enum.StrEnum("Only", {"TRY_IT": "try-it"})  # of `report --only`
 Dtype = enum.StrEnum("Dtype", ["FLOAT32", "FLOAT16"])  # of `features --dtype`
 Part = enum.StrEnum("Part", ["TRAIN", "VALIDATION", "TEST", "ALL"])  # of `evaluate --part`
 

@@ -6,13 +6,14 @@ import math
 import signal
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn, Self
 
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from colinear.cli.console import Output
-from colinear.cli.signals import Stopped, alarm, exit_status, heeding
+from colinear.cli.signals import Stopped, alarm, exit_status, heeding, leave
 from colinear.cli.tables import as_percent, show_run
 from colinear.parallel.group import Group
 from colinear.parallel.launch import GroupError
@@ -78,10 +79,11 @@ class Watcher:
         self._handlers.enter_context(heeding(self._interrupt))
         return self
 
-    def _interrupt(self, number: int, frame: object) -> None:
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         if self.stopping:
-            raise Stopped(number)
+            leave(number, frame)
+            return
         self.stopping = True
         if self.patience is not None:
             self._handlers.enter_context(alarm(self.patience, lambda *_: self.heed()))

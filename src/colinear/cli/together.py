@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import FrameType
 
 import typer
 
@@ -26,11 +27,12 @@ def following(seconds: float = LEFT_BEHIND) -> Iterator[None]:
     came: list[int] = []
     with ExitStack() as stack:
 
-        def wait(number: int, frame: object) -> None:
+        def wait(number: int, frame: FrameType | None) -> None:
             if came:
                 leave(number, frame)
+                return
             came.append(number)
-            stack.enter_context(alarm(seconds, lambda *_: leave(number, frame)))
+            stack.enter_context(alarm(seconds, lambda _, now: leave(number, now)))
 
         stack.enter_context(heeding(wait))
         try:
@@ -51,6 +53,7 @@ def together(timeout: float) -> Iterator[Group]:
         group = Group.join(Launch.find(), timeout)
     try:
         yield group
+        group.end()
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt | Stopped)
         if stopped and not group.leads:  # the first says what is kept; a launcher stops all when one has left
@@ -60,4 +63,3 @@ def together(timeout: float) -> Iterator[Group]:
         if group.end(error) or stopped or isinstance(error, typer.Exit):
             raise
         raise typer.Exit(2 if isinstance(error, InputError) else 1) from None
-    group.end()

@@ -75,8 +75,10 @@ def _run_one(values: Values, given: Mapping[str, str], output: Output) -> None:
 
 def _begin(values: Values, given: Mapping[str, str], output: Output, group: Group) -> tuple[Settings, Split]:
     """The settings and all rows, checked before a folder is made."""
+    group.agree({"--resume": values["resume"]})
     if values["resume"] is not None:
-        settings = _settings_of(Path(values["resume"]), given)
+        read = _settings_of(Path(values["resume"]), given).to_json() if group.leads else {}  # others may not see it
+        settings = Settings(**group.gather(read)[0])
         check_processes(settings, group)
         return settings, open_rows(settings, output, partial(open_raw, group=group))
     settings = tune_settings(values, given)
@@ -139,7 +141,7 @@ def _lead(values: Values, given: Mapping[str, str], group: Group, output: Output
         runs = runs or _tune(settings, split, folder, output, log, group)
         group.end()
         try:
-            names = draw_figures(runs, split, folder, log)
+            names = draw_figures(runs, split, folder, log, values["figures"])
             report = make_report(runs, split, folder)
         except (KeyboardInterrupt, Stopped) as error:
             stop(Watcher(output), folder, ", ".join(run.loss for run in runs), error)
@@ -255,7 +257,9 @@ def _tune(
 
 def _settings_of(path: Path, given: Mapping[str, str]) -> Settings:
     """The settings that the run in `path` was started with; nothing else may be asked of it."""
-    others = [text for name, text in given.items() if name not in ("resume", "timeout", "quiet", "json", "log_dir")]
+    others = [
+        text for name, text in given.items() if name not in ("resume", "timeout", "quiet", "json", "log_dir", "figures")
+    ]
     if others:
         raise InputError(
             f"--resume goes on with the run's own settings; leave out {', '.join(others)}, or start a new run."
@@ -302,17 +306,16 @@ def make_report(runs: list[LossRun], split: Split, folder: RunFolder) -> Path:
     return write_report(folder.path)
 
 
-def draw_figures(runs: list[LossRun], split: Split, folder: RunFolder, log: TensorBoardLog | None) -> list[str]:
+def draw_figures(
+    runs: list[LossRun], split: Split, folder: RunFolder, log: TensorBoardLog | None, form: str = "png"
+) -> list[str]:
     """Draw what there is to draw; the loss curves of a loss that was finished before are those of its record."""
     from colinear.report.figures import write_figures  # matplotlib takes half a second to import
     from colinear.search.records import load_record
 
-    def write(name: str, png: bytes) -> None:
-        folder.write(name, png)
-        if log is not None:
-            log.figure(name, png)
-
     records = {run.loss: load_record(folder, run.loss) for run in runs if run.result is None}
-    written = write_figures(runs, split, write, records)
-    earlier = (f"figures/{path.name}" for path in (folder.path / "figures").glob("*.png"))
+    show = None if log is None else log.figure
+    written = write_figures(runs, split, folder.write, records, form, show)
+    there = (folder.path / "figures").iterdir() if written else ()
+    earlier = (f"figures/{path.name}" for path in there if path.suffix in (".png", ".svg", ".pdf"))
     return written + sorted(set(earlier) - set(written))  # of an earlier version, or drawn by somebody

@@ -1,6 +1,6 @@
 """The vision course's own vocabulary for linear classifiers: `import colinear.course as coutils`."""
 
-from colinear.course import data, utils
+from colinear.course import data, exercises, utils
 from colinear.course.classifiers import (
     LinearClassifier,
     LinearSVM,
@@ -22,6 +22,7 @@ __all__ = [
     "LinearSVM",
     "Softmax",
     "data",
+    "exercises",
     "get_CIFAR10_data",
     "grad_check_sparse",
     "predict_linear_classifier",

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from colinear.checks import InputError
-from colinear.datasets.doors import check_file, check_room, reading
+from colinear.datasets.doors import check_claim, check_file, check_room, reading
 from colinear.datasets.unpickle import check_opcodes
 from colinear.texts import listed, shorten, shown_path
 
@@ -164,14 +164,17 @@ def read_torch(path: Path, label: str | None, weight: str | None = None) -> tupl
     if not isinstance(content[features], Tensor):
         kind = type(content[features]).__name__
         raise InputError(f"{shown_path(path)}: {shorten(features)} must be a tensor; got a {shorten(kind)}.")
+    if isinstance(content[labels], Tensor):  # rows that share memory were announced by a few bytes
+        check_claim(path, content[labels].numel() * content[labels].itemsize, check_file(path), "its array of labels")
     return content[features], content[labels]
 
 
 def _check_archive(path: Path) -> None:
-    """torch stores its records, but would inflate others without end; its pickle is looked through first."""
+    """torch maps stored records, but would inflate others without end; its pickle is looked through first."""
     with zipfile.ZipFile(path) as archive:
         for record in archive.infolist():
-            check_room(path, record.file_size, record.compress_size, shorten(record.filename))
+            if record.compress_type != zipfile.ZIP_STORED or record.file_size != record.compress_size:
+                check_room(path, record.file_size, record.compress_size, shorten(record.filename))
             if record.filename.endswith("data.pkl"):
                 with archive.open(record) as file:
                     check_opcodes(file, shared=SHARED_TUPLES, longest=LONGEST_WORD)

@@ -34,6 +34,17 @@ def training_border(train: Dataset) -> float | None:
     return border_of(train.take(rows).cpu(), shape, train.value_range)
 
 
+def draws_light(border: object) -> bool | None:
+    """Whether pictures of a mean `border` are light ink on dark; None where they lie on neither black nor white.
+
+    >>> [draws_light(border) for border in (0.03, 0.48, 0.97, None)]
+    [True, None, False, None]
+    """
+    if not isinstance(border, float) or not 0 <= border <= 1 or PLAIN < border < 1 - PLAIN:
+        return None
+    return border < HALF
+
+
 def looks_inverted(row: Tensor, shape: ImageShape, value_range: float, border: object) -> bool:
     """Whether training pictures lie on plain black or white, by their mean `border`, and this one on the other.
 
@@ -41,7 +52,5 @@ def looks_inverted(row: Tensor, shape: ImageShape, value_range: float, border: o
     >>> [looks_inverted(picture, (1, 3, 3), 255.0, border) for border in (0.03, 0.48, 0.97, None)]
     [True, False, False, False]
     """
-    if not isinstance(border, float) or not 0 <= border <= 1 or PLAIN < border < 1 - PLAIN:
-        return False
-    own = border_of(row, shape, value_range)
-    return own >= 1 - PLAIN if border < HALF else own <= PLAIN
+    light, own = draws_light(border), draws_light(border_of(row, shape, value_range))
+    return None not in (light, own) and light != own

@@ -3,7 +3,8 @@
 | folder | rows | labels |
 | --- | --- | --- |
 | `.npy` | of part-0000.npy, ..., each memory-mapped | beside each shard, or one file for all rows |
-| `.npz`, `.pt`, `.pth`, `.safetensors` | of all files, each read as `tables` reads one | in each |
+| `.pt`, `.pth`, `.safetensors` | of all files, each memory-mapped | in each |
+| `.npz` | of all files, in memory | in each |
 | `.parquet` | of all files, as one table | a column |
 
 Names differ in one number, which counts from 0 or 1 without a gap; Parquet files may have other names, which are
@@ -35,7 +36,7 @@ from colinear.datasets.tables import as_features, check_values, find_reader
 from colinear.parallel.group import ALONE, Group
 from colinear.texts import clean_name, shorten, shown_path
 
-COPIED = (".npz", ".safetensors")  # by their readers; the others are memory-mapped
+COPIED = ".npz"  # numpy begins its members at odd bytes, where no float may lie; the others are memory-mapped
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ class _Shard:
         if isinstance(self.matrix, SparseMatrix):
             return 2 * self.matrix.nbytes  # and once more when they are joined
         held = self.matrix.parts[0] if isinstance(self.matrix, Blocks) else self.matrix
-        as_stored = self.stored == str(held.dtype) and self.file.suffix.lower() not in COPIED
+        as_stored = self.stored == str(held.dtype) and self.file.suffix.lower() != COPIED
         return 0 if as_stored else held.numel() * held.itemsize
 
 

@@ -84,6 +84,7 @@ NAMED: dict[str, Callable[[str | Path | None, Progress | None], Parts]] = {
     "digits": lambda data_dir, progress: Parts(load_digits(), scored_on="test"),
     "cifar10": _cifar10,
 }
+SHOWABLE = ("digits",)  # whose pictures pages may show to strangers; those of CIFAR-10 have no licence
 
 
 def open_parts(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -13,6 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from colinear.texts import printable
 
 DPI = 150
+FORMS = {"png": "", "svg": "Date", "pdf": "CreationDate"}  # kind of file -> what it would say of the moment
 INK = "#222222"
 FAINT = "#9aa0a6"
 # told apart in print and by most colour-blind readers
@@ -25,15 +27,19 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=engine)
 
 
-def to_png(figure: Figure) -> bytes:
-    """The figure as a PNG file. A name in a script that the font lacks shows boxes, and is no reason to stop.
+def to_file(figure: Figure, form: str = "png") -> bytes:
+    """The figure as a file, a key of `FORMS`: the same figure, the same bytes.
 
-    Cost: 0.1 s. `savefig` would draw a figure with a layout twice, once unseen, for the same picture.
+    A name in a script that the font lacks shows boxes, and is no reason to stop. Text in SVG is drawn as outlines.
+    Cost: 0.1 s for PNG. `savefig` would draw a figure with a layout twice, once unseen, for the same picture.
     """
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), rc_context({"svg.hashsalt": "colinear", "svg.fonttype": "path"}):
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        FigureCanvasAgg(figure).print_png(buffer)  # type: ignore[no-untyped-call]
+        if form == "png":
+            FigureCanvasAgg(figure).print_png(buffer)  # type: ignore[no-untyped-call]
+        else:
+            figure.savefig(buffer, format=form, metadata={FORMS[form]: None})
     return buffer.getvalue()
 
 
@@ -45,6 +51,15 @@ def label_text(name: object, width: int = 18) -> str:
     """
     shown = printable(name)
     return shown if len(shown) <= width else shown[: width - 1].rstrip() + "…"
+
+
+def of_data(data: str, title: str) -> str:
+    """A title with the name of its data before it.
+
+    >>> of_data("digits", "hinge: 50 settings"), of_data("", "hinge: 50 settings")
+    ('digits, hinge: 50 settings', 'hinge: 50 settings')
+    """
+    return f"{label_text(data, 40)}, {title}" if data else title
 
 
 def tidy(axes: Axes) -> None:

@@ -6,7 +6,6 @@ run, in the same folder; a card without that says so.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,22 @@ from colinear.checks import InputError
 from colinear.losses import LOSSES
 from colinear.metrics import wilson_interval
 from colinear.model import LinearModel
-from colinear.report.panels import repeat_command
+from colinear.report.panels import FEW, repeat_command
 from colinear.search.runfolder import RunFolder
 from colinear.search.settings import Settings
 from colinear.search.winner import model_name
-from colinear.search.wording import as_percent, describe_above, describe_calibration, describe_range
+from colinear.search.wording import (
+    as_percent,
+    describe_above,
+    describe_calibration,
+    describe_range,
+    is_number,
+    is_placed,
+)
 from colinear.search.written import read_results
 from colinear.texts import listed
 
 Json = dict[str, Any]
-FEW = 30  # test rows of a class, below which its recall is hardly known: an interval of 0.3 and more at a recall of 0.8
 
 
 def make_card(model_file: Path) -> Json:
@@ -140,19 +145,15 @@ def _certificate(model: LinearModel, entry: Json | None) -> str:
             return "none: the weights may be far from the optimum, allow more passes"
         return f"the objective is within {as_percent(gap)} of its optimum (duality gap, float64)"
     above = model.provenance.get("above_optimum")
-    if isinstance(above, list) and len(above) == 2 and all(one is None or _is_number(one) for one in above):
+    if is_placed(above):
         return f"the objective is {describe_above(above)} for its strength (both bounds certified)"
     return "none"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _fact(model: LinearModel, name: str, *, number: bool = False) -> Any:
     """What the file says under a name, if it is a number or a text as it should be: a file may say anything."""
     value = model.provenance.get(name)
-    return value if (_is_number(value) if number else isinstance(value, str)) else None
+    return value if (is_number(value) if number else isinstance(value, str)) else None
 
 
 def _limits(model: LinearModel, classes: Sequence[Json], entry: Json | None, test: Json | None) -> list[str]:

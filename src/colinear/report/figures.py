@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from colinear.datasets.base import Split
-from colinear.report.canvas import INK, label_text, new_figure, to_png
+from colinear.report.canvas import INK, label_text, new_figure, of_data, to_file
 from colinear.report.images import is_picture, sample_figure, template_figure
 from colinear.report.search_plots import loss_figure, path_figure, search_figure
 from colinear.search.curves import Curve, smooth_curve, thin_curve
@@ -22,16 +22,22 @@ Write = Callable[[str, bytes], object]
 
 
 def write_figures(
-    runs: Sequence[LossRun], split: Split, write: Write, records: Mapping[str, Record | None] | None = None
+    runs: Sequence[LossRun],
+    split: Split,
+    write: Write,
+    records: Mapping[str, Record | None] | None = None,
+    form: str = "png",
+    show: Write | None = None,
 ) -> list[str]:
-    """Draw everything there is to draw and hand each PNG to `write(name, content)`; returns the names.
+    """Draw everything there is to draw and hand each file to `write(name, content)`; returns the names.
 
     records : of losses that were finished before a resume; their loss curves have the record's 200 points.
+    form : kind of file, 'png', 'svg' or 'pdf'.     show : is given each as PNG besides, whatever the form.
 
     figures/samples.png            training images of each class, where rows are images
     figures/LOSS-loss.png          loss curves (SGD)
     figures/LOSS-search.png        settings by training and validation accuracy (SGD)
-    figures/LOSS-path.png          accuracy and gap over log10(reg) (exact)
+    figures/LOSS-path.png          accuracy and gap over reg (exact)
     figures/LOSS-templates.png     weights of each class, as images or a heat map
     figures/LOSS-confusion.png     true against predicted classes on test rows, where there are any
 
@@ -39,9 +45,13 @@ def write_figures(
     """
     names = []
     figures = [("samples", sample_figure(split.train))] if is_picture(split.train.image_shape) else []
-    for name, figure in chain(figures, *(_run_figures(run, (records or {}).get(run.loss)) for run in runs)):
-        names.append(f"figures/{name}.png")
-        write(names[-1], to_png(figure))
+    drawn = (_run_figures(run, (records or {}).get(run.loss), split.name) for run in runs)
+    for name, figure in chain(figures, *drawn):
+        names.append(f"figures/{name}.{form}")
+        content = to_file(figure, form)
+        write(names[-1], content)
+        if show is not None:
+            show(f"figures/{name}.png", content if form == "png" else to_file(figure))
     return names
 
 
@@ -55,18 +65,18 @@ def _curves(run: LossRun, record: Record | None) -> list[Curve] | None:
     return [thin_curve(steps.numpy(), losses) for losses in history.numpy()]
 
 
-def _run_figures(run: LossRun, record: Record | None) -> Iterator[tuple[str, Figure]]:
+def _run_figures(run: LossRun, record: Record | None, data: str) -> Iterator[tuple[str, Figure]]:
     entry, loss = run.entry, run.loss
     if entry["solver"] == "exact":
-        yield f"{loss}-path", path_figure(entry)
+        yield f"{loss}-path", path_figure(entry, data)
     else:
         if (curves := _curves(run, record)) is not None:
-            yield f"{loss}-loss", loss_figure(entry, curves)
-        yield f"{loss}-search", search_figure(entry)
-    yield f"{loss}-templates", template_figure(run.model)
+            yield f"{loss}-loss", loss_figure(entry, curves, data)
+        yield f"{loss}-search", search_figure(entry, data)
+    yield f"{loss}-templates", template_figure(run.model, data)
     if entry["confusion_matrix"] is not None:
         counts = np.array(entry["confusion_matrix"], dtype=np.int64)
-        title = f"{loss}: test accuracy {entry['test_accuracy']:.4f} on {counts.sum():,} rows"
+        title = of_data(data, f"{loss}: test accuracy {entry['test_accuracy']:.4f} on {counts.sum():,} rows")
         yield f"{loss}-confusion", confusion_figure(counts, run.model.class_names, title)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from colinear.datasets.base import Dataset, ImageShape
 from colinear.model import LinearModel
-from colinear.report.canvas import FAINT, INK, label_text, new_figure, without_scale
+from colinear.report.canvas import FAINT, INK, label_text, new_figure, of_data, without_scale
 
 Picture = NDArray[np.float64]
 SAMPLE_CLASSES = 24
@@ -61,12 +61,12 @@ def as_picture(row: NDArray[Any], shape: ImageShape) -> Picture:
     return np.repeat(picture, 3, axis=2) if shape[0] == 1 else picture
 
 
-def template_figure(model: LinearModel) -> Figure:
-    """The weights of each class as an image, or as a heat map where rows are no images."""
-    return _template_grid(model, model.image_shape) if is_picture(model.image_shape) else _weight_map(model)
+def template_figure(model: LinearModel, data: str = "") -> Figure:
+    """The weights of each class as an image, or as a heat map where rows are no images; `data`: its name."""
+    return _template_grid(model, model.image_shape, data) if is_picture(model.image_shape) else _weight_map(model, data)
 
 
-def _template_grid(model: LinearModel, shape: ImageShape) -> Figure:
+def _template_grid(model: LinearModel, shape: ImageShape, data: str) -> Figure:
     """Colour: each class stretched from its least to its largest weight. Grey: red for, blue against, white 0."""
     shown = min(model.n_classes, TEMPLATES)
     columns = min(shown, 5 if shown <= 20 else 10)
@@ -97,11 +97,12 @@ def _template_grid(model: LinearModel, shape: ImageShape) -> Figure:
         bar.set_label("weight, each class by its largest")
     more = "" if shown == model.n_classes else f", the first {shown} of {model.n_classes} classes"
     scaled = ", each stretched to the full range" if shape[0] == 3 else ""
-    figure.suptitle(f"{model.loss}: weight template of each class{scaled}{more}", color=INK)
+    title = of_data(data, f"{model.loss}: weight template of each class{scaled}{more}")
+    figure.suptitle(title, color=INK, parse_math=False)
     return figure
 
 
-def _weight_map(model: LinearModel) -> Figure:
+def _weight_map(model: LinearModel, data: str) -> Figure:
     """Classes by features, the features with the largest weights if there are many."""
     weights = model.weight.cpu().double().numpy()
     peaks = np.abs(weights).max(0)
@@ -120,6 +121,6 @@ def _weight_map(model: LinearModel) -> Figure:
     every = len(chosen) == model.n_features
     which = "feature" if every else f"feature: the {len(chosen)} of {model.n_features} with the largest weights"
     axes.set_xlabel(which)
-    axes.set_title(f"{model.loss}: weights of each class, on raw features")
+    axes.set_title(of_data(data, f"{model.loss}: weights of each class, on raw features"), parse_math=False)
     figure.colorbar(image, ax=axes, label="weight")
     return figure

@@ -26,9 +26,15 @@ from colinear.texts import printable
 SCRIPTS = (
     "vendor/uPlot.iife.min.js", "assets/dom.js", "assets/charts.js", "assets/theme.js", "assets/headline.js",
     "assets/search.js", "assets/candidates.js", "assets/winner.js", "assets/resize.js", "assets/patches.js",
-    "assets/tryit.js", "assets/facts.js", "assets/compare.js", "assets/main.js",
+    "assets/pad.js", "assets/tryit.js", "assets/facts.js", "assets/compare.js", "assets/main.js",
+)  # fmt: skip
+TRY_IT = (
+    "assets/dom.js", "assets/theme.js", "assets/resize.js", "assets/patches.js", "assets/pad.js", "assets/tryit.js",
+    "assets/tryonly.js",
 )  # fmt: skip
 STYLES = ("vendor/uPlot.min.css", "assets/report.css", "assets/parts.css")
+TRY_IT_NAME = "try-it.html"
+TRIED = ("loss", "link", "many", "classes", "weights", "samples", "test")  # of a panel, for 'Try it' alone
 MOST_CANDIDATE_BYTES = 3_500_000  # of candidates' templates in one page; runs that would exceed it show none
 
 
@@ -47,10 +53,34 @@ def write_report(run_folder: str | os.PathLike[str], *, force: bool = False) -> 
     return write_page(target, make_page(title, panels, own=compare_winners([(path, panels)])))
 
 
-def check_report(run_folder: Path, *, force: bool = False) -> Path:
+def write_try_it(run_folder: str | os.PathLike[str], *, force: bool = False) -> Path:
+    """Write try-it.html into a run's folder, for others to try its models on pictures, and return its path.
+
+    It holds names of data and classes, weights, test accuracies, and pictures of data that may be shown; nothing of
+    other candidates, test rows or the machine. Some 40 kB and the weights; a loss whose model takes no pictures, or is
+    too large for a page, is left out.
+    Raises `InputError` as `write_report` does, and where no model is left.
+    """
+    path = Path(run_folder)
+    panels = [panel for panel in read_panels(path) if panel.get("weights")]
+    if not panels:
+        raise InputError(
+            f"--only try-it needs a model of pictures that fits into a page; {path} has none. Use `colinear predict`."
+        )
+    name = panels[0]["dataset"]["name"]
+    data = {
+        "name": name,
+        "version": panels[0]["environment"]["colinear"],
+        "panels": [{key: panel.get(key) for key in TRIED} for panel in panels],
+    }
+    target = check_report(path, force=force, name=TRY_IT_NAME)
+    return write_page(target, fill_page(name, data, TRY_IT, "`colinear predict` labels pictures too.", STYLES[1:]))
+
+
+def check_report(run_folder: Path, *, force: bool = False, name: str = "report.html") -> Path:
     """The page of a run, if it may be written: see `check_output`."""
     remedy = "Move it away, or let `colinear report --force` replace it."
-    return check_output(run_folder / "report.html", PAGE, force=force, option="the page", remedy=remedy)
+    return check_output(run_folder / name, PAGE, force=force, option="the page", remedy=remedy)
 
 
 def write_comparison(
@@ -87,27 +117,29 @@ def make_page(
 ) -> str:
     """The whole HTML text of one run with the paired test of its `own` losses, or of several and their `comparison`."""
     data = {"panels": _within_budget(panels), "comparison": comparison, "own": own}
-    return fill_page(title, data, SCRIPTS, "results.json")
+    return fill_page(title, data, SCRIPTS, "The same numbers are in results.json.")
 
 
-def fill_page(title: str, data: dict[str, Any], names: Sequence[str], numbers: str) -> str:
-    """The HTML text of a page that the scripts `names` draw from `data`; `numbers`: the file that has the same.
+def fill_page(
+    title: str, data: dict[str, Any], names: Sequence[str], instead: str, styles: Sequence[str] = STYLES
+) -> str:
+    """The HTML text of a page that the scripts `names` draw from `data`; `instead`: a sentence for who allows none.
 
     Bytes of a title that is not UTF-8 are written out, as \\xff.
     """
     title = printable(title)
-    styles = [_asset(name) for name in STYLES]
+    sheets = [_asset(name) for name in styles]
     scripts = [_asset(name) for name in names]
     policy = (
-        f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(styles)}; img-src data: blob:; "
+        f"default-src 'none'; script-src {_hashes(scripts)}; style-src {_hashes(sheets)}; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
     return Template(_asset("assets/page.html")).substitute(
         mark=MARK,
         policy=policy,
         title=escape(title),
-        numbers=numbers,
-        styles="\n".join(f"<style>{style}</style>" for style in styles),
+        instead=instead,
+        styles="\n".join(f"<style>{sheet}</style>" for sheet in sheets),
         data=json_for_html({"title": title, **data}),
         scripts="\n".join(f"<script>{script}</script>" for script in scripts),
     )

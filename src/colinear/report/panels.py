@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import os
 import shlex
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ from torch import Tensor
 
 from colinear.checks import InputError
 from colinear.datasets.base import ImageShape
+from colinear.datasets.border import draws_light
 from colinear.losses import LOSSES
-from colinear.metrics import METRICS, answer_table, calibration_error, class_table
+from colinear.metrics import METRICS, answer_table, calibration_error, class_table, wilson_interval
 from colinear.model import LinearModel
 from colinear.report.featured import as_base64, draw_patches, embed_patches
 from colinear.report.images import TEMPLATES, is_picture
@@ -37,6 +40,7 @@ MOST_WEIGHT_BYTES = 1_500_000  # float32 weights in the page, for 'Try it', and 
 MOST_PIXEL_BYTES = 1_000_000  # of the winner's templates; larger images are averaged down
 LARGEST_WEIGHTS = 8  # a class, of a feature table
 LARGEST_CLASSES = 40
+FEW = 30  # rows of a class or bin, below which its share is hardly known: an interval of 0.3 and more at one of 0.8
 
 
 def read_panels(path: Path) -> list[Json]:
@@ -95,11 +99,17 @@ def _panel(folder: RunFolder, results: Json, entry: Json, settings: Settings) ->
         "rungs": entry["rungs"],
         "details": entry["details"],
         "seconds": entry["seconds"],
+        "finished": _date(entry.get("finished_unix_seconds")),
         "test": test,
         **_confusion(entry),
         **_winner(model),
         **(_recorded(record, loss, folder, len(entry["trials"]), model) if record is not None else {}),
     }
+
+
+def _date(seconds: float | None) -> str | None:
+    """A moment as people read it; of an older run there is none."""
+    return None if seconds is None else time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 
 def describe_metric(name: str) -> Json:
@@ -154,6 +164,7 @@ def _embedded(model: LinearModel, shape: ImageShape, value_range: float) -> Json
         "probabilities": model.has_probabilities,
         "temperature": model.temperature,
         "thresholds": model.thresholds,
+        "light": draws_light(model.provenance.get("border")),
     }
 
 
@@ -198,6 +209,8 @@ def _recorded(record: Record, loss: str, folder: RunFolder, trials: int, model: 
         panel["mistakes"] = {"rows": rows, "kind": "margin" if record.get("bins") is None else "probability"}
         if (pixels := record.get("pixels")) is not None:
             panel["mistakes"]["sprite"] = make_sprite(pixels)
+    if (samples := record.get("samples")) is not None:
+        panel["samples"] = _samples(samples, model)
     if pushing is not None and bank is not None:
         panel["pushing"] = {"sprite": make_sprite(bank), "push": [_rounded(row) for row in pushing[..., 1]]}
     if examples is not None and (pixels := record.get("example_pixels")) is not None:
@@ -206,8 +219,23 @@ def _recorded(record: Record, loss: str, folder: RunFolder, trials: int, model: 
     return panel
 
 
+def _samples(pictures: Tensor, model: LinearModel) -> list[str] | None:
+    """Raw rows of pictures for 'Try it', as bytes; None where they are not what the model takes."""
+    raw = model if model.extractor is None else model.extractor.rows
+    if tuple(pictures.shape[1:]) != raw.image_shape or len(pictures) > model.n_classes:
+        return None
+    levels = (pictures.double() * (raw.value_range / 255)).round().clamp(0, 255).byte().flatten(1)
+    return [base64.b64encode(row.numpy().tobytes()).decode() for row in levels]
+
+
 def _reliability(bins: Tensor) -> Json:
-    return {"bins": [_rounded(row, 6) for row in bins], "ece": calibration_error(*bins.unbind(1))}
+    """Bins [rows, mean confidence, share right, ends of its 95 % interval], and how many rows are few."""
+    spans = [
+        wilson_interval(min(round(n * right), int(n)), int(n)) if n else (math.nan,) * 2
+        for n, _, right in bins.tolist()
+    ]
+    rows = torch.cat([bins, torch.tensor(spans, dtype=bins.dtype)], 1)
+    return {"bins": [_rounded(row, 6) for row in rows], "ece": calibration_error(*bins.unbind(1)), "few": FEW}
 
 
 def _rounded(values: Tensor, digits: int = 4) -> list[float | None]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from colinear.datasets.answers import is_right
 from colinear.datasets.base import Dataset, Split
 from colinear.datasets.features import fit_scaling
+from colinear.datasets.sources import SHOWABLE
 from colinear.metrics.calibration import bin_confidences
 from colinear.model import LinearModel
 from colinear.objective import score_rows
@@ -34,6 +35,7 @@ from colinear.search.written import read_settings
 from colinear.tracking import Everyone
 
 MISTAKES = 24
+SAMPLED = 20  # classes
 
 
 def record_run(folder: RunFolder, run: LossRun, split: Split) -> None:
@@ -49,6 +51,8 @@ def record_run(folder: RunFolder, run: LossRun, split: Split) -> None:
     facts: dict[str, Any] = {"format": FORMAT, "loss": run.loss, "model": digest, "test": None, "test_rows": None}
     if split.test is not None:
         tensors |= _of_test(run.model, split.test)
+        if read_settings(folder).data in SHOWABLE:
+            tensors |= _samples(split.test)
         facts["test"] = split.test.fingerprint
         facts["test_rows"] = rows_digest(split.test, read_settings(folder).seed)
     tensors = {name: tensor.cpu().contiguous() for name, tensor in sorted(tensors.items()) if tensor.numel()}
@@ -117,15 +121,35 @@ def _of_test(model: LinearModel, test: Dataset) -> dict[str, Tensor]:
     worst = wrong[confidence[wrong].argsort(descending=True, stable=True)[:MISTAKES]]
     tensors["mistakes"] = torch.stack([labels[worst], predicted[worst], confidence[worst]], 1).double()
     if is_picture(model.image_shape) and len(worst):
-        raw = test.take(worst.to(test.labels.device)).cpu().float()
-        grey_levels = (raw * (255 / test.value_range)).round().clamp(0, 255)
-        tensors["pixels"] = grey_levels.to(torch.uint8).view(len(worst), *model.image_shape)
+        tensors["pixels"] = _levels(test, worst)
     pictures = getattr(test, "pictures", None)
     if pictures is not None:  # of the raw rows that these are features of
         tensors["pixels"] = pictures[worst]
         chosen, tensors["examples"] = pick_examples(labels, confidence, correct, model.n_classes)
         tensors["example_pixels"] = pictures[chosen]
     return tensors
+
+
+def _samples(test: Dataset) -> dict[str, Tensor]:
+    """The first test picture of each class; nothing where rows are no pictures, or a class has none."""
+    labels, pictures = test.labels.cpu(), getattr(test, "pictures", None)
+    if labels.ndim != 1 or not (pictures is not None or is_picture(test.image_shape)):
+        return {}
+    found = [(labels == number).nonzero()[:1, 0] for number in range(min(test.n_classes, SAMPLED))]
+    if not all(map(len, found)):
+        return {}
+    rows = torch.cat(found)
+    if pictures is None:
+        pictures, rows = _levels(test, rows), torch.arange(len(rows))
+    return {"samples": pictures[rows]}
+
+
+def _levels(rows: Dataset, chosen: Tensor) -> Tensor:
+    """Pictures (m, channels, h, w) uint8 of some rows."""
+    assert rows.image_shape is not None
+    raw = rows.take(chosen.to(rows.labels.device)).cpu().float()
+    levels = (raw * (255 / rows.value_range)).round().clamp(0, 255)
+    return levels.to(torch.uint8).view(len(chosen), *rows.image_shape)
 
 
 def _bins(confidence: Tensor, correct: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from colinear.report.canvas import ACCENTS, FAINT, INK, new_figure, tidy
+from colinear.report.canvas import ACCENTS, FAINT, INK, new_figure, of_data, tidy
 from colinear.search.curves import Curve
 from colinear.search.judging import score_of
 from colinear.texts import short_number
@@ -22,7 +22,7 @@ HIGHLIGHTED = 5
 LOG_FROM = 4.0  # ratio of losses from which a log axis shows more than a linear one
 
 
-def loss_figure(entry: Entry, curves: Sequence[Curve]) -> Figure:
+def loss_figure(entry: Entry, curves: Sequence[Curve], data: str = "") -> Figure:
     """Minibatch losses, a curve for each candidate, on log axes: the best few in colour, the others faint."""
     figure = new_figure(7.2, 4.6)
     axes = figure.add_subplot()
@@ -43,7 +43,8 @@ def loss_figure(entry: Entry, curves: Sequence[Curve]) -> Figure:
     axes.set_xlabel("step")
     axes.set_ylabel("minibatch loss, smoothed")
     others = len(order) - len(best)
-    axes.set_title(f"{entry['loss']}: loss of {len(order)} candidate{'s' * (len(order) != 1)}", fontsize=11)
+    title = f"{entry['loss']}: loss of {len(order)} candidate{'s' * (len(order) != 1)}"
+    axes.set_title(of_data(data, title), fontsize=11, parse_math=False)
     if best:
         handles, names = axes.get_legend_handles_labels()
         title = f"best {entry['metric']} on validation" + (f" (grey: {others} more)" if others else "")
@@ -75,8 +76,8 @@ def _limit_losses(axes: Axes, curves: Sequence[NDArray[np.float64]]) -> None:
         axes.set_ylim(low - room, high + room)
 
 
-def search_figure(entry: Entry) -> Figure:
-    """Two scatter plots over log10(learning rate) and log10(reg), coloured by the metric on train and validation."""
+def search_figure(entry: Entry, data: str = "") -> Figure:
+    """Two scatter plots over learning rate and reg, on log scales, coloured by the metric on train and validation."""
     trials = entry["trials"]
     x = np.array([math.log10(trial["learning_rate"]) for trial in trials])
     y = np.array([math.log10(trial["reg"]) if trial["reg"] > 0 else math.nan for trial in trials])
@@ -107,20 +108,23 @@ def search_figure(entry: Entry) -> Figure:
             x[best], y[best], s=190, facecolors="none", edgecolors="#d1495b", linewidths=2, label="winner on validation"
         )
         axes.set_title(title, fontsize=11)
-        axes.set_xlabel("log10(learning rate)")
+        axes.set_xlabel("learning rate")
+        axes.xaxis.set_major_formatter(_power)
         axes.margins(0.08)
         tidy(axes)
-    both[0].set_ylabel("log10(reg)")
+    both[0].set_ylabel("reg")
+    both[0].yaxis.set_major_formatter(_power)
     if points is not None:
         figure.colorbar(points, ax=both, label=entry["metric"], fraction=0.05, pad=0.02)
     handles, names = both[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=9)
-    figure.suptitle(f"{entry['loss']}: {len(trials)} setting{'s' * (len(trials) != 1)}", fontsize=12)
+    title = f"{entry['loss']}: {len(trials)} setting{'s' * (len(trials) != 1)}"
+    figure.suptitle(of_data(data, title), fontsize=12, parse_math=False)
     return figure
 
 
-def path_figure(entry: Entry) -> Figure:
-    """The metric on training and validation rows, and the relative gap, over log10(reg)."""
+def path_figure(entry: Entry, data: str = "") -> Figure:
+    """The metric on training and validation rows, and the relative gap, over reg on a log scale."""
     trials = sorted(entry["trials"], key=lambda trial: float(trial["reg"]))
     winner = entry["trials"][entry["best"]]
     x = np.log10([trial["reg"] for trial in trials])
@@ -140,7 +144,8 @@ def path_figure(entry: Entry) -> Figure:
         axes.axvline(place, color=ACCENTS[1], linewidth=1.2, linestyle="--", label=chosen)
         tidy(axes)
     above.set_ylabel(entry["metric"])
-    above.set_title(f"{entry['loss']}: the path of {len(trials)} strength{'s' * (len(trials) != 1)}", fontsize=11)
+    title = f"{entry['loss']}: the path of {len(trials)} strength{'s' * (len(trials) != 1)}"
+    above.set_title(of_data(data, title), fontsize=11, parse_math=False)
     gap = _column(trials, "relative_gap")
     # a gap of exactly 0 has no place on a log axis; it is drawn at the least the numbers can tell apart
     below.plot(x, 100 * np.maximum(gap, 1e-16), "o-", color=INK, markersize=4)
@@ -150,10 +155,16 @@ def path_figure(entry: Entry) -> Figure:
         below.yaxis.set_major_formatter("{x:g} %")
         below.yaxis.set_minor_formatter(NullFormatter())
     below.set_ylabel("relative gap")
-    below.set_xlabel("log10(reg)")
+    below.set_xlabel("reg")
+    below.xaxis.set_major_formatter(_power)
     handles, names = above.get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
+
+
+def _power(place: float, number: int | None = None) -> str:
+    """The label of a tick where an axis has log10 values: as the terminal and the page write that strength."""
+    return short_number(10**place, 2)
 
 
 def _scores(trials: Sequence[Mapping[str, Any]], part: str) -> NDArray[np.float64]:

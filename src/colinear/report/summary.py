@@ -61,7 +61,7 @@ def write_summary(
         "metrics": {key: {"higher": one.higher, "share": one.share} for key, one in METRICS.items()},
         "table": _table([line for each in results for line in each], planned),
     }  # fmt: skip
-    return write_page(target, fill_page(f"{name} · sweep", data, SCRIPTS, "summary.csv"))
+    return write_page(target, fill_page(f"{name} · sweep", data, SCRIPTS, "The same numbers are in summary.csv."))
 
 
 def remake_summary(path: Path, *, force: bool = False) -> Path:

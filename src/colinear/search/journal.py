@@ -45,7 +45,8 @@ class SearchJournal:
             self._standing = self._read(position_name(self.loss))
             if self._standing is not None:
                 self._begun = take_count(self._standing[1], "step")
-        self._done, self._begun = self.group.gather((self._done, self._begun))[0]
+        done, self._begun = self.group.gather((list(self._done), self._begun))[0]
+        self._done = frozenset(done)
 
     def step(self, make: Callable[[], Parts]) -> Parts:
         self._number = number = self._number + 1

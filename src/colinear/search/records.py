@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from colinear.checks import InputError
+from colinear.checks import MOST_COUNT, InputError
 from colinear.datasets.base import Dataset
 from colinear.metrics import PairedTest, mcnemar
 from colinear.metrics.calibration import BINS
@@ -52,7 +52,11 @@ SHAPES: dict[str, tuple[torch.dtype, tuple[str | int, ...]]] = {
     "pushing": (torch.float64, ("pushed", "patches", 2)),  # number of a patch, how far it moves the score of a class
     "examples": (torch.float64, ("examples", 3)),  # class, confidence, 1 of the surest and 0 of the least sure
     "example_pixels": (torch.uint8, ("examples", "channels", "height", "width")),
+    "samples": (torch.uint8, ("samples", "channels", "height", "width")),  # of classes in their order, levels of 255
 }
+
+
+ROUNDING = 1e-6  # of a mean of float32 probabilities
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +117,9 @@ def _holds(name: str, tensor: Tensor) -> bool:
     if name == "correct":
         return int(tensor.max()) <= 1
     if name in ("bins", "bins_before"):
-        counts = tensor[:, 0]
-        return bool(((counts >= 0) & counts.isfinite()).all() and counts.sum() > 0) and not bool(tensor.isinf().any())
+        counts, shares = tensor[:, 0], tensor[tensor[:, 0] > 0, 1:]
+        whole_rows = (counts >= 0) & (counts == counts.floor()) & (counts <= MOST_COUNT)
+        return bool(whole_rows.all() and len(shares) and ((shares >= 0) & (shares <= 1 + ROUNDING)).all())
     whole = {"mistakes": [0, 1], "examples": [0, 2], "pushing": [0]}.get(name)
     if whole is not None:
         numbers = tensor[..., whole]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -43,6 +44,7 @@ def loss_json(
         **(NO_SCORE if test is None else test.to_json()),
         **({} if score is None else {"test_score": plain_number(score.value), "test_score_ci95": list(score.interval)}),
         "seconds": plain_number(seconds if math.isfinite(seconds) else None),
+        "finished_unix_seconds": int(time.time()),
     }
 
 

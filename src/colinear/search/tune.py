@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from colinear.checks import InputError
-from colinear.datasets.base import Dataset, Split
+from colinear.datasets.base import Dataset, Split, weights_fingerprint
 from colinear.lossbase import check_takes
 from colinear.losses import LOSSES
 from colinear.parallel.group import ALONE, Group
@@ -218,7 +218,8 @@ def agree(settings: Settings, split: Split, group: Group) -> None:
     if group.size > 1:
         parts = {part.name: getattr(split, part.name) for part in fields(split)}
         data = {f"{name} data": part and part.fingerprint for name, part in parts.items()}
-        group.agree({**flatten(settings.to_json()), **data, **versions()})
+        weights = {f"{name} weights": part and weights_fingerprint(part) for name, part in parts.items()}
+        group.agree({**flatten(settings.to_json()), **data, **weights, **versions()})
 
 
 def check_processes(settings: Settings, group: Group) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from colinear.texts import short_number
 
+LARGEST = sys.float_info.max  # a whole number of JSON may be beyond it
 FAR = 10.0  # above the optimum: from there on a factor says more than a percentage
 
 
@@ -27,6 +29,20 @@ def describe_above(above: Sequence[float | None]) -> str:
     ends = [_excess(low), _excess(high)]
     first = "" if ends[0] == ends[1] else f"{ends[0].removesuffix(' above')} to "
     return f"{first}{ends[1]} the optimum"
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a file says a finite number where it should: one from elsewhere may say anything."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
+
+
+def is_placed(value: object) -> TypeGuard[list[float | None]]:
+    """Whether a file says what `describe_above` takes.
+
+    >>> is_placed([0.1, None]), is_placed([0.1]), is_placed(True)
+    (True, False, False)
+    """
+    return isinstance(value, list) and len(value) == 2 and all(one is None or is_number(one) for one in value)
 
 
 def _excess(share: float) -> str:

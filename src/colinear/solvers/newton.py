@@ -21,7 +21,7 @@ from colinear.losses import Hinge, Loss
 from colinear.objective import Objective
 from colinear.solvers.arguments import check_solve
 from colinear.solvers.basis import Basis
-from colinear.solvers.candidate import CLOSE, USUAL_PRODUCTS, Candidate
+from colinear.solvers.candidate import USUAL_PRODUCTS, Candidate
 from colinear.solvers.descent import Report
 from colinear.solvers.journal import FORGETFUL, Journal, Parts, UnreadableError, pack_points, unpack_points
 from colinear.solvers.preconditioner import Preconditioner, free_bias
@@ -96,7 +96,7 @@ class Newton:
     tuning: Tuning = USUAL
     prepared: Preconditioner | None = None
 
-    def comes_first(self, candidates: int, tol: float) -> bool:
+    def comes_first(self, candidates: int) -> bool:
         """Whether the problem is so small that there is no use in L-BFGS before: its operators would take longer.
 
         A smooth loss takes about six steps whatever the features are, the hinge fifteen of the interior point method.
@@ -106,7 +106,7 @@ class Newton:
             if not self.loss.has_interior or features.free:
                 return False
             step = INTERIOR_COST + MARGIN_COST * features.n_samples * features.n_classes + 2 * self.step_flops
-            return tol >= CLOSE and candidates * INTERIOR_STEPS * step <= self.tuning.interior_first
+            return candidates * INTERIOR_STEPS * step <= self.tuning.interior_first
         step = STEP_COST + min(self.factor_cost, USUAL_PRODUCTS * self.product_cost)
         return candidates * STEPS * step <= self.tuning.newton_first
 

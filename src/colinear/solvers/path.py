@@ -109,7 +109,7 @@ def solve_path(
         preconditioner, start = None, None if start is None else space.restrict(start)
     newton = _newton(objective, loss, max_passes, preconditioner, tuning)
     sound = start is None or bool(torch.isfinite(start.double().square().sum()))  # one that is not has to be told
-    if newton is not None and sound and newton.comes_first(len(strengths), tol):
+    if newton is not None and sound and newton.comes_first(len(strengths)):
         start = None if loss.kinked else start  # what is inside the bounds of one problem is not inside another's
         with one_thread_if(objective.features.device.type == "cpu"):
             path = newton.path(

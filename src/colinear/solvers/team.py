@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from colinear.datasets.base import ArrayDataset
-from colinear.datasets.blocks import Matrix, stack
+from colinear.datasets.blocks import Matrix
 from colinear.datasets.features import Features
+from colinear.datasets.sparse import gather_sparse
 from colinear.lossbase import Loss
 from colinear.objective import Objective
 from colinear.parallel.group import ALONE, Group
@@ -129,8 +130,8 @@ class Team:
 
     def _gather(self, mine: Tensor) -> tuple[Features, Tensor | None]:
         """Sparse rows of all processes, by process: their sizes are not known to the others."""
-        data, cpu = self.features.dataset, torch.device("cpu")
-        rows = stack(self.group.gather(data.stored(mine).to(cpu)))
+        data = self.features.dataset
+        rows = gather_sparse(data.stored(mine), self.group)
         labels = torch.cat(self.group.gather(data.labels[mine].cpu()))
         weights = None if self._weights is None else torch.cat(self.group.gather(self._weights[mine].cpu()))
         device = self.features.device

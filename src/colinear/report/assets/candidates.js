@@ -4,7 +4,7 @@
 {
   /**
    * columns: [{name, read(row), show(row), text, wide}]; `text`: left aligned, `wide`: left out on a phone.
-   * options: start {column, down}; choose(row); limit: a height after which the table scrolls.
+   * options: start {column, down}; choose(row).
    */
   C.table = (columns, rows, { start = 0, down = false, choose = null, label = "" } = {}) => {
     const state = { column: start, down };
@@ -42,7 +42,7 @@
     };
     draw();
     const table = C.el("table", { "aria-label": label }, C.el("thead", {}, C.el("tr", {}, heads)), body);
-    return { node: C.el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, table), lines };
+    return { node: C.scroll(label, table, rows.length), lines };
   };
 
   C.candidates = (panel, chosen) => {
@@ -62,8 +62,8 @@
       score("train", "train"),
       score("val", "val"),
       has("spread") && number("± folds", "spread", (v) => C.value(panel, v), { wide: true }),
-      several("objective") && number("objective", "objective", (v) => C.fixed(v, 4), { wide: true }),
-      several("relative_gap") && number("gap", "relative_gap", (v) => C.short(v, 2)),
+      several("objective") && number("objective", "objective", (v) => C.short(v, 6), { wide: true }),
+      several("relative_gap") && number("within", "relative_gap", C.gap),
       has("passes") && number("passes", "passes", C.count, { wide: true }),
       has("steps") && number("steps", "steps", C.count, { wide: true }),
       has("loss") && number("last loss", "loss", (v) => (C.known(v) && v < 1e4 ? C.fixed(v, 3) : C.short(v)), { wide: true }),
@@ -75,6 +75,6 @@
       line.setAttribute("aria-current", String(row === now));
     }));
     node.classList.add("candidates");
-    return C.section("all", "All candidates", `Choose a column's name to sort by it, a row to see that candidate above. train, val: ${panel.metric.name}.`, node);
+    return C.section("all", "All candidates", `Choose a column's name to sort by it, a row to see that candidate above. train, val: ${panel.metric.name}.${several("relative_gap") ? " within: at most so far from the optimum." : ""}`, node);
   };
 }

@@ -50,8 +50,8 @@
     label: scale.label,
     labelSize: 18,
     labelGap: vertical ? 2 : 0,
-    size: vertical ? scale.size || 46 : 26,
-    gap: 5,
+    size: vertical ? scale.size || 46 : 30,
+    gap: vertical ? 5 : 9, // its first label stands beside the lowest of the other axis
     grid: { stroke: colours.rule, width: 1 },
     ticks: { show: false },
     border: { show: false },
@@ -133,6 +133,12 @@
           ctx.setLineDash(dash.map((part) => part * scale));
           ctx.lineJoin = "round"; ctx.strokeStyle = stroke; ctx.lineWidth = width * scale; ctx.stroke();
           ctx.setLineDash([]);
+        },
+        fade: (share) => { ctx.globalAlpha = share; },
+        /** From 0 up to `py`, `width` in numbers of the x axis. */
+        bar: (px, py, width, fill) => {
+          const [[left, top], [right, bottom]] = [at(px - width / 2, py), at(px + width / 2, 0)];
+          ctx.fillStyle = fill; ctx.fillRect(left, top, right - left, bottom - top);
         },
         text: (px, py, words, fill, dx = 8, dy = 4) => {
           const [cx, cy] = at(px, py);

@@ -87,7 +87,8 @@
         for (const p of row) pen.dot(p.x, p.y, 4, colour, pen.colours.paper, 1);
       }),
     });
-    const key = C.key(panels.map((panel, number) => [COLOURS[number % COLOURS.length], nameOf(panel)]));
+    const form = (panel, number) => (panel.solver !== "exact" ? "" : number < COLOURS.length ? " dot line" : " dot dashed");
+    const key = C.key(panels.map((panel, number) => [COLOURS[number % COLOURS.length] + form(panel, number), nameOf(panel)]));
     return C.figure("together", "All candidates together", `Point at a mark for its settings.${names.length > 1 ? ` Each by its own metric: ${names.join(", ")}.` : ""}`, chart, key);
   };
 
@@ -97,10 +98,10 @@
     if (!same) return null;
     const count = Math.min(...shown.map((panel) => panel.templates.count));
     return C.figure("beside", "Templates side by side", "Each row a winner, each column a class.",
-      C.el("div", { class: "scroll" }, C.el("table", { class: "matrix pictures" },
+      C.scroll("Templates side by side", C.el("table", { class: "matrix pictures" },
         C.el("thead", {}, C.el("tr", {}, C.el("td"), shown[0].classes.slice(0, count).map((name) => C.el("th", { scope: "col", title: name }, C.el("span", {}, name))))),
         C.el("tbody", {}, shown.map((panel) => C.el("tr", {}, C.el("th", { scope: "row" }, named(panel)),
-          Array.from({ length: count }, (_, i) => C.el("td", {}, C.tile(panel.templates, i, `weights of ${panel.classes[i]}`)))))))));
+          Array.from({ length: count }, (_, i) => C.el("td", {}, C.tile(panel.templates, i, `weights of ${panel.classes[i]}`))))))), shown.length));
   };
 
   /** On the page of one run: its losses, row by row. */

@@ -26,8 +26,22 @@ C.section = (name, title, note, ...children) =>
 C.figure = (name, title, note, ...children) =>
   C.el("figure", { class: name }, C.el("figcaption", {}, C.el("h3", {}, title), note && C.el("p", { class: "note" }, note)), children);
 
-/** What colours mean: [[class of the swatch, words], ...]. */
-C.key = (items) => C.el("p", { class: "key" }, items.map(([name, words]) => C.el("span", {}, C.el("i", { class: `swatch ${name}` }), words)));
+/** What marks mean: [[colour and form of the swatch, words], ...]; a swatch looks like what it stands for. */
+C.key = (items) => C.el("p", { class: "key" }, items.filter(Boolean).map(([name, words]) => C.el("span", {}, C.el("i", { class: `swatch ${name}` }), words)));
+
+/** A table in a box that scrolls, and below it whether there is more than is seen. rows: how many, for the words. */
+C.scroll = (label, table, rows = 0) => {
+  const box = C.el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, table);
+  const hint = C.el("p", { class: "hint", hidden: true });
+  const look = () => {
+    const [down, aside] = [box.scrollHeight > box.clientHeight + 1, box.scrollWidth > box.clientWidth + 1];
+    box.classList.toggle("more", down);
+    hint.hidden = !down && !aside;
+    hint.textContent = [down && `${C.count(rows)} rows: scroll inside the table for all`, aside && `${down ? "scroll" : "Scroll"} sideways for more columns`].filter(Boolean).join("; ") + ".";
+  };
+  new ResizeObserver(look).observe(box);
+  return C.el("div", { class: "tabled" }, box, hint);
+};
 
 C.capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
@@ -38,7 +52,7 @@ C.known = known;
 
 C.signed = (text) => text.replace(/^-/, MINUS);
 C.percent = (share, digits = 1) => (known(share) ? C.signed(`${(100 * share).toFixed(digits)} %`) : NONE);
-C.count = (value) => (known(value) ? value.toLocaleString("en-US").replace(/,/g, " ") : NONE);
+C.count = (value) => (known(value) ? value.toLocaleString("en-US") : NONE);
 C.fixed = (value, digits = 3) => (known(value) ? C.signed(value.toFixed(digits)) : NONE);
 /** What a trial has of the metric it was selected by, on 'val' or 'train' rows. */
 C.scored = (trial, part = "val") => (trial[`${part}_score`] !== undefined ? trial[`${part}_score`] : trial[`${part}_accuracy`]);
@@ -52,6 +66,15 @@ C.short = (value, digits = 3) => {
   const plain = size === 0 || (size >= 1e-3 && size < 1e5);
   return C.signed(plain ? String(rounded) : rounded.toExponential().replace("e+", "e"));
 };
+/** A relative gap as '0.07 %'. */
+C.gap = (gap) => {
+  if (!known(gap)) return NONE;
+  const percent = 100 * gap;
+  const shown = percent <= 0 ? "0" : percent < 0.001 ? tiny(percent) : String(Number(percent.toPrecision(2)));
+  return `${C.signed(shown)} %`;
+};
+/** Two digits written out, as 0.000046. */
+const tiny = (number) => number.toFixed(Math.min(100, 1 - Math.floor(Math.log10(number)))).replace(/0+$/, "");
 C.duration = (seconds) => {
   if (!known(seconds)) return NONE;
   if (seconds < 1) return `${C.short(seconds, 2)} s`;

@@ -20,7 +20,7 @@
     return C.terms([
       ["weights W", `${size}, the constant feature included${panel.settings.free_intercept ? ", which has no penalty" : ""}`],
       C.known(trial.objective) && ["objective of the winner", C.short(trial.objective, 7)],
-      C.known(trial.relative_gap) && ["relative duality gap", `${C.short(trial.relative_gap, 3)}: ${C.certificate({ ...panel, details: {} })}`],
+      C.known(trial.relative_gap) && (panel.above ? ["it is", panel.above] : ["relative duality gap", `${C.short(trial.relative_gap, 3)}: ${C.certificate({ ...panel, details: {} })}`]),
       details.optimum && ["the optimum lies between", `${C.short(details.optimum.lower, 7)} and ${C.short(details.optimum.upper, 7)}, from ${C.count(details.optimum.passes)} passes over the rows`],
       C.known(trial.loss) && ["mean minibatch loss at the end", C.short(trial.loss, 5)],
       C.known(trial.passes) && ["passes over the rows, winner", C.count(trial.passes)],
@@ -38,7 +38,7 @@
 
   const command = (panel) => {
     const code = C.el("code", {}, C.words(panel.command));
-    const copy = C.el("button", { type: "button", class: "copy" }, "copy");
+    const copy = C.el("button", { type: "button", class: "copy small" }, "copy");
     copy.addEventListener("click", async () => {
       try {
         await navigator.clipboard.writeText(panel.command);
@@ -55,6 +55,6 @@
   C.facts = (panel) =>
     C.section("facts", "The objective", "A mean over training rows and a penalty; its minimum is what the certificate is about.", formula(panel), objective(panel),
       C.el("h3", {}, "Environment"),
-      C.terms([...Object.entries(ENVIRONMENT).map(([key, name]) => panel.environment[key] !== undefined && [name, String(panel.environment[key])]), ["data fingerprint", panel.dataset.fingerprint]]),
+      C.terms([...Object.entries(ENVIRONMENT).map(([key, name]) => panel.environment[key] !== undefined && [name, String(panel.environment[key])]), ["data fingerprint", panel.dataset.fingerprint], panel.finished && ["finished", panel.finished]]),
       C.el("h3", {}, "The command that repeats this run"), command(panel));
 }

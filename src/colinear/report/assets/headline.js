@@ -2,16 +2,6 @@
 // The top of the page: what was trained on, and a card for each winner.
 
 {
-  /** Two digits written out, as 0.000046. */
-  const tiny = (number) => number.toFixed(Math.min(100, 1 - Math.floor(Math.log10(number)))).replace(/0+$/, "");
-
-  /** A gap as '0.07 %'. */
-  C.gap = (gap) => {
-    const percent = 100 * gap;
-    const shown = percent <= 0 ? "0" : percent < 0.001 ? tiny(percent) : String(Number(percent.toPrecision(2)));
-    return `${C.signed(shown)} %`;
-  };
-
   /** 'within 0.07 % of the optimum', from the certificate of the model that was kept; '21 % above the optimum' of SGD. */
   C.certificate = (panel) => {
     if (panel.above) return panel.above;
@@ -24,7 +14,7 @@
   C.setting = (trial) =>
     [C.known(trial.learning_rate) && `learning rate ${C.short(trial.learning_rate)}`, `reg ${C.short(trial.reg)}`].filter(Boolean).join(", ");
 
-  C.datasetLine = (dataset) => {
+  C.datasetLine = ({ dataset, extractor }) => {
     const shape = dataset.image_shape;
     const rows = [
       `${C.count(dataset.n_train)} training`,
@@ -33,7 +23,7 @@
     ];
     const what = shape
       ? `${shape[1]} × ${shape[2]} ${shape[0] === 1 ? "grey" : "colour"} images`
-      : `${C.count(dataset.n_features)} features`;
+      : `${C.count(dataset.n_features)} features${extractor ? ` (${extractor})` : ""}`;
     return `${rows.join(", ")} rows of ${what} in ${C.count(dataset.class_names.length)} classes`;
   };
 
@@ -43,7 +33,7 @@
     const title = C.el("h1", {}, comparison ? page.title : first.dataset.name);
     const line = comparison
       ? `${new Set(panels.map((panel) => panel.dataset.name)).size === 1 ? `${first.dataset.name}: ` : ""}${panels.length} winners`
-      : C.datasetLine(first.dataset);
+      : C.datasetLine(first);
     return C.el("header", { class: "top" },
       C.el("div", { class: "brand" }, C.el("span", {}, "colinear"), C.el("span", { class: "run" }, comparison ? "comparison" : first.run)),
       title,

@@ -11,7 +11,7 @@
       `${point.number === panel.best ? "winner" : `candidate ${point.number + 1}`}`,
       C.setting(trial),
       `${panel.metric.name}: validation ${C.value(panel, C.scored(trial))}, training ${C.value(panel, C.scored(trial, "train"))}`,
-      C.known(trial.relative_gap) && `relative gap ${C.short(trial.relative_gap, 2)}`,
+      C.known(trial.relative_gap) && (panel.above || `within ${C.gap(trial.relative_gap)} of the optimum`),
       trial.status !== "completed" && trial.status !== "converged" && C.status[trial.status],
     ].filter(Boolean);
   };
@@ -66,7 +66,7 @@
     const top = C.chart({
       ...shared,
       x: { range, label: "", log: true },
-      y: { range: C.range(scores), label: panel.metric.name, format: panel.metric.share ? (share) => C.percent(share, 0) : undefined },
+      y: { range: C.range(scores), label: panel.metric.name, size: 58, format: panel.metric.share ? (share) => C.percent(share, 0) : undefined },
       points: points.map((p) => ({ ...p, y: val(p.trial) })).filter((p) => C.known(p.y)),
       height: 240, label: "The metric on training and validation rows over the strength of regularization",
       draw: (pen) => {
@@ -85,7 +85,7 @@
     const low = C.chart({
       ...shared,
       x: { range, label: "reg", log: true },
-      y: { range: C.range([...gaps, tol]), label: "relative gap", log: true },
+      y: { range: C.range([...gaps, tol]), label: "relative gap", log: true, format: (place) => C.gap(10 ** place), size: 58 },
       points: points.map((p) => ({ ...p, y: gap(p.trial) })).filter((p) => C.known(p.y)),
       height: 170, label: "Relative duality gap over the strength of regularization",
       draw: (pen) => {
@@ -95,8 +95,8 @@
         mark(pen, gap);
       },
     });
-    const key = C.key([["accent", "validation, ± one standard error"], ["second", "training"],
-      ["third", `relative gap: at most so far from the optimum (dashed: the tolerance, ${C.short(panel.settings.tol)})`]]);
+    const key = C.key([["accent open line", `validation${panel.trials.some((trial) => C.known(trial.val_error)) ? ", ± one standard error" : ""}`], ["second dashed", "training"],
+      ["third dot line", "relative gap: at most so far from the optimum"], ["faint dashed thin", `the tolerance, ${C.gap(panel.settings.tol)}`]]);
     return { charts: [top, low], node: C.el("div", {}, top, low, key) };
   };
 
@@ -126,7 +126,7 @@
       [`validation ${panel.metric.name}`, C.value(panel, C.scored(trial), 2) + (C.known(trial.spread) ? ` ± ${C.value(panel, trial.spread)}` : "")],
       [`training ${panel.metric.name}`, C.value(panel, C.scored(trial, "train"), 2)],
       C.known(trial.objective) && ["objective", C.short(trial.objective, 5)],
-      C.known(trial.relative_gap) && ["relative gap", C.short(trial.relative_gap, 2)],
+      !panel.above && C.known(trial.relative_gap) && ["within", C.gap(trial.relative_gap)],
       C.known(trial.passes) && ["passes", C.count(trial.passes)],
       C.known(trial.steps) && ["steps", C.count(trial.steps)],
       C.known(trial.loss) && ["last loss", C.short(trial.loss, 4)],
@@ -151,9 +151,11 @@
       for (const box of charts) box.chart.redraw();
       C.fitCharts();
     });
+    const more = [sgd && "loss curve", panel.candidates && "templates"].filter(Boolean).join(" and ");
+    const choose = `Point at a mark for its numbers; choose it ${more ? `for its ${more}` : "to keep them beside"}.`;
     const note = sgd
-      ? "Each mark is one candidate, trained on the same minibatches. Point at a mark for its numbers; choose it for its loss curve and templates."
-      : ["Each strength of regularization was solved to a certificate. Point at a mark for its numbers; choose it for its templates.", ...panel.range].join(" ");
+      ? `Each mark is one candidate, trained on the same minibatches. ${choose}`
+      : [`Each strength of regularization was solved to a certificate. ${choose}`, ...panel.range].join(" ");
     return C.section("search", "The search", note, C.el("div", { class: "halves" }, node, detail));
   };
 }

@@ -42,7 +42,7 @@
         C.el("span", { class: "big" }, value(metric, top[part])),
         C.el("span", { class: "cardline" }, `${part} ${metric} of ${top.run.title}, the best by validation`),
         part === "test" && C.known(top.low) && C.el("span", { class: "cardnote" }, `95 % interval ${value(metric, top.low, 1)} to ${value(metric, top.high, 1)}`),
-        C.el("span", { class: "cardnote" }, `reg ${C.short(top.reg)}${C.known(top.gap) ? ` · within ${C.percent(top.gap, 2)} of the optimum` : ""}`));
+        C.el("span", { class: "cardnote" }, `reg ${C.short(top.reg)}${C.known(top.gap) ? ` · within ${C.gap(top.gap)} of the optimum` : ""}`));
     }));
   };
 
@@ -69,7 +69,7 @@
     const table = C.el("table", { "aria-label": "Best of each row" },
       C.el("thead", {}, C.el("tr", {}, rows.map((name) => C.el("th", { scope: "col" }, name)), heads.map((head) => C.el("th", { scope: "col", class: "number", title: `${columns.join(" / ")} ${head}` }, head)))),
       C.el("tbody", {}, [...lines.values()].map((line) => C.el("tr", {}, line.names.map((name) => C.el("td", {}, named(name))), heads.map((head) => C.el("td", { class: "number" }, shown(line.cells.get(head))))))));
-    return C.section("pivot", `Over ${columns.join(" and ")}`, note, C.el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Best of each row" }, table));
+    return C.section("pivot", `Over ${columns.join(" and ")}`, note, C.scroll("Best of each row", table, lines.size));
   };
 
   const curves = ({ rows, columns, metric, value: part, cells, places }) => {
@@ -94,7 +94,7 @@
         for (const point of own) pen.dot(point.x, point.y, 4, colour, pen.colours.paper, 1);
       }),
     });
-    const key = names.length > 1 && C.key(names.map((name, number) => [COLOURS[number % COLOURS.length], name]));
+    const key = names.length > 1 && C.key(names.map((name, number) => [`${COLOURS[number % COLOURS.length]} dot ${number < COLOURS.length ? "line" : "dashed"}`, name]));
     return C.section("curves", label, "Whiskers: 95 % intervals. Point at a mark for its numbers.", chart, key);
   };
 
@@ -113,7 +113,7 @@
       { name: "test", read: (one) => one.test, show: (one) => value(one.metric, one.test) + spread(one.metric, one), down: true },
       { name: "95 % interval", read: (one) => one.low, show: (one) => (C.known(one.low) ? `${value(one.metric, one.low, 1)} to ${value(one.metric, one.high, 1)}` : "–"), wide: true },
       { name: "reg", read: (one) => one.reg, show: (one) => C.short(one.reg), wide: true },
-      { name: "within", read: (one) => one.gap, show: (one) => C.percent(one.gap, 3), wide: true },
+      { name: "within", read: (one) => one.gap, show: (one) => C.gap(one.gap), wide: true },
       !alike && { name: "options", read: (one) => one.run.options, show: (one) => named(one.run.options), text: true, wide: true },
       { name: "time", read: (one) => one.seconds, show: (one) => C.duration(one.seconds) },
     ].filter(Boolean);
@@ -122,8 +122,8 @@
   };
 
   const troubles = () => failed.length && C.section("failed", "Failed", "The others went on. The same command tries these again.",
-    C.el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Failed" }, C.el("table", { class: "errors" },
-      C.el("tbody", {}, failed.map((run) => C.el("tr", {}, C.el("th", { scope: "row" }, named(run.title)), C.el("td", {}, run.error || "")))))));
+    C.scroll("Failed", C.el("table", { class: "errors" },
+      C.el("tbody", {}, failed.map((run) => C.el("tr", {}, C.el("th", { scope: "row" }, named(run.title)), C.el("td", {}, run.error || ""))))), failed.length));
 
   const others = () => waiting.length && C.section("waiting", "Waiting", null, C.el("p", {}, waiting.map((run) => run.title).join(", ")));
 

@@ -9,7 +9,7 @@ C.theme = (main) => {
 
   const paint = () => {
     root.dataset.theme = theme ?? (system.matches ? "dark" : "light");
-    C.fitCharts(true);
+    C.fitCharts?.(true); // a page may have none
   };
   const toggle = C.el("button", { type: "button", class: "theme", title: "Light or dark", "aria-label": "Light or dark" }, "◐");
   toggle.addEventListener("click", () => {
@@ -18,12 +18,12 @@ C.theme = (main) => {
   });
   const printing = (now) => {
     root.classList.toggle("printing", now);
-    C.fitCharts(true);
+    C.fitCharts?.(true);
   };
   addEventListener("beforeprint", () => printing(true));
   addEventListener("afterprint", () => printing(false));
   matchMedia("print").addEventListener("change", (event) => printing(event.matches));
   system.addEventListener("change", paint);
-  new ResizeObserver(() => C.fitCharts()).observe(main);
+  new ResizeObserver(() => C.fitCharts?.()).observe(main);
   return { toggle, paint };
 };

@@ -5,10 +5,23 @@
 {
   const SHOWN = 10;
 
+  const PLAIN = 0.25; // as datasets/border.py: a border this near to black or white is a background
+
+  const bytes = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
   const numbers = (text) => {
-    const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
-    const view = new DataView(bytes.buffer);
-    return Float32Array.from({ length: bytes.length / 4 }, (_, i) => view.getFloat32(4 * i, true));
+    const view = new DataView(bytes(text).buffer);
+    return Float32Array.from({ length: view.byteLength / 4 }, (_, i) => view.getFloat32(4 * i, true));
+  };
+
+  /** Whether training pictures are light ink on dark, or dark on light, and this one is the other. */
+  const inverted = ({ shape: [channels, height, width], range, light }, row) => {
+    if (light === null) return false;
+    let [sum, count] = [0, 0];
+    for (let i = 0; i < channels * height * width; i++) {
+      const [y, x] = [Math.floor(i / width) % height, i % width];
+      if (y === 0 || x === 0 || y === height - 1 || x === width - 1) { sum += row[i] / range; count++; }
+    }
+    return light ? sum / count >= 1 - PLAIN : sum / count <= PLAIN;
   };
 
   /** {scores, row}: weight @ row + bias, summed in double precision. */
@@ -59,11 +72,21 @@
     return { parts, width: made.width, height: made.height };
   };
 
+  const picture = ({ shape: [channels, height, width], range }, row, label) =>
+    paint(width, height, (i) => [0, 1, 2].map((c) => (255 * row[(channels === 1 ? 0 : c) * height * width + i]) / range), label);
+
+  /** A bar from the line of zero, to the left where the value is below it, on a scale from `low` to `high`. */
+  const bar = (value, low, high) => {
+    const place = (one) => (100 * (one - low)) / (high - low || 1);
+    const [from, to] = [Math.min(0, value), Math.max(0, value)];
+    return C.el("span", { class: "meter" }, C.el("b", { css: { left: `${place(0)}%` } }),
+      C.el("i", { class: value < 0 ? "below" : null, css: { left: `${place(from)}%`, width: `${place(to) - place(from)}%` } }));
+  };
+
   const result = (panel, model, shown, scores, chosen, choose) => {
     const { row, made } = shown;
-    const [channels, height, width] = panel.weights.shape;
-    const area = height * width;
-    const given = paint(width, height, (i) => [0, 1, 2].map((c) => (255 * row[(channels === 1 ? 0 : c) * area + i]) / panel.weights.range), "the image as the model sees it");
+    const [, height, width] = panel.weights.shape;
+    const given = picture(panel.weights, row, "the image as the model sees it");
     const what = made ? "patch" : "pixel";
     const found = taken(panel, model, shown, chosen);
     const { parts } = found;
@@ -76,13 +99,13 @@
     const shares = panel.link ? probabilities(panel, scores.map((one) => one / (temperature || 1))) : null;
     const decides = scores.map((one, k) => one - (thresholds ? thresholds[k] : 0));
     const order = scores.map((_, k) => k).sort((a, b) => decides[b] - decides[a] || a - b).slice(0, SHOWN);
-    const [low, high] = [Math.min(...scores), Math.max(...scores)];
+    const [low, high] = shares ? [0, 1] : [Math.min(0, ...scores), Math.max(0, ...scores)];
     const bars = order.map((k) => C.el("button", {
       type: "button", class: `scorebar${k === chosen ? " chosen" : ""}`, "aria-pressed": String(k === chosen),
       "data-class": k, "data-score": scores[k], on: { click: () => choose(k) },
     },
     C.el("span", { class: "clip", title: panel.classes[k] }, panel.classes[k]),
-    C.el("span", { class: "meter" }, C.el("i", { css: { width: `${100 * (shares ? shares[k] : (scores[k] - low) / (high - low || 1))}%` } })),
+    bar(shares ? shares[k] : scores[k], low, high),
     C.el("span", { class: "value" }, shares ? C.percent(shares[k]) : C.fixed(scores[k], 3)),
     shares && C.el("span", { class: "value faint" }, C.fixed(scores[k], 3))));
     const name = panel.classes[chosen];
@@ -97,6 +120,15 @@
     ];
   };
 
+  /** Test pictures that may be shown, one of a class; a choice gives its raw row to `take`. */
+  const samples = (panel, take) => {
+    if (!panel.samples) return null;
+    const rows = panel.samples.map((text) => Float64Array.from(bytes(text)));
+    return C.el("div", { class: "samples", role: "group", "aria-label": "Test pictures" }, rows.map((row, k) =>
+      C.el("button", { type: "button", title: `a test picture of ${panel.classes[k]}`, on: { click: () => take(row) } }, picture(panel.weights, row, panel.classes[k]))),
+    C.el("small", {}, "or choose a test picture, one of each class"));
+  };
+
   C.tryIt = (panel) => {
     if (!panel.weights) {
       const why = panel.extractor ? `Features of ${panel.extractor} are not made in this page` : panel.templates ? "The model is too large to lie in this page" : "The model takes rows of numbers, no images";
@@ -109,27 +141,33 @@
     const input = C.el("input", { type: "file", accept: "image/*" });
     const drop = C.el("label", { class: "drop" }, input, C.el("span", {}, C.el("strong", {}, "Choose an image"), " or drop one here"), C.el("small", {}, "It is scored in this page and goes nowhere."));
 
-    const show = (given, scores, chosen) => answer.replaceChildren(...result(panel, model, given, scores, chosen, (k) => show(given, scores, k)));
-    const take = async (file) => {
+    const show = (given, scores, chosen) => answer.replaceChildren(...given.notice, ...result(panel, model, given, scores, chosen, (k) => show(given, scores, k)));
+    const take = (row) => {
+      const made = patches ? C.patches(model.patches, row, panel.weights.shape, panel.weights.range) : null;
+      const scores = score(model, made ? made.sums : row);
+      const { thresholds, range, light } = panel.weights;
+      const decides = scores.map((one, k) => one - (thresholds ? thresholds[k] : 0));
+      const exchange = () => take(row.map((one) => range - one));
+      const notice = inverted(panel.weights, row) ? [C.el("p", { class: "trouble" }, `It looks inverted: the training pictures are ${light ? "light ink on dark" : "dark ink on light"}. `,
+        C.el("button", { type: "button", class: "small", on: { click: exchange } }, "Exchange black and white"))] : [];
+      show({ row, made, notice }, scores, decides.indexOf(Math.max(...decides)));
+    };
+    const read = async (file) => {
       if (!file) return;
       try {
-        const row = C.rawRow(await C.decode(file), panel.weights.shape, panel.weights.range);
-        const made = patches ? C.patches(model.patches, row, panel.weights.shape, panel.weights.range) : null;
-        const scores = score(model, made ? made.sums : row);
-        const { thresholds } = panel.weights;
-        const decides = scores.map((one, k) => one - (thresholds ? thresholds[k] : 0));
-        show({ row, made }, scores, decides.indexOf(Math.max(...decides)));
+        take(C.rawRow(await C.decode(file), panel.weights.shape, panel.weights.range));
       } catch (error) {
         answer.replaceChildren(C.el("p", { class: "trouble" }, `${file.name} cannot be read as an image here. Give a PNG or JPEG file.`));
       }
     };
-    input.addEventListener("change", () => take(input.files[0]));
+    input.addEventListener("change", () => read(input.files[0]));
     for (const [event, over] of [["dragover", true], ["dragleave", false], ["drop", false]])
       drop.addEventListener(event, (at) => {
         at.preventDefault();
         drop.classList.toggle("over", over);
-        if (event === "drop") take(at.dataTransfer.files[0]);
+        if (event === "drop") read(at.dataTransfer.files[0]);
       });
-    return C.section("tryit", "Try it", `A linear model has no secrets: every score is a sum over ${patches ? "patches" : "pixels"}.`, drop, answer);
+    return C.section("tryit", "Try it", `A linear model has no secrets: every score is a sum over ${patches ? "patches" : "pixels"}.`,
+      C.el("div", { class: "ways" }, drop, C.pad(panel.weights, (drawn) => take(C.rawRow(drawn, panel.weights.shape, panel.weights.range)), () => answer.replaceChildren()), samples(panel, take)), answer);
   };
 }

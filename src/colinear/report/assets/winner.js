@@ -65,9 +65,9 @@
     };
     const few = panel.classes.length <= 20;
     return C.figure(`confusion${few ? "" : " dense"}`, "Confusion", "Rows: the true class. Columns: what it was taken for. Blue: right; orange: wrong, by its share of the row.",
-      C.el("div", { class: "scroll" }, C.el("table", { class: "matrix" },
+      C.scroll("Confusion", C.el("table", { class: "matrix" },
         C.el("thead", {}, C.el("tr", {}, C.el("td"), panel.classes.map((name) => C.el("th", { scope: "col", title: name }, C.el("span", {}, name))))),
-        C.el("tbody", {}, panel.confusion.map((row, i) => C.el("tr", {}, C.el("th", { scope: "row", title: panel.classes[i] }, panel.classes[i]), row.map((n, j) => cell(n, i, j))))))));
+        C.el("tbody", {}, panel.confusion.map((row, i) => C.el("tr", {}, C.el("th", { scope: "row", title: panel.classes[i] }, panel.classes[i]), row.map((n, j) => cell(n, i, j)))))), panel.classes.length));
   };
 
   const pairs = (panel) => {
@@ -95,30 +95,48 @@
         show: ([, one]) => (one.taken_for === null ? "–" : [C.el("span", { class: "clip", title: panel.classes[one.taken_for] }, panel.classes[one.taken_for]), ` (${one.taken_count})`]),
       },
     ].filter(Boolean), panel.classes.map((name, i) => [name, panel.per_class[i]]), { start: 1, down: true, label: "Every class on test rows" });
-    return C.figure("perclass", "Class by class", `Recall: how many of its rows were found. Precision: how many of those named so are.${panel.many ? " The accuracy counts rows whose known answers are all right." : ""}`, node);
+    return C.figure(`perclass${panel.confusion || !panel.pairs ? "" : " whole-width"}`, "Class by class", `Recall: how many of its rows were found. Precision: how many of those named so are.${panel.many ? " The accuracy counts rows whose known answers are all right." : ""}`, node);
   };
 
   const reliability = (panel) => {
     if (!panel.reliability) return null;
-    const bins = panel.reliability.bins.filter(([n]) => n > 0);
-    const most = Math.max(...bins.map(([n]) => n));
-    const points = bins.map(([n, sure, right]) => ({ n, x: sure, y: right }));
-    const { before } = panel.reliability;
-    const earlier = before ? before.bins.filter(([n]) => n > 0).map(([, sure, right]) => [sure, right]) : [];
+    const { bins, before, few } = panel.reliability;
     const share = (value) => C.percent(value, 0);
+    const points = bins.map(([n, sure, right, low, high], i) => ({ n, x: sure, y: right, low, high, middle: (i + 0.5) / bins.length })).filter(({ n }) => n > 0);
+    const most = Math.max(...points.map(({ n }) => n));
+    const earlier = before ? before.bins.filter(([n]) => n > 0).map(([, sure, right]) => [sure, right]) : [];
+    const tip = (p) => [`${C.count(p.n)} ${p.n === 1 ? "row" : "rows"}`, `confidence ${C.percent(p.x)}`, `accuracy ${C.percent(p.y)}, 95 % interval ${C.percent(p.low)} to ${C.percent(p.high)}`];
+    const x = { range: [0, 1], format: share };
     const chart = C.chart({
-      x: { range: [0, 1], label: "confidence", format: share }, y: { range: [0, 1], label: "accuracy", format: share },
-      points, height: 300, label: "Reliability: accuracy over confidence",
-      tip: (p) => [`${C.count(p.n)} rows`, `confidence ${C.percent(p.x)}`, `accuracy ${C.percent(p.y)}`],
+      x: { ...x, label: "" }, y: { range: [0, 1], label: "accuracy", format: share, size: 58 },
+      points, height: 270, label: "Reliability: accuracy over confidence, with 95 % intervals", tip,
       draw: (pen) => {
         pen.line([[0, 0], [1, 1]], pen.colours.faint, 1, [4, 4]);
         if (before) pen.line(earlier, pen.colours.second, 1.5, [5, 4]);
-        pen.line(points.map((p) => [p.x, p.y]), pen.colours.accent, 1.75);
-        for (const p of points) pen.dot(p.x, p.y, 2.5 + 6.5 * Math.sqrt(p.n / most), pen.colours.accent, pen.colours.paper, 1.5);
+        pen.line(points.map((p) => [p.x, p.y]), pen.colours.accent, 1, [1, 3]);
+        for (const p of points) {
+          pen.fade(p.n < few ? 0.35 : 1);
+          pen.line([[p.x, p.low], [p.x, p.high]], pen.colours.accent, 1.25);
+          pen.dot(p.x, p.y, 4.5, pen.colours.accent, pen.colours.paper, 1.5);
+        }
+        pen.fade(1);
       },
     });
-    return C.figure("reliability", "Reliability", `Of rows labelled with a certain confidence, how many were right; on the dashed line the two agree. Area: rows. Expected calibration error ${C.percent(panel.reliability.ece)}${before ? `, before calibration ${C.percent(before.ece)}` : ""}.`,
-      chart, before && C.key([["accent", "calibrated"], ["second", "before calibration"]]));
+    const counts = C.chart({
+      x: { ...x, label: "confidence" }, y: { range: [0, 1.08 * most], label: "rows", format: C.count, size: 58 },
+      points: points.map((p) => ({ ...p, x: p.middle, sure: p.x, y: p.n, right: p.y })), height: 120, label: "Test rows by confidence",
+      tip: (p) => tip({ ...p, x: p.sure, y: p.right }),
+      draw: (pen) => {
+        for (const p of points) {
+          pen.fade(p.n < few ? 0.35 : 1);
+          pen.bar(p.middle, p.n, 0.8 / bins.length, pen.colours.accent);
+        }
+        pen.fade(1);
+      },
+    });
+    const thin = points.some(({ n }) => n < few);
+    return C.figure("reliability", "Reliability", `Of rows labelled with a certain confidence, how many were right. Expected calibration error ${C.percent(panel.reliability.ece)}${before ? `, before calibration ${C.percent(before.ece)}` : ""}.`,
+      chart, counts, C.key([["accent", `accuracy, 95 % interval${thin ? `; faded: fewer than ${few} rows` : ""}`], before && ["second dashed", "before calibration"], ["faint dashed thin", "as right as sure"]]));
   };
 
   const mistakes = (panel) => {
