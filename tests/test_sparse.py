@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
+from tests.problems import draw_coef
 from tests.program import Program, assert_refused
 from torch import Tensor
 
@@ -191,10 +192,10 @@ def test_empty_columns_are_left_out_and_come_back(
     assert found is not None
     assert found.columns.tolist() == [*order.tolist(), *[3 * D] * (bias > 0)]
     assert Present.of(alone, Diagonal.fit(alone)) is None
-    start = torch.ones(C, wide.features.n_features, dtype=torch.float64)
+    start = draw_coef(1, wide.features)[0]
     path, expected = (
         solve_path(one, LOSSES[loss], [1e-2, 1e-3], start=begin, tol=1e-5, max_passes=3000, tuning=BY_COLUMNS)
-        for one, begin in ((wide, start), (alone, found.restrict(start)))
+        for one, begin in ((wide, start), (alone, start[:, found.columns]))
     )
     assert torch.equal(path.coef[..., found.columns], expected.coef)
     assert int((path.coef != 0).sum()) == int((expected.coef != 0).sum())
