@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -134,6 +135,9 @@ def test_a_run_that_fails_is_noted_and_tried_again(colinear: Program, here: Path
     assert "1 of 2 runs finished, 1 failed" in said.out
     [line] = [one for one in lines_of(here / "sweep") if one["state"] == "failed"]
     assert "layer-1.npz" in line["error"]
+    silent = colinear("sweep", "layer-1.npz", "layer-2.npz", *QUICK, "--quiet")
+    assert (silent.status, silent.out) == (1, "")
+    assert re.fullmatch(r"run 1 of 2 failed: .*layer-1\.npz.*\n", silent.err)  # errors are said, and nothing else
     write_rows(here / "layer-1.npz")
     assert colinear("sweep", "layer-1.npz", "layer-2.npz", *QUICK).status == 0
     assert states(here / "sweep") == {"layer-1.npz": "finished", "layer-2.npz": "finished"}

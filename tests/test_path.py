@@ -344,7 +344,7 @@ def test_a_hinge_where_lbfgs_crawls_is_finished_by_newton(dtype: torch.dtype) ->
 @pytest.mark.parametrize("budget", [6, 7, 9, 30, 60])
 def test_newton_keeps_to_the_limit_and_never_loses_what_lbfgs_had(budget: int) -> None:
     features, hinge = raw_wine(), RecordingHinge()
-    path = solve_path(features, hinge, [1e-4], tol=1e-9, max_passes=budget)
+    path = solve_path(features, hinge, [1e-4], tol=1e-9, max_passes=budget, tuning=Tuning(interior_first=0))
     assert (path.passes, path.points[0].passes) == (budget, budget)
     assert path.points[0].status is Status.BUDGET_SPENT
     assert_certified(path.points[0], reference_of("hinge", features, 1e-4), 1e-9, hinge.asked)

@@ -52,6 +52,10 @@ class Output:
         if not self.quiet:
             self.err.print(Text(printable(text)), soft_wrap=True)
 
+    def fail(self, text: str) -> None:
+        """A line on stderr about what went wrong, also where nothing else is said."""
+        self.err.print(Text(printable(text)), soft_wrap=True)
+
     def emit(self, value: Any) -> None:
         """`value` as indented JSON on stdout, if JSON is wanted; NaN and infinities, which it has not, are refused."""
         if self.as_json:

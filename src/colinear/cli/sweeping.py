@@ -169,8 +169,10 @@ class Sweeper:
     def ended(self, job: Job, left: float | None) -> None:
         planned = job.planned
         spent = "" if planned.seconds is None else f" in {_duration(planned.seconds)}"
-        how = f"failed: {planned.error}" if planned.state == "failed" else f"finished{spent}"
-        self.output.note(f"{self._place(job)} {how}" + ("" if left is None else f"; about {_duration(left)} left"))
+        failed = planned.state == "failed"
+        how = f"failed: {planned.error}" if failed else f"finished{spent}"
+        tell = self.output.fail if failed else self.output.note
+        tell(f"{self._place(job)} {how}" + ("" if left is None else f"; about {_duration(left)} left"))
         if time.monotonic() - self._written >= PAGE_SECONDS:
             self.write_page()
 

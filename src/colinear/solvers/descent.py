@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -26,7 +27,7 @@ from colinear.solvers.journal import (
     take_count,
     unpack_points,
 )
-from colinear.solvers.lbfgs import SHORTEST_STEP, dot
+from colinear.solvers.lbfgs import SHORTEST_STEP, Precondition, dot
 from colinear.solvers.lineup import Entrant, Lineup, pack_entrants, unpack_entrants
 from colinear.solvers.preconditioner import Preconditioner
 from colinear.solvers.settle import settle_
@@ -244,14 +245,13 @@ class Descent:
         if not bool(turning.any()):
             return
         search, here = lineup.search, lineup.search.here
-
-        def precondition(gradient: Tensor) -> Tensor:
-            # of all: a part of a batch lies elsewhere in memory, and its products have other last bits
-            return self.preconditioner.at(here.curvature, lineup.regs, shift_invariant=self.loss.shift_invariant)(
-                gradient
-            )
-
+        # of all: a part of a batch lies elsewhere in memory, and its products have other last bits
+        make = partial(
+            self.preconditioner.at, here.curvature, lineup.regs, shift_invariant=self.loss.shift_invariant
+        )  # fmt: skip
+        precondition: Precondition | None = None
         if self.memory:
+            precondition = make()
             direction = lineup.history.direction(here.gradient, precondition)
         else:
             direction = search.direction
@@ -261,6 +261,7 @@ class Descent:
         uphill = ~(slope < 0) & turning
         if bool(uphill.any()):
             lineup.history.forget(uphill)
+            precondition = precondition or make()
             direction = torch.where(uphill.view(-1, 1, 1), -precondition(here.gradient), direction)
             slope = dot(here.gradient, direction)
         search.turn(direction, slope, turning)
