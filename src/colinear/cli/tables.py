@@ -127,7 +127,7 @@ def distance(gap: float | None) -> str:
     'is within 0.04 % of the optimum'
     """
     if gap is None or gap > 1:
-        return "may be far from its optimum: allow more passes"
+        return "may be far from its optimum"
     return f"is within {as_percent(gap)} of the optimum"
 
 

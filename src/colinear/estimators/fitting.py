@@ -203,7 +203,7 @@ def unpack_path(packed: dict[str, Any]) -> Path:
     >>> point = PathPoint(0.1, torch.ones(2, 3), 1.0, 0.5, 7, Status.STALLED)
     >>> again = unpack_path(pack_path(Path((point,), 7, 0.0, 0.0))).points[0]
     >>> again.status, again.relative_gap, again.coef.shape
-    (<Status.STALLED: 'no further progress is possible in this precision'>, 0.5, torch.Size([2, 3]))
+    (<Status.STALLED: 'stopped where no further progress is possible in this precision'>, 0.5, torch.Size([2, 3]))
     """
     listed = (packed[name].tolist() for name in ("reg", "objective", "gap", "point_passes", "status"))
     points = tuple(

@@ -142,7 +142,7 @@ def _certificate(model: LinearModel, entry: Json | None) -> str:
     gap = refit.get("relative_gap", _fact(model, "relative_gap", number=True))
     if gap is not None:
         if gap > 1:
-            return "none: the weights may be far from the optimum, allow more passes"
+            return "none: the weights may be far from the optimum"
         return f"the objective is within {as_percent(gap)} of its optimum (duality gap, float64)"
     above = model.provenance.get("above_optimum")
     if is_placed(above):

@@ -16,7 +16,7 @@ class Status(enum.Enum):
 
     CONVERGED = "reached the tolerance"
     BUDGET_SPENT = "stopped at the limit of passes before the tolerance"
-    STALLED = "no further progress is possible in this precision"
+    STALLED = "stopped where no further progress is possible in this precision"
     COMPLETED = "took all its steps"
     DROPPED = "left the search at a rung"
     DIVERGED = "diverged: the loss became infinite or NaN"
