@@ -488,7 +488,7 @@ import sys, torch
 from colinear.parallel.group import Group
 from colinear.parallel.launch import Launch
 from tests.test_path import solve_shards
-group = Group.join(Launch.find(), 60)
+group = Group.join(Launch.find(), 300)
 torch.set_num_threads(1)
 torch.save(solve_shards(slice(0, 60) if group.leads else slice(60, 90), group), f"{sys.argv[1]}/found-{group.rank}.pt")
 group.end()

@@ -152,7 +152,7 @@ from colinear.parallel.group import Group
 from colinear.parallel.launch import Launch
 from colinear.solvers.spectrum import RowSample
 from tests.test_spectrum import heavy_tailed
-folder, first, group = sys.argv[1], int(sys.argv[2]), Group.join(Launch.find(), 60)
+folder, first, group = sys.argv[1], int(sys.argv[2]), Group.join(Launch.find(), 300)
 features = heavy_tailed().features
 shard = features.dataset.subset(slice(0, first) if group.leads else slice(first, 4000))
 objective = Objective(replace(features, dataset=shard), group=group)
