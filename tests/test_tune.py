@@ -51,7 +51,7 @@ def run(settings: Settings, split: Split, folder: Path, listener: Any = None) ->
 
 def without_seconds(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: without_seconds(part) for name, part in value.items() if name != "seconds"}
+        return {name: without_seconds(part) for name, part in value.items() if not name.endswith("seconds")}
     return [without_seconds(part) for part in value] if isinstance(value, list) else value
 
 
