@@ -177,6 +177,8 @@ def test_tensors_of_no_model_are_refused(tmp_path: Path, tensors: Any, message: 
     try:
         path = write(tmp_path / "m.safetensors", OLD, tensors)
     except KeyError as kind:  # 0.4 knows no complex numbers
+        if "complex" not in str(kind):
+            raise
         pytest.skip(f"this safetensors writes no {kind}")
     refuse(path, message)
 
